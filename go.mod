@@ -1,0 +1,3 @@
+module yolofreeze
+
+go 1.26
