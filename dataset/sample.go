@@ -1,0 +1,42 @@
+package dataset
+
+// Image is an 8-bit RGB picture, row-major, three bytes a pixel.
+type Image struct {
+	Width, Height int
+	Pix           []uint8
+}
+
+// NewImage returns a black picture of the given size.
+func NewImage(width, height int) *Image {
+	return &Image{Width: width, Height: height, Pix: make([]uint8, 3*width*height)}
+}
+
+// Label is one object: class index, box centre and size as shares of the
+// picture's width and height (after EXIF rotation), and its outline where the
+// source has one.
+type Label struct {
+	Class      int
+	X, Y, W, H float64
+	Polygon    []Point
+	Difficult  bool // VOC: hard to recognise
+	Crowd      bool // COCO: one box around a group
+}
+
+// Point is a place in a picture, as shares of its width and height.
+type Point struct{ X, Y float64 }
+
+// Sample is one picture with its objects. Nothing is decoded yet.
+type Sample struct {
+	Path          string
+	Width, Height int
+	Labels        []Label
+}
+
+// Set is a data set: class names and, per split ("train", "val", "test"), its
+// samples.
+type Set struct {
+	Path   string
+	Names  []string
+	Splits map[string][]Sample
+	Report Report
+}
