@@ -1,0 +1,127 @@
+package safetensors
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"unsafe"
+
+	"yolofreeze/onnx"
+)
+
+// Read reads a file whole. A file that breaks the format gives a *FormatError;
+// one that cannot be opened or read gives the system's error.
+func Read(path string) (*File, error) {
+	data, err := readRegular(path)
+	if err != nil {
+		return nil, fmt.Errorf("read safetensors: %w", err)
+	}
+	f, err := Decode(data)
+	if bad := (*FormatError)(nil); errors.As(err, &bad) {
+		bad.Path = path
+	}
+	return f, err
+}
+
+// readRegular reads a plain file; a pipe or device could block or never end.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &FormatError{path, "not a regular file"}
+	}
+	r, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data := make([]byte, info.Size())
+	if n, err := io.ReadFull(r, data); err != nil {
+		return nil, fmt.Errorf("%s: %d of %d bytes: %w", path, n, len(data), err)
+	}
+	return data, nil
+}
+
+// Decode reads a file's bytes. The tensors share data's memory where it is
+// aligned for their elements. Errors are of type *FormatError.
+func Decode(data []byte) (*File, error) {
+	if len(data) < 8 {
+		return nil, badf("%d bytes: too short for the 8-byte header length", len(data))
+	}
+	n := binary.LittleEndian.Uint64(data)
+	if n > maxHeader {
+		return nil, badf("header length %d exceeds the format's limit of %d", n, maxHeader)
+	}
+	if n > uint64(len(data)-8) {
+		return nil, badf("header length %d exceeds the %d bytes that follow it: the file is incomplete", n, len(data)-8)
+	}
+	h, err := parseHeader(data[8 : 8+n])
+	if err != nil {
+		return nil, err
+	}
+	body := data[8+n:]
+	if err := checkCover(h.entries, int64(len(body))); err != nil {
+		return nil, err
+	}
+	f := &File{Metadata: h.metadata, Tensors: make(map[string]*onnx.Tensor, len(h.entries))}
+	for i := range h.entries {
+		e := &h.entries[i]
+		raw := body[e.begin:e.end:e.end]
+		if e.dtype == onnx.Bool {
+			if at := slices.IndexFunc(raw, func(b byte) bool { return b > 1 }); at >= 0 {
+				return nil, badf("tensor %q: bool element %d is %d, not 0 or 1", e.name, at, raw[at])
+			}
+		}
+		f.Names = append(f.Names, e.name)
+		f.Tensors[e.name] = &onnx.Tensor{DType: e.dtype, Shape: e.shape, Raw: aligned(raw, e.dtype.Size())}
+	}
+	return f, nil
+}
+
+// checkCover refuses holes, overlaps and a body longer or shorter than its tensors.
+func checkCover(entries []entry, body int64) error {
+	order := make([]*entry, len(entries))
+	for i := range entries {
+		order[i] = &entries[i]
+	}
+	slices.SortStableFunc(order, func(a, b *entry) int {
+		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end))
+	})
+	at := int64(0)
+	for _, e := range order {
+		switch want, ok := byteLen(e.dtype, e.shape); {
+		case !ok:
+			return badf("tensor %q: shape %v overflows", e.name, e.shape)
+		case e.end < e.begin:
+			return badf("tensor %q: data_offsets [%d,%d] run backwards", e.name, e.begin, e.end)
+		case e.end-e.begin != want:
+			return badf("tensor %q: data_offsets [%d,%d] hold %d bytes, %v of shape %v needs %d",
+				e.name, e.begin, e.end, e.end-e.begin, e.dtype, e.shape, want)
+		case e.begin > at:
+			return badf("tensor %q: hole of %d bytes before its data at offset %d", e.name, e.begin-at, e.begin)
+		case e.begin < at:
+			return badf("tensor %q: data at offset %d overlaps the tensor before it, which ends at %d", e.name, e.begin, at)
+		case e.end > body:
+			return badf("tensor %q: data ends at offset %d of %d: the file is incomplete", e.name, e.end, body)
+		}
+		at = e.end
+	}
+	if at != body {
+		return badf("%d bytes after the last tensor", body-at)
+	}
+	return nil
+}
+
+// aligned returns raw, or a copy of it when its address does not suit elements of the given size.
+func aligned(raw []byte, size int) []byte {
+	if uintptr(unsafe.Pointer(unsafe.SliceData(raw)))%uintptr(size) == 0 {
+		return raw
+	}
+	return slices.Clone(raw)
+}
