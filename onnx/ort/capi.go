@@ -1,0 +1,47 @@
+package ort
+
+/*
+#cgo LDFLAGS: -ldl
+#include <stdlib.h>
+#include "capi.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"unsafe"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// check turns an OrtStatus into an error and releases it.
+func check(status unsafe.Pointer) error {
+	if status == nil {
+		return nil
+	}
+	text := C.GoString(C.capi_message(status))
+	C.capi_release_status(status)
+	return errors.New(strings.Join(strings.Fields(text), " "))
+}
+
+// sessionOf returns the OrtSession of an onnxruntime_go session, which guardInternals has looked at.
+func sessionOf(s *ort.DynamicAdvancedSession) unsafe.Pointer {
+	return **(**unsafe.Pointer)(unsafe.Pointer(s))
+}
+
+// guardInternals makes sure that the fields of onnxruntime_go which this package
+// reads are what they were in v1.27.0, so that another version fails at start-up
+// with a message instead of in memory.
+func guardInternals() error {
+	session := reflect.TypeFor[ort.DynamicAdvancedSession]().Field(0)
+	if session.Type != reflect.TypeFor[*ort.AdvancedSession]() {
+		return fmt.Errorf("onnxruntime_go: DynamicAdvancedSession begins with %s %v, not with its session", session.Name, session.Type)
+	}
+	if f := reflect.TypeFor[ort.AdvancedSession]().Field(0); f.Type.Kind() != reflect.Pointer || f.Name != "ortSession" {
+		return fmt.Errorf("onnxruntime_go: AdvancedSession begins with %s %v, not with the runtime's session", f.Name, f.Type)
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+// What this package calls of ONNX Runtime's C API. The API is a table of
+// functions (struct OrtApi) that only ever grows at its end, so a function's
+// place in it is a fact that holds for every later version. capi_test.go
+// compares each place with the header that onnxruntime_go carries.
+#ifndef YOLOFREEZE_ORT_CAPI_H
+#define YOLOFREEZE_ORT_CAPI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	api_version = 24, // ORT_API_VERSION that onnxruntime_go asks for
+
+	api_GetErrorMessage = 2,
+	api_CreateEnv = 3,
+	api_SessionGetInputCount = 30,
+	api_SessionGetOutputCount = 31,
+	api_SessionGetInputTypeInfo = 33,
+	api_SessionGetOutputTypeInfo = 34,
+	api_SessionGetInputName = 36,
+	api_SessionGetOutputName = 37,
+	api_CreateRunOptions = 39,
+	api_CreateTensorAsOrtValue = 48,
+	api_CreateTensorWithDataAsOrtValue = 49,
+	api_GetTensorMutableData = 51,
+	api_CastTypeInfoToTensorInfo = 55,
+	api_GetTensorElementType = 60,
+	api_GetDimensionsCount = 61,
+	api_GetDimensions = 62,
+	api_GetSymbolicDimensions = 63,
+	api_GetTensorTypeAndShape = 65,
+	api_CreateCpuMemoryInfo = 69,
+	api_AllocatorFree = 76,
+	api_GetAllocatorWithDefaultOptions = 78,
+	api_ReleaseStatus = 93,
+	api_ReleaseValue = 96,
+	api_ReleaseRunOptions = 97,
+	api_ReleaseTypeInfo = 98,
+	api_ReleaseTensorTypeAndShapeInfo = 99,
+	api_SessionEndProfiling = 110,
+	api_GetAvailableProviders = 125,
+	api_ReleaseAvailableProviders = 126,
+	api_RunWithBinding = 133,
+	api_CreateIoBinding = 134,
+	api_ReleaseIoBinding = 135,
+	api_BindInput = 136,
+	api_BindOutput = 137,
+	api_BindOutputToDevice = 138,
+	api_GetBoundOutputValues = 140,
+	api_AddRunConfigEntry = 165,
+};
+
+// capi_load opens the library; on failure it returns a message in *reason, and
+// in *version the library's version where it has told one.
+int capi_load(const char *path, const char **version, const char **reason);
+
+// Each function below that returns void* returns an OrtStatus, NULL for success.
+const char *capi_message(void *status);
+void capi_release_status(void *status);
+
+void *capi_providers(char ***names, int *count);
+void *capi_release_providers(char **names, int count);
+
+void *capi_io_count(void *session, int output, size_t *count);
+void *capi_io_name(void *session, int output, size_t index, char **name);
+void *capi_io_type(void *session, int output, size_t index, void **owner, void **info);
+void capi_release_type(void *owner);
+void *capi_free(void *memory);
+void *capi_end_profile(void *session, char **file);
+
+void *capi_value_type(void *value, void **info);
+void *capi_rank(void *info, int *dtype, size_t *rank);
+void *capi_dims(void *info, int64_t *sizes, const char **names, size_t rank);
+void capi_release_info(void *info);
+
+void *capi_value_over(void *data, size_t bytes, int64_t *shape, size_t rank, int dtype, void **value);
+void *capi_value_data(void *value, void **data);
+void capi_release_value(void *value);
+
+void *capi_binding(void *session, void **binding);
+void capi_release_binding(void *binding);
+void *capi_bind_input(void *binding, const char *name, void *value);
+void *capi_bind_output(void *binding, const char *name, void *value);
+void *capi_bind_output_host(void *binding, const char *name);
+void *capi_outputs(void *binding, void ***values, size_t *count);
+
+void *capi_run_options(void **options);
+void *capi_run_config(void *options, const char *key, const char *value);
+void capi_release_run_options(void *options);
+void *capi_run(void *session, void *options, void *binding);
+
+#endif

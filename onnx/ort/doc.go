@@ -1,0 +1,13 @@
+// Package ort runs models on ONNX Runtime's shared library: it finds and loads
+// the library, opens sessions on an execution provider, and binds tensors to a
+// session's inputs and outputs without copying them.
+//
+// It is the only package with cgo. github.com/yalue/onnxruntime_go loads the
+// library and makes environment, session options and sessions; values and
+// bindings are this package's own (capi.c), because training needs what
+// onnxruntime_go's lack: scalars and empty tensors of any type over Go memory,
+// one tensor as input and output of the same run, outputs in device memory.
+//
+// It knows nothing of what a model means: names and tensors go in and come out.
+// Where the library or a device is missing or unfit, errors are *[Unavailable].
+package ort

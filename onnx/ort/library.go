@@ -1,0 +1,175 @@
+package ort
+
+/*
+#include <stdlib.h>
+#include "capi.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"unsafe"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// pinned is the version that scripts/setup.sh installs; oldest is the first
+// whose packages carry a whole library and whose CUDA kernels cover opset 17.
+const (
+	pinned      = "1.30.0"
+	oldestMinor = 27
+)
+
+// libraryVariable names a library to use before any other.
+const libraryVariable = "ONNXRUNTIME_SHARED_LIBRARY_PATH"
+
+// Unavailable says that the runtime's library or an execution provider is
+// missing or unfit. Programs exit with code 4 on it.
+type Unavailable struct {
+	What   string // "ONNX Runtime", or a device such as "cuda:0"
+	Path   string // of the library, where one was found
+	Reason error
+	Cure   string // what a person can do
+}
+
+func (e *Unavailable) Error() string {
+	text := e.What + " is not available"
+	if e.Path != "" {
+		text += ": " + e.Path
+	}
+	text += ": " + e.Reason.Error()
+	if e.Cure != "" {
+		text += "; " + e.Cure
+	}
+	return text
+}
+
+func (e *Unavailable) Unwrap() error { return e.Reason }
+
+// ExitCode is the exit code of a program that cannot go on.
+func (e *Unavailable) ExitCode() int { return 4 }
+
+// Find returns the path of the shared library: the one that
+// ONNXRUNTIME_SHARED_LIBRARY_PATH names, then that of scripts/setup.sh in the
+// user's cache folder (with CUDA before without), then the system's.
+func Find() (string, error) {
+	if path := os.Getenv(libraryVariable); path != "" {
+		if info, err := os.Stat(path); err != nil || info.IsDir() {
+			return "", &Unavailable{"ONNX Runtime", path, errors.New("no such file"), "correct or unset " + libraryVariable}
+		}
+		return path, nil
+	}
+	var searched []string
+	for _, pattern := range libraryPatterns() {
+		if found, _ := filepath.Glob(pattern); len(found) > 0 {
+			return found[len(found)-1], nil
+		}
+		searched = append(searched, filepath.Dir(pattern))
+	}
+	return "", &Unavailable{What: "ONNX Runtime",
+		Reason: fmt.Errorf("no library in %s", strings.Join(searched, ", ")),
+		Cure:   "run scripts/setup.sh, or set " + libraryVariable}
+}
+
+func libraryPatterns() []string {
+	file, exact := "libonnxruntime.so*", "libonnxruntime.so."+pinned
+	if runtime.GOOS == "darwin" {
+		file, exact = "libonnxruntime*.dylib", "libonnxruntime."+pinned+".dylib"
+	}
+	var patterns []string
+	if cache, err := cacheFolder(); err == nil {
+		for _, name := range []string{"onnxruntime-gpu-", "onnxruntime-"} {
+			patterns = append(patterns, filepath.Join(cache, name+pinned, exact))
+		}
+	}
+	folders := filepath.SplitList(os.Getenv("LD_LIBRARY_PATH"))
+	folders = append(folders, "/usr/local/lib", "/usr/lib", "/usr/lib64", "/usr/lib/"+multiarch[runtime.GOARCH], "/opt/homebrew/lib")
+	for _, folder := range folders {
+		if folder != "" {
+			patterns = append(patterns, filepath.Join(folder, file))
+		}
+	}
+	return patterns
+}
+
+var multiarch = map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
+
+// cacheFolder is where scripts/setup.sh puts libraries: the same rule in both.
+func cacheFolder() (string, error) {
+	if xdg := os.Getenv("XDG_CACHE_HOME"); xdg != "" {
+		return filepath.Join(xdg, "yolofreeze"), nil
+	}
+	home := os.Getenv("HOME")
+	if home == "" {
+		u, err := user.Current()
+		if err != nil {
+			return "", fmt.Errorf("finding the user's home folder: %w", err)
+		}
+		home = u.HomeDir
+	}
+	return filepath.Join(home, ".cache", "yolofreeze"), nil
+}
+
+var load = sync.OnceValue(func() error {
+	path, err := Find()
+	if err != nil {
+		return err
+	}
+	unfit := func(reason error) error {
+		return &Unavailable{"ONNX Runtime", path, reason, "run scripts/setup.sh, or set " + libraryVariable + " to another library"}
+	}
+	if err := guardInternals(); err != nil {
+		return unfit(err)
+	}
+	cpath := C.CString(path)
+	defer C.free(unsafe.Pointer(cpath))
+	var version, reason *C.char
+	loaded := C.capi_load(cpath, &version, &reason) != 0
+	if v := C.GoString(version); v != "" && !recent(v) {
+		return unfit(fmt.Errorf("version %s, 1.%d or newer is needed", v, oldestMinor))
+	}
+	if !loaded {
+		return unfit(errors.New(C.GoString(reason)))
+	}
+	ort.SetSharedLibraryPath(path)
+	// What the runtime would log comes back as errors too; nobody needs both.
+	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
+		return unfit(err)
+	}
+	loadedPath = path
+	return nil
+})
+
+var loadedPath string
+
+// recent reports whether a version such as 1.30.0 is one this package was made for.
+func recent(version string) bool {
+	major, rest, _ := strings.Cut(version, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	a, err1 := strconv.Atoi(major)
+	b, err2 := strconv.Atoi(minor)
+	return err1 == nil && err2 == nil && (a > 1 || a == 1 && b >= oldestMinor)
+}
+
+// Init loads the library, once per process; later calls return the first call's
+// result. Its errors are *[Unavailable].
+func Init() error { return load() }
+
+// Version returns the loaded library's version, "" before Init has succeeded.
+func Version() string {
+	if loadedPath == "" {
+		return ""
+	}
+	return ort.GetVersion()
+}
+
+// Path returns the loaded library's path, "" before Init has succeeded.
+func Path() string { return loadedPath }

@@ -1,0 +1,125 @@
+package ort
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func TestFind(t *testing.T) {
+	t.Run("variable", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "mine.so")
+		if err := os.WriteFile(file, []byte("x"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv(libraryVariable, file)
+		if got, err := Find(); err != nil || got != file {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+	t.Run("variable names nothing", func(t *testing.T) {
+		t.Setenv(libraryVariable, "/no/such/lib.so")
+		_, err := Find()
+		var u *Unavailable
+		if !errors.As(err, &u) || !strings.Contains(err.Error(), "/no/such/lib.so") || !strings.Contains(err.Error(), "unset") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("cache", func(t *testing.T) {
+		cache := t.TempDir()
+		t.Setenv(libraryVariable, "")
+		t.Setenv("XDG_CACHE_HOME", cache)
+		for _, name := range []string{"onnxruntime-", "onnxruntime-gpu-"} { // CUDA is preferred once it is there
+			folder := filepath.Join(cache, "yolofreeze", name+pinned)
+			file := filepath.Join(folder, filepath.Base(libraryPatterns()[0]))
+			if err := errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(file, nil, 0o644)); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := Find(); err != nil || got != file {
+				t.Errorf("got %q, %v, want %s", got, err, file)
+			}
+		}
+	})
+	t.Run("home from the password file", func(t *testing.T) {
+		t.Setenv("XDG_CACHE_HOME", "")
+		t.Setenv("HOME", "")
+		if got, err := cacheFolder(); err != nil || !strings.HasSuffix(got, "/.cache/yolofreeze") || got == "/.cache/yolofreeze" {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+}
+
+// TestPinned: setup.sh installs the version this package looks for.
+func TestPinned(t *testing.T) {
+	script, err := os.ReadFile("../../scripts/setup.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(script), "\nversion="+pinned+" ") {
+		t.Errorf("scripts/setup.sh does not install version %s", pinned)
+	}
+}
+
+func TestRecent(t *testing.T) {
+	for version, want := range map[string]bool{"1.27.0": true, "1.30.0": true, "1.26.3": false, "1.9.1": false, "2.0.0": true, "x": false, "": false} {
+		if recent(version) != want {
+			t.Errorf("recent(%q) = %v", version, !want)
+		}
+	}
+}
+
+func TestCudaCure(t *testing.T) {
+	for reason, want := range map[string]string{
+		"CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version":       "driver",
+		"CUDA failure 100: no CUDA-capable device is detected":                                "nvidia-smi",
+		"Failed to load library libonnxruntime_providers_cuda.so: libcublasLt.so.13: no file": "CUDA 13",
+		"libcudnn.so.9: cannot open shared object file":                                       "cuDNN 9",
+		"libcuda.so.1: cannot open shared object file":                                        "driver is missing",
+		"something else": "--device cpu",
+	} {
+		if got := cudaCure(reason); !strings.Contains(got, want) {
+			t.Errorf("%s: cure %q, want %q in it", reason, got, want)
+		}
+	}
+}
+
+// TestUnfitLibrary loads a file that is no ONNX Runtime, in a process of its own.
+func TestUnfitLibrary(t *testing.T) {
+	if os.Getenv("YOLOFREEZE_TEST_UNFIT") != "" {
+		err := Init()
+		var u *Unavailable
+		if !errors.As(err, &u) || u.Path == "" || u.Cure == "" {
+			t.Errorf("got %v", err)
+		}
+		if Init() != err {
+			t.Error("the second Init does not return the first one's error")
+		}
+		if Version() != "" {
+			t.Error("a version without a library")
+		}
+		return
+	}
+	file := filepath.Join(t.TempDir(), "libonnxruntime.so")
+	if err := os.WriteFile(file, []byte("<html>404</html>"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := rerun(t, "TestUnfitLibrary", "YOLOFREEZE_TEST_UNFIT=1", libraryVariable+"="+file)
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// rerun runs one test of this binary in a new process with further variables.
+func rerun(t *testing.T, name string, env ...string) (string, error) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+name+"$", "-test.v")
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}

@@ -1,0 +1,113 @@
+package ort
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// OptLevel says how far the runtime rewrites a graph when it opens it.
+type OptLevel int
+
+// The runtime's levels; the zero value is all of them, its own default.
+const (
+	OptAll      OptLevel = iota
+	OptNone              // the graph as it is
+	OptBasic             // constant folding, redundant nodes
+	OptExtended          // fusions for the provider, no re-laid-out tensors
+)
+
+var optLevels = map[OptLevel]ort.GraphOptimizationLevel{
+	OptAll: ort.GraphOptimizationLevelEnableAll, OptNone: ort.GraphOptimizationLevelDisableAll,
+	OptBasic: ort.GraphOptimizationLevelEnableBasic, OptExtended: ort.GraphOptimizationLevelEnableExtended,
+}
+
+// Options says how a session runs. The zero value is the runtime's own defaults
+// on the CPU provider.
+type Options struct {
+	// Device is cpu (or ""), cuda, cuda:N, N (the same, as YOLOv5 writes it) or
+	// auto: CUDA where it starts, the CPU provider otherwise.
+	Device string
+	// Strict refuses a model of which any node would run on another provider than Device's.
+	Strict bool
+	// Threads that work on one operator; 0 is one for each physical core.
+	Threads int
+	// Optimize is how far the graph is rewritten, Optimized a file to write the outcome to.
+	Optimize  OptLevel
+	Optimized string
+	// Profile is the prefix of a trace file that EndProfile completes.
+	Profile string
+
+	// Memory against speed. The arena keeps what it once allocated; patterns
+	// plan all of a run's buffers as one block when shapes repeat; pre-packing
+	// keeps a second, re-laid-out copy of constant weights; shrinking gives the
+	// arena's unused blocks back after each run, so it needs the arena.
+	NoArena, NoMemPattern, NoPrepack, ShrinkArena bool
+
+	// ProviderOptions override what Open sets for the device's provider (keys as
+	// https://onnxruntime.ai/docs/execution-providers/ lists them), ConfigEntries
+	// are session configuration keys (onnxruntime_session_options_config_keys.h).
+	ProviderOptions map[string]string
+	ConfigEntries   map[string]string
+}
+
+// build makes the runtime's session options for a device; the caller destroys them.
+func (o Options) build(d Device) (*ort.SessionOptions, error) {
+	level, ok := optLevels[o.Optimize]
+	if !ok {
+		return nil, fmt.Errorf("ort: no optimization level %d", o.Optimize)
+	}
+	if o.NoArena && o.ShrinkArena {
+		return nil, errors.New("ort: NoArena and ShrinkArena exclude each other")
+	}
+	s, err := ort.NewSessionOptions()
+	if err != nil {
+		return nil, err
+	}
+	config := map[string]string{}
+	if o.NoPrepack {
+		config["session.disable_prepacking"] = "1"
+	}
+	if o.Strict && d.Kind != cpu {
+		config["session.disable_cpu_ep_fallback"] = "1"
+	}
+	maps.Copy(config, o.ConfigEntries)
+	steps := []func() error{
+		func() error { return s.SetGraphOptimizationLevel(level) },
+		func() error { return s.SetExecutionMode(ort.ExecutionModeSequential) },
+		func() error { return s.SetIntraOpNumThreads(o.Threads) },
+		func() error { return s.SetCpuMemArena(!o.NoArena) },
+		func() error { return s.SetMemPattern(!o.NoMemPattern) },
+		func() error { return o.files(s) },
+		func() error {
+			for key, value := range config {
+				if err := s.AddSessionConfigEntry(key, value); err != nil {
+					return fmt.Errorf("session option %s=%s: %w", key, value, err)
+				}
+			}
+			return nil
+		},
+		func() error { return d.appendTo(s, o.ProviderOptions) },
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			s.Destroy()
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (o Options) files(s *ort.SessionOptions) error {
+	if o.Optimized != "" {
+		if err := s.SetOptimizedModelFilePath(o.Optimized); err != nil {
+			return err
+		}
+	}
+	if o.Profile != "" {
+		return s.EnableProfiling(o.Profile)
+	}
+	return nil
+}

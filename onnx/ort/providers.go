@@ -1,0 +1,108 @@
+package ort
+
+/*
+#include "capi.h"
+*/
+import "C"
+
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"yolofreeze/onnx"
+)
+
+// probe.onnx is a 1×1 convolution of an image [1,1,2,2] with a constant weight
+// of 2, enough to make a provider load all its libraries; a test writes it.
+//
+//go:embed probe.onnx
+var probe []byte
+
+// Provider is an execution provider as a machine offers it.
+type Provider struct {
+	Name      string // the runtime's name, such as CPUExecutionProvider
+	Device    string // what Options.Device calls it; "" when this package does not drive it
+	Available bool   // it ran a model and the result was right
+	Error     error  // why it is not available
+}
+
+// Providers lists the providers that the library was built with, and CUDA in
+// any case, each really tried with a tiny session.
+func Providers() ([]Provider, error) {
+	if err := Init(); err != nil {
+		return nil, err
+	}
+	names, err := compiled()
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(names, "CUDAExecutionProvider") {
+		names = append(names, "CUDAExecutionProvider")
+	}
+	slices.Sort(names)
+	list := make([]Provider, len(names))
+	for i, name := range names {
+		list[i] = Provider{Name: name}
+		switch kind := strings.ToLower(strings.TrimSuffix(name, "ExecutionProvider")); kind {
+		case cpu, cuda:
+			list[i].Device = kind
+			list[i].Error = try(Device{Kind: kind})
+			list[i].Available = list[i].Error == nil
+		default:
+			list[i].Error = fmt.Errorf("yolofreeze does not use this provider")
+		}
+	}
+	return list, nil
+}
+
+// compiled returns the names of the providers that the library was built with.
+func compiled() ([]string, error) {
+	var list **C.char
+	var n C.int
+	if err := check(C.capi_providers(&list, &n)); err != nil {
+		return nil, fmt.Errorf("ort: listing providers: %w", err)
+	}
+	var names []string
+	for _, name := range unsafe.Slice(list, int(n)) {
+		names = append(names, C.GoString(name))
+	}
+	return names, check(C.capi_release_providers(list, n))
+}
+
+func has(provider string) bool {
+	names, err := compiled()
+	return err == nil && slices.Contains(names, provider)
+}
+
+// try runs the probe on a device and looks at its result.
+func try(d Device) error {
+	s, err := open(probe, d, Options{Strict: true, Threads: 1})
+	if err != nil {
+		return asUnavailable(d, err)
+	}
+	defer s.Close()
+	in := onnx.Of([]float32{1, 2, 3, 4}, 1, 1, 2, 2)
+	out, err := s.Run(map[string]*onnx.Tensor{"x": in})
+	if err != nil {
+		return asUnavailable(d, err)
+	}
+	if got := out["y"].Float32s(); !slices.Equal(got, []float32{2, 4, 6, 8}) {
+		return asUnavailable(d, fmt.Errorf("a convolution that should give [2 4 6 8] gave %v", got))
+	}
+	return nil
+}
+
+// blame decides whether a session failed to open because of its model or of its
+// device: where not even the probe runs, it is the device.
+func blame(d Device, model []byte, err error) error {
+	if d.Kind == cpu || unsafe.SliceData(model) == unsafe.SliceData(probe) {
+		return err
+	}
+	if unfit := try(d); unfit != nil {
+		return unfit
+	}
+	return err
+}

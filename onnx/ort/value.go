@@ -1,0 +1,132 @@
+package ort
+
+/*
+#include "capi.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"yolofreeze/onnx"
+)
+
+// Value is a tensor as the runtime sees it, an OrtValue. Over an onnx.Tensor it
+// copies nothing: the runtime reads and writes the tensor's own memory, which
+// stays pinned until Close.
+type Value struct {
+	c      unsafe.Pointer
+	tensor *onnx.Tensor
+	pin    runtime.Pinner
+}
+
+// NewValue makes a Value over the memory of t, which must hold exactly the
+// elements of its shape, aligned for them; strings are refused.
+func NewValue(t *onnx.Tensor) (*Value, error) {
+	if err := Init(); err != nil {
+		return nil, err
+	}
+	size := t.DType.Size()
+	if size == 0 {
+		return nil, fmt.Errorf("ort: a tensor of %v has no plain memory to bind", t.DType)
+	}
+	elements := onnx.NumElements(t.Shape)
+	for _, d := range t.Shape {
+		if d < 0 {
+			return nil, fmt.Errorf("ort: tensor %v%v: negative size", t.DType, t.Shape)
+		}
+	}
+	if elements*int64(size) != int64(len(t.Raw)) {
+		return nil, fmt.Errorf("ort: tensor %v%v holds %d bytes, not %d", t.DType, t.Shape, len(t.Raw), elements*int64(size))
+	}
+	v := &Value{tensor: t}
+	var data unsafe.Pointer
+	if len(t.Raw) > 0 {
+		data = unsafe.Pointer(unsafe.SliceData(t.Raw))
+		if uintptr(data)%uintptr(size) != 0 {
+			return nil, fmt.Errorf("ort: tensor %v%v: memory is not aligned to %d bytes; Clone it first", t.DType, t.Shape, size)
+		}
+		v.pin.Pin((*byte)(data))
+	}
+	var c unsafe.Pointer
+	status := C.capi_value_over(data, C.size_t(len(t.Raw)), (*C.int64_t)(unsafe.SliceData(t.Shape)), C.size_t(len(t.Shape)), C.int(t.DType), &c)
+	if err := check(status); err != nil {
+		v.pin.Unpin()
+		return nil, fmt.Errorf("ort: value over %v%v: %w", t.DType, t.Shape, err)
+	}
+	v.c = c
+	runtime.SetFinalizer(v, (*Value).Close) // a Pinner that is collected while it pins ends the program
+	return v, nil
+}
+
+// Tensor returns the tensor that the value lies over, nil for one in device memory.
+func (v *Value) Tensor() *onnx.Tensor { return v.tensor }
+
+// Type returns the value's element type and shape.
+func (v *Value) Type() onnx.Type { return onnx.TypeOf(v.tensor) }
+
+// Close releases the value and lets go of the tensor's memory. Bindings that
+// hold the value refuse to run afterwards. Closing twice does nothing.
+func (v *Value) Close() {
+	if v.c == nil {
+		return
+	}
+	runtime.SetFinalizer(v, nil)
+	C.capi_release_value(v.c)
+	v.c = nil
+	v.pin.Unpin()
+}
+
+// typeOf reads dtype and shape out of a tensor's type information; unknown
+// dimensions carry the model's name for them.
+func typeOf(info unsafe.Pointer) (onnx.Type, error) {
+	var dtype C.int
+	var rank C.size_t
+	if err := check(C.capi_rank(info, &dtype, &rank)); err != nil {
+		return onnx.Type{}, err
+	}
+	t := onnx.Type{DType: onnx.DType(dtype), Shape: make([]onnx.Dim, rank)}
+	if rank == 0 {
+		return t, nil
+	}
+	sizes, names := make([]C.int64_t, rank), make([]*C.char, rank)
+	if err := check(C.capi_dims(info, &sizes[0], &names[0], rank)); err != nil {
+		return onnx.Type{}, err
+	}
+	for i := range t.Shape {
+		t.Shape[i] = onnx.Dim{Size: int64(sizes[i])}
+		if sizes[i] < 0 {
+			t.Shape[i] = onnx.Sym(C.GoString(names[i]))
+		}
+	}
+	return t, nil
+}
+
+// copyOut copies a host value that the runtime owns into a new tensor.
+func copyOut(value unsafe.Pointer) (*onnx.Tensor, error) {
+	var info unsafe.Pointer
+	if err := check(C.capi_value_type(value, &info)); err != nil {
+		return nil, err
+	}
+	defer C.capi_release_info(info)
+	typ, err := typeOf(info)
+	if err != nil {
+		return nil, err
+	}
+	shape, ok := typ.Static()
+	if !ok || typ.DType.Size() == 0 {
+		return nil, fmt.Errorf("a value of type %v cannot be copied out", typ)
+	}
+	t := onnx.NewTensor(typ.DType, shape...)
+	if len(t.Raw) == 0 {
+		return t, nil
+	}
+	var data unsafe.Pointer
+	if err := check(C.capi_value_data(value, &data)); err != nil {
+		return nil, err
+	}
+	copy(t.Raw, unsafe.Slice((*byte)(data), len(t.Raw)))
+	return t, nil
+}
