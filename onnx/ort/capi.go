@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 	"unsafe"
 
@@ -24,7 +25,16 @@ func check(status unsafe.Pointer) error {
 	}
 	text := C.GoString(C.capi_message(status))
 	C.capi_release_status(status)
-	return errors.New(strings.Join(strings.Fields(text), " "))
+	return errors.New(tidy(text))
+}
+
+// statusNoise is what the runtime puts around a message: layers it crossed, its
+// own source places, CUDA's state.
+var statusNoise = regexp.MustCompile(`^(?:.*\[ONNXRuntimeError\] : \d+ : \w+ : )?(?:\S*\.(?:h|cc):\d+ )?| ; GPU=-?\d+ ; hostname=.*$`)
+
+// tidy makes a message of the runtime one line without its noise.
+func tidy(text string) string {
+	return statusNoise.ReplaceAllString(strings.Join(strings.Fields(text), " "), "")
 }
 
 // sessionOf returns the OrtSession of an onnxruntime_go session, which guardInternals has looked at.

@@ -80,11 +80,16 @@ func (d Device) appendTo(s *ort.SessionOptions, options map[string]string) error
 		return d.unavailable(err)
 	}
 	defer c.Destroy()
+	// The first update loads the provider's library and looks for the device,
+	// so what the second one refuses is an option.
+	if err := c.Update(map[string]string{"device_id": strconv.Itoa(d.Index)}); err != nil {
+		return d.unavailable(err)
+	}
 	all := maps.Clone(cudaDefaults)
-	all["device_id"] = strconv.Itoa(d.Index)
 	maps.Copy(all, options)
+	all["device_id"] = strconv.Itoa(d.Index)
 	if err := c.Update(all); err != nil {
-		return fmt.Errorf("ort: options of the CUDA provider %v: %w", all, err)
+		return fmt.Errorf("ort: options of the CUDA provider %v: %s", all, tidy(err.Error()))
 	}
 	if err := s.AppendExecutionProviderCUDA(c); err != nil {
 		return d.unavailable(err)
@@ -93,7 +98,8 @@ func (d Device) appendTo(s *ort.SessionOptions, options map[string]string) error
 }
 
 func (d Device) unavailable(reason error) error {
-	return &Unavailable{d.String(), Path(), reason, cudaCure(reason.Error())}
+	text := tidy(reason.Error())
+	return &Unavailable{d.String(), Path(), errors.New(text), cudaCure(text)}
 }
 
 // cudaCure says what a person can do about the reason the provider gave.

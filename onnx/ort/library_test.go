@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	ort "github.com/yalue/onnxruntime_go"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -85,6 +87,41 @@ func TestCudaCure(t *testing.T) {
 	} {
 		if got := cudaCure(reason); !strings.Contains(got, want) {
 			t.Errorf("%s: cure %q, want %q in it", reason, got, want)
+		}
+	}
+}
+
+// TestCUDAOptions has the CUDA provider parse the options that Open sets; it
+// needs the provider's library and CUDA, not a GPU.
+func TestCUDAOptions(t *testing.T) {
+	needLibrary(t)
+	if !has("CUDAExecutionProvider") {
+		t.Skip("tier cuda: the library was built without CUDA")
+	}
+	c, err := ort.NewCUDAProviderOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Destroy()
+	if err := c.Update(map[string]string{"use_tf32": "1"}); err != nil {
+		t.Skipf("tier cuda: %s", tidy(err.Error()))
+	}
+	if err := c.Update(cudaDefaults); err != nil {
+		t.Error(err)
+	}
+	if err := c.Update(map[string]string{"cudnn_conv_algo_serch": "HEURISTIC"}); err == nil {
+		t.Error("a misspelt option passed, so this test shows nothing")
+	}
+}
+
+func TestTidy(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\n  b": "a b",
+		"/x/y.cc:12 T& f() [ONNXRuntimeError] : 1 : FAIL : Failed to load":                                                "Failed to load",
+		"/a.cc:1 f() [ONNXRuntimeError] : 1 : FAIL : b.h:187 CUDA failure 100: no device ; GPU=-1 ; hostname=vm ; file=x": "CUDA failure 100: no device",
+	} {
+		if got := tidy(in); got != want {
+			t.Errorf("%q gave %q, want %q", in, got, want)
 		}
 	}
 }
