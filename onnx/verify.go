@@ -3,7 +3,6 @@ package onnx
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // Verify reports the first way in which the model is not a well-formed graph:
@@ -145,16 +144,11 @@ func checkTensor(t *Tensor) error {
 	}
 	for _, d := range t.Shape {
 		if d < 0 {
-			return fmt.Errorf("negative size in shape %s", sizesText(t.Shape))
+			return fmt.Errorf("negative size in shape %v", t.Shape)
 		}
 	}
 	if want := NumElements(t.Shape) * int64(t.DType.Size()); want != int64(len(t.Raw)) {
-		return fmt.Errorf("%v%s takes %d bytes, not %d", t.DType, sizesText(t.Shape), want, len(t.Raw))
+		return fmt.Errorf("%v takes %d bytes, not %d", TypeOf(t), want, len(t.Raw))
 	}
 	return nil
-}
-
-// sizesText prints a shape as [1,3,640,640].
-func sizesText(shape []int64) string {
-	return strings.ReplaceAll(fmt.Sprint(shape), " ", ",")
 }

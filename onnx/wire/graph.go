@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
 
 	"yolofreeze/onnx"
 )
@@ -142,7 +144,10 @@ func decodeNode(f field) (nodeProto, error) {
 		case nodeName:
 			n.node.Name, err = f.str()
 		case nodeOp:
-			n.node.Op, err = f.str()
+			if s, err = f.str(); strings.ContainsFunc(s, unicode.IsControl) {
+				return fmt.Errorf("op_type %q", s)
+			}
+			n.node.Op = s
 		case nodeDomain:
 			s, err = f.str()
 			n.node.Domain = standard(s)
