@@ -1,0 +1,184 @@
+package onnx_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// room says what a package's own files may import of this module and beyond.
+// "x/..." is x and all below it. Tests may import any package but cmd.
+type room struct {
+	allows   []string
+	but      []string // taken from what allows says
+	standard bool     // nothing beyond the standard library and this module
+}
+
+// rooms is the table of onnx/DESIGN.md: which package may know which.
+var rooms = map[string]room{
+	"onnx":             {standard: true},
+	"freeze":           {standard: true},
+	"onnx/wire":        {allows: []string{"onnx"}},
+	"onnx/op":          {allows: []string{"onnx"}},
+	"onnx/torch":       {allows: []string{"onnx"}},
+	"onnx/safetensors": {allows: []string{"onnx"}},
+	"onnx/ref":         {allows: []string{"onnx", "onnx/op"}},
+	"onnx/grad":        {allows: []string{"onnx", "onnx/op"}},
+	"onnx/optim":       {allows: []string{"onnx", "onnx/op"}},
+	"onnx/pass":        {allows: []string{"onnx", "onnx/op", "onnx/ref"}},
+	"onnx/yolov5":      {allows: []string{"onnx", "onnx/op", "onnx/torch"}},
+	"onnx/artifact":    {allows: []string{"onnx", "onnx/wire", "onnx/safetensors", "freeze"}},
+	"onnx/ort":         {allows: []string{"onnx"}},
+	"onnx/testkit":     {allows: []string{"onnx/...", "freeze"}},
+	"dataset/...":      {allows: []string{"dataset/..."}},
+	"freeze/finetune":  {allows: []string{"onnx/...", "freeze", "dataset/..."}, but: []string{"onnx/testkit"}},
+	"cmd/...": {allows: []string{"onnx/...", "freeze/...", "dataset/...", "cmd/..."},
+		but: []string{"onnx/op", "onnx/grad", "onnx/optim", "onnx/pass", "onnx/testkit"}},
+	"scripts/...": {allows: []string{"onnx/...", "freeze/...", "dataset/..."}},
+}
+
+// owners are the only packages that may import what is named here.
+var owners = map[string]string{
+	"github.com/yalue/onnxruntime_go": "onnx/ort",
+	"C":                               "onnx/ort",
+	"github.com/urfave/cli":           "cmd/...",
+}
+
+const module = "yolofreeze"
+
+func TestLayering(t *testing.T) {
+	files := 0
+	err := filepath.WalkDir("..", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := entry.Name()
+		if entry.IsDir() && (name == "testdata" || name == "runs" || len(name) > 2 && name[0] == '.') {
+			return filepath.SkipDir
+		}
+		if entry.IsDir() || !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		syntax, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if os.IsNotExist(err) { // an editor's temporary file
+			return nil
+		}
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		files++
+		place := strings.TrimPrefix(filepath.ToSlash(file), "../")
+		for _, spec := range syntax.Imports {
+			imported, _ := strconv.Unquote(spec.Path.Value)
+			if why := forbidden(place, imported); why != "" {
+				t.Errorf("%s imports %s: %s", place, imported, why)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files < 3 {
+		t.Errorf("only %d Go files found", files)
+	}
+}
+
+// forbidden says why a file may not import a package, "" when it may.
+func forbidden(file, imported string) string {
+	dir := path.Dir(file)
+	key, ok := roomOf(dir)
+	if !ok {
+		return "package " + dir + " is not in the table of rooms"
+	}
+	r := rooms[key]
+	inner, internal := strings.CutPrefix(imported, module+"/")
+	test := strings.HasSuffix(file, "_test.go")
+	for name, owner := range owners {
+		if (imported == name || strings.HasPrefix(imported, name+"/")) && !within(dir, owner) {
+			return "only " + owner + " may"
+		}
+	}
+	first, _, _ := strings.Cut(imported, "/")
+	switch {
+	case internal && test:
+		if within(inner, "cmd/...") {
+			return "nothing may know cmd"
+		}
+	case internal && (!anyWithin(inner, r.allows) || anyWithin(inner, r.but)):
+		return dir + " may know only " + strings.Join(r.allows, ", ")
+	case !internal && r.standard && !test && strings.Contains(first, "."):
+		return dir + " may know only the standard library"
+	}
+	return ""
+}
+
+// roomOf finds a package's row of the table: its own, or the nearest "x/..." above it.
+func roomOf(dir string) (string, bool) {
+	if _, ok := rooms[dir]; ok {
+		return dir, true
+	}
+	for up := dir; up != "."; up = path.Dir(up) {
+		if _, ok := rooms[up+"/..."]; ok {
+			return up + "/...", true
+		}
+	}
+	return "", false
+}
+
+func within(dir, pattern string) bool {
+	if root, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return dir == root || strings.HasPrefix(dir, root+"/")
+	}
+	return dir == pattern
+}
+
+func anyWithin(dir string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return within(dir, p) })
+}
+
+func TestForbidden(t *testing.T) {
+	cases := []struct {
+		file, imported string
+		ok             bool
+	}{
+		{"onnx/model.go", "slices", true},
+		{"onnx/model.go", "yolofreeze/onnx/op", false},
+		{"onnx/model.go", "golang.org/x/sync/errgroup", false},
+		{"freeze/plan.go", "yolofreeze/onnx", false},
+		{"freeze/plan_test.go", "yolofreeze/onnx/testkit", true},
+		{"freeze/finetune/run.go", "yolofreeze/dataset/metric", true},
+		{"freeze/finetune/run.go", "yolofreeze/cmd/yolofreeze", false},
+		{"onnx/grad/conv.go", "yolofreeze/onnx/op", true},
+		{"onnx/grad/conv.go", "yolofreeze/onnx/ref", false},
+		{"onnx/pass/fold.go", "yolofreeze/onnx/ref", true},
+		{"onnx/ref/run.go", "yolofreeze/onnx/testkit", false},
+		{"onnx/wire/decode.go", "google.golang.org/protobuf/encoding/protowire", true},
+		{"onnx/ort/session.go", "github.com/yalue/onnxruntime_go", true},
+		{"onnx/ort/device.go", "C", true},
+		{"onnx/op/conv.go", "C", false},
+		{"onnx/ref/run_test.go", "github.com/yalue/onnxruntime_go", false},
+		{"dataset/voc/read.go", "yolofreeze/dataset", true},
+		{"dataset/voc/read.go", "yolofreeze/onnx", false},
+		{"cmd/yolofreeze/app.go", "github.com/urfave/cli/v2", true},
+		{"freeze/finetune/run.go", "github.com/urfave/cli/v2", false},
+		{"cmd/yolofreeze/app.go", "yolofreeze/onnx/wire", true},
+		{"cmd/yolofreeze/app.go", "yolofreeze/onnx/grad", false},
+		{"scripts/bench/step/main.go", "yolofreeze/freeze/finetune", true},
+		{"onnx/novel/x.go", "fmt", false},
+		{"util/x.go", "fmt", false},
+	}
+	for _, c := range cases {
+		if why := forbidden(c.file, c.imported); (why == "") != c.ok {
+			t.Errorf("%s imports %s: allowed %t, want %t (%s)", c.file, c.imported, why == "", c.ok, why)
+		}
+	}
+}
