@@ -1,26 +1,60 @@
 package dataset
 
-import "fmt"
+import (
+	"fmt"
+	"sort"
+	"strings"
+)
 
-// Report says what reading a data set found, so that nothing is dropped in
-// silence.
-type Report struct {
+// Counts says how many of each kind there are.
+type Counts struct {
+	Pictures int // in the set, after everything was left out that had to be
+	Objects  int // in those pictures
+
 	Found   int // pictures that have a label source
 	Missing int // pictures without a label source: background
 	Empty   int // pictures whose label source names no object
-	Corrupt int // pictures or label sources left out
+	Corrupt int // pictures left out because they or their label source cannot be read
 
-	Rescued    int // pictures whose missing end marker was made good in memory
-	Duplicates int // objects that repeated another of the same picture
+	Rescued    int // JPEGs whose missing end marker is made good in memory
+	Duplicates int // objects that repeat another of the same picture, left out
 	Clipped    int // objects whose box was cut at the picture's edge
-	Dropped    int // objects left out by the policy
-	Ignored    int // objects left out by choice (difficult, crowd)
+	Dropped    int // bad objects left out
+	Ignored    int // sound objects left out by choice: difficult, crowd, foreign names
+}
+
+func (c *Counts) add(o Counts) {
+	c.Pictures += o.Pictures
+	c.Objects += o.Objects
+	c.Found += o.Found
+	c.Missing += o.Missing
+	c.Empty += o.Empty
+	c.Corrupt += o.Corrupt
+	c.Rescued += o.Rescued
+	c.Duplicates += o.Duplicates
+	c.Clipped += o.Clipped
+	c.Dropped += o.Dropped
+	c.Ignored += o.Ignored
+}
+
+// Report says what reading a data set found, so that nothing is left out in
+// silence.
+type Report struct {
+	Counts                   // of all splits together
+	Splits map[string]Counts // of each split
 
 	Problems []Problem // the first MaxProblems, in the order of the samples
 	More     int       // problems beyond Problems
 
-	NeverSeen []string            // names of classes without an object in any split
-	Shared    map[string][]string // picture's path to the splits that hold it, where more than one
+	Unknown   map[string]int      // class names outside the list, with their objects
+	NeverSeen map[string][]string // per split, the classes without an object
+	Shared    []Shared            // pictures in more than one split
+}
+
+// Shared is one picture that several splits hold.
+type Shared struct {
+	Paths  []string // equal in place or in content
+	Splits []string
 }
 
 // MaxProblems is how many problems a Report lists; the rest is counted.
@@ -30,25 +64,34 @@ const MaxProblems = 1000
 type Problem struct {
 	File   string // label file, annotation file or picture
 	Line   int    // 1-based line or object number; 0: the whole file
-	Value  string // the offending value, as written
-	Want   string // the allowed range
-	Action string // what was done: "dropped", "clipped", "left out", …
+	Field  string // which value of the object: "class", "x", "xmin", …
+	Value  string // that value as written
+	Want   string // what is allowed
+	Action string // what was done about it: "dropped", "clipped", "left out", …
 }
 
 func (p Problem) String() string {
-	place := p.File
+	var s strings.Builder
+	s.WriteString(p.File)
 	if p.Line > 0 {
-		place = fmt.Sprintf("%s:%d", p.File, p.Line)
+		fmt.Fprintf(&s, ":%d", p.Line)
 	}
-	s := place + ": "
+	s.WriteString(": ")
+	if p.Field != "" {
+		s.WriteString(p.Field + " ")
+	}
 	if p.Value != "" {
-		s += fmt.Sprintf("%q: ", p.Value)
+		value := p.Value
+		if len(value) > 80 {
+			value = value[:80] + "…"
+		}
+		fmt.Fprintf(&s, "%q: ", value)
 	}
-	s += p.Want
+	s.WriteString(p.Want)
 	if p.Action != "" {
-		s += " (" + p.Action + ")"
+		s.WriteString(" (" + p.Action + ")")
 	}
-	return s
+	return s.String()
 }
 
 // Add notes a problem, counting those beyond MaxProblems.
@@ -58,4 +101,48 @@ func (r *Report) Add(p Problem) {
 		return
 	}
 	r.More++
+}
+
+// BadDataError is returned where the policy is to reject what is wrong.
+type BadDataError struct {
+	Problems []Problem
+	More     int
+}
+
+func (e *BadDataError) Error() string {
+	if n := len(e.Problems) + e.More; n > 1 {
+		return fmt.Sprintf("%s; and %d more problems (dataset check lists them)", e.Problems[0], n-1)
+	}
+	return e.Problems[0].String()
+}
+
+// finish fills what is known only of the whole set.
+func (s *Set) finish() {
+	r := &s.Report
+	r.NeverSeen = map[string][]string{}
+	where := map[string][]string{}
+	for split, samples := range s.Splits {
+		seen := make([]bool, len(s.Names))
+		for i := range samples {
+			for _, l := range samples[i].Labels {
+				seen[l.Class] = true
+			}
+			at := where[samples[i].Path]
+			if len(at) == 0 || at[len(at)-1] != split {
+				where[samples[i].Path] = append(at, split)
+			}
+		}
+		for class, ok := range seen {
+			if !ok {
+				r.NeverSeen[split] = append(r.NeverSeen[split], s.Names[class])
+			}
+		}
+	}
+	for path, splits := range where {
+		if len(splits) > 1 {
+			sort.Strings(splits)
+			r.Shared = append(r.Shared, Shared{Paths: []string{path}, Splits: splits})
+		}
+	}
+	sort.Slice(r.Shared, func(i, j int) bool { return r.Shared[i].Paths[0] < r.Shared[j].Paths[0] })
 }

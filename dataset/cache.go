@@ -1,0 +1,152 @@
+package dataset
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// sizes remembers picture headers between runs: opening and parsing each
+// picture is most of the time of an index. Labels are never remembered, so an
+// edited label file or class list cannot go unnoticed. A header counts while
+// the picture has the same path, length and time of change in nanoseconds.
+type sizes struct {
+	file  string // "" where nothing is kept
+	known map[string]sizeEntry
+
+	mu      sync.Mutex
+	current map[string]sizeEntry // of this run
+	fresh   bool                 // current has what known has not
+}
+
+type sizeEntry struct {
+	bytes, mtime int64
+	info         Info
+}
+
+// maxSizesFile bounds the memory that a damaged file can claim.
+const maxSizesFile = 1 << 30
+
+// sizesMagic names the layout and the version of the rules that made it.
+const sizesMagic = "yolofreeze picture sizes 1"
+
+// openSizes loads what earlier runs found for the data set at path.
+func openSizes(dir, path string) *sizes {
+	s := &sizes{current: map[string]sizeEntry{}}
+	if dir == "" {
+		return s
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	key := sha256.Sum256([]byte(path))
+	s.file = filepath.Join(dir, hex.EncodeToString(key[:16])+".tsv")
+	s.known, _ = readSizes(s.file) // damaged: made anew
+	return s
+}
+
+// probe is Probe with memory. Only sound pictures are remembered.
+func (s *sizes) probe(path string, l Limits) (Info, error) {
+	if s.file == "" {
+		return Probe(path, l)
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return Info{}, err
+	}
+	e, ok := s.known[path]
+	if ok && st.Mode().IsRegular() && e.bytes == st.Size() && e.mtime == st.ModTime().UnixNano() {
+		if err := l.filled().check(e.info.Width, e.info.Height); err != nil {
+			return e.info, err
+		}
+	} else {
+		ok = false
+		if e.info, err = Probe(path, l); err != nil {
+			return e.info, err
+		}
+		e.bytes, e.mtime = st.Size(), st.ModTime().UnixNano()
+	}
+	s.mu.Lock()
+	s.current[path] = e
+	s.fresh = s.fresh || !ok
+	s.mu.Unlock()
+	return e.info, nil
+}
+
+// save writes the headers of this run. A folder that cannot be written costs
+// time in the next run and nothing else.
+func (s *sizes) save() {
+	if s.file == "" || !s.fresh && len(s.current) == len(s.known) {
+		return
+	}
+	var body bytes.Buffer
+	for path, e := range s.current {
+		fmt.Fprintf(&body, "%s\t%d\t%d\t%d\t%d\t%s\t%d\t%t\n", strconv.Quote(path), e.bytes, e.mtime,
+			e.info.Width, e.info.Height, e.info.Format, e.info.Orientation, e.info.NoEnd)
+	}
+	if err := os.MkdirAll(filepath.Dir(s.file), 0o755); err != nil {
+		return
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(s.file), ".sizes-*")
+	if err != nil {
+		return
+	}
+	defer os.Remove(tmp.Name())
+	sum := sha256.Sum256(body.Bytes())
+	_, err = fmt.Fprintf(tmp, "%s %x\n%s", sizesMagic, sum, body.Bytes())
+	if cerr := tmp.Close(); err == nil && cerr == nil {
+		_ = os.Rename(tmp.Name(), s.file)
+	}
+}
+
+// readSizes parses a file of save; one that does not match its checksum, or
+// holds anything unexpected, is an error.
+func readSizes(file string) (map[string]sizeEntry, error) {
+	data, err := ReadRegular(file, maxSizesFile)
+	if err != nil {
+		return nil, err
+	}
+	head, body, _ := bytes.Cut(data, []byte("\n"))
+	if want := fmt.Sprintf("%s %x", sizesMagic, sha256.Sum256(body)); string(head) != want {
+		return nil, fmt.Errorf("%s: not a list of picture sizes, or damaged", file)
+	}
+	out := map[string]sizeEntry{}
+	lines := bufio.NewScanner(bytes.NewReader(body))
+	lines.Buffer(nil, 1<<20)
+	for n := 2; lines.Scan(); n++ {
+		path, e, err := parseSize(lines.Text())
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", file, n, err)
+		}
+		out[path] = e
+	}
+	return out, lines.Err()
+}
+
+func parseSize(line string) (path string, e sizeEntry, err error) {
+	f := strings.Split(line, "\t")
+	if len(f) != 8 {
+		return "", e, fmt.Errorf("%d fields, want 8", len(f))
+	}
+	if path, err = strconv.Unquote(f[0]); err != nil {
+		return "", e, fmt.Errorf("path %s: %w", f[0], err)
+	}
+	var n [5]int64
+	for i, at := range [5]int{1, 2, 3, 4, 6} {
+		if n[i], err = strconv.ParseInt(f[at], 10, 64); err != nil {
+			return "", e, err
+		}
+	}
+	e = sizeEntry{n[0], n[1], Info{int(n[2]), int(n[3]), f[5], int(n[4]), f[7] == "true"}}
+	if e.info.Width <= 0 || e.info.Height <= 0 || e.info.Width > 1<<30 || e.info.Height > 1<<30 {
+		return "", e, fmt.Errorf("size %dx%d", e.info.Width, e.info.Height)
+	}
+	return path, e, nil
+}

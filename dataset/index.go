@@ -1,0 +1,129 @@
+package dataset
+
+import (
+	"fmt"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// Item is a picture that belongs to a split, before it is read.
+type Item struct {
+	Split   string
+	Picture string
+	Source  string // where its labels are; the meaning is the reader's
+	Index   int    // likewise
+}
+
+// Reader fetches the labels of one picture of w by h pixels and hands them to
+// the recorder. It is called from several goroutines.
+type Reader func(it Item, w, h int, r *Recorder)
+
+// Index reads the headers of all pictures and their labels and sorts the
+// samples of each split by file name, so that the same pictures come in the
+// same order whatever format names them. The names bound the classes. With a
+// *BadDataError the set is returned too, for its report.
+func Index(path string, names []string, items []Item, read Reader, o ReadOptions) (*Set, error) {
+	o, err := o.Checked()
+	if err != nil {
+		return nil, err
+	}
+	sortItems(items)
+	sizes := openSizes(o.CacheDir, path)
+	results := make([]Recorder, len(items))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(o.Workers, len(items)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(items); i = int(next.Add(1)) - 1 {
+				results[i].picture(items[i], len(names), sizes, read, o)
+			}
+		})
+	}
+	wg.Wait()
+	sizes.save()
+	return collect(path, names, items, results, o)
+}
+
+func sortItems(items []Item) {
+	stems := make(map[string]string, len(items))
+	for _, it := range items {
+		base := filepath.Base(it.Picture)
+		stems[it.Picture] = strings.TrimSuffix(base, filepath.Ext(base))
+	}
+	sort.SliceStable(items, func(i, j int) bool {
+		a, b := items[i].Picture, items[j].Picture
+		if stems[a] != stems[b] {
+			return stems[a] < stems[b]
+		}
+		return a < b
+	})
+}
+
+// collect joins the results in the order of the items.
+func collect(path string, names []string, items []Item, results []Recorder, o ReadOptions) (*Set, error) {
+	set := &Set{Path: path, Names: names, Splits: map[string][]Sample{}}
+	rep := &set.Report
+	rep.Splits, rep.Unknown = map[string]Counts{}, map[string]int{}
+	bad := &BadDataError{}
+	seen := map[[2]string]bool{}
+	for i := range results {
+		r, it := &results[i], items[i]
+		if at := [2]string{it.Split, it.Picture}; seen[at] {
+			r.problems = append(r.problems, Problem{File: it.Picture, Want: "listed twice in split " + it.Split, Action: "used once"})
+			r.counts, r.left = Counts{}, true
+		} else {
+			seen[at] = true
+		}
+		counts := rep.Splits[it.Split]
+		counts.add(r.counts)
+		rep.Splits[it.Split] = counts
+		rep.add(r.counts)
+		for name, n := range r.unknown {
+			rep.Unknown[name] += n
+		}
+		for _, p := range r.problems {
+			rep.Add(p)
+			if p.Action == actionRejected {
+				if p.Action = ""; len(bad.Problems) < MaxProblems {
+					bad.Problems = append(bad.Problems, p)
+				} else {
+					bad.More++
+				}
+			}
+		}
+		if !r.left {
+			set.Splits[it.Split] = append(set.Splits[it.Split], r.sample)
+		}
+		*r = Recorder{}
+	}
+	if len(bad.Problems) > 0 {
+		return set, bad
+	}
+	set.finish()
+	return set, set.usable(o)
+}
+
+// usable says why there is nothing to learn from the set.
+func (s *Set) usable(o ReadOptions) error {
+	for _, split := range []string{"train", "val", "test"} {
+		c, read := s.Report.Splits[split]
+		if read && c.Pictures == 0 {
+			return fmt.Errorf("%s: split %q has no readable picture: %d left out%s", s.Path, split, c.Corrupt, s.firstProblem())
+		}
+	}
+	if s.Report.Objects == 0 && !o.AllowNoObjects {
+		return fmt.Errorf("%s: no object in any of the %d pictures (%d without labels, %d with empty ones)%s",
+			s.Path, s.Report.Pictures, s.Report.Missing, s.Report.Empty, s.firstProblem())
+	}
+	return nil
+}
+
+func (s *Set) firstProblem() string {
+	if len(s.Report.Problems) == 0 {
+		return ""
+	}
+	return ": " + s.Report.Problems[0].String()
+}

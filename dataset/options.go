@@ -1,0 +1,102 @@
+package dataset
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// Policy says what happens to bad data.
+type Policy string
+
+// Bad labels are rejected, clipped or dropped; bad pictures rejected or
+// skipped. Clip mends boxes that leave the picture and rejects what cannot be
+// mended so; a box of which nothing is left is dropped.
+const (
+	Reject Policy = "reject"
+	Clip   Policy = "clip"
+	Drop   Policy = "drop"
+	Skip   Policy = "skip"
+)
+
+// ReadOptions says how a data set is read. The zero value rejects bad labels,
+// skips bad pictures and reads every split there is.
+type ReadOptions struct {
+	BadLabels Policy // Reject (default), Clip or Drop
+	BadImages Policy // Skip (default) or Reject
+	Limits    Limits
+
+	// Splits names the splits that must exist and are read; nil reads what
+	// there is.
+	Splits []string
+	// Classes lists the class names in order. YOLO needs it only without a
+	// data.yaml; VOC and COCO then leave out objects of other names.
+	Classes []string
+	// KeepDifficult keeps VOC's difficult objects, which YOLOv5 leaves out.
+	KeepDifficult bool
+	// KeepCrowd keeps COCO's crowd boxes, which YOLOv5 leaves out.
+	KeepCrowd bool
+	// ImageSets names, per split, the VOC image set files that make it up;
+	// nil means {train: train, val: val, test: test}.
+	ImageSets map[string][]string
+
+	// CacheDir is a folder for picture sizes from earlier runs; "" keeps none.
+	CacheDir string
+	// Workers is the number of files read at a time; 0 chooses.
+	Workers int
+	// AllowNoObjects accepts a set without any object.
+	AllowNoObjects bool
+}
+
+// Checked returns the options with defaults filled in, or which one is wrong.
+func (o ReadOptions) Checked() (ReadOptions, error) {
+	if o.BadLabels == "" {
+		o.BadLabels = Reject
+	}
+	if o.BadImages == "" {
+		o.BadImages = Skip
+	}
+	switch o.BadLabels {
+	case Reject, Clip, Drop:
+	default:
+		return o, fmt.Errorf("bad-labels %q: must be reject, clip or drop", o.BadLabels)
+	}
+	switch o.BadImages {
+	case Reject, Skip:
+	default:
+		return o, fmt.Errorf("bad-images %q: must be skip or reject", o.BadImages)
+	}
+	if o.Workers <= 0 {
+		o.Workers = 2 * runtime.GOMAXPROCS(0) // reading waits for the disk too
+	}
+	o.Limits = o.Limits.filled()
+	seen := map[string]int{}
+	for i, name := range o.Classes {
+		if at, twice := seen[name]; twice {
+			return o, fmt.Errorf("classes: %q is both number %d and %d", name, at, i)
+		}
+		seen[name] = i
+	}
+	return o, nil
+}
+
+// Wants tells whether a split is to be read.
+func (o ReadOptions) Wants(split string) bool {
+	for _, s := range o.Splits {
+		if s == split {
+			return true
+		}
+	}
+	return o.Splits == nil
+}
+
+// DefaultCacheDir is the user's folder for ReadOptions.CacheDir; "" where the
+// system knows none.
+func DefaultCacheDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "yolofreeze", "pictures")
+}

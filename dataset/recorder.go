@@ -1,0 +1,204 @@
+package dataset
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+const actionRejected = "rejected"
+
+// Recorder takes down what a Reader finds for one picture, applying the
+// policies. Its methods are for that one goroutine.
+type Recorder struct {
+	sample   Sample
+	counts   Counts
+	problems []Problem
+	unknown  map[string]int
+	seen     map[boxKey]bool
+	left     bool // the picture is left out
+	missing  bool
+	classes  int
+	o        ReadOptions
+}
+
+// picture reads one picture's header and labels.
+func (r *Recorder) picture(it Item, classes int, sizes *sizes, read Reader, o ReadOptions) {
+	r.o, r.classes = o, classes
+	info, err := sizes.probe(it.Picture, o.Limits)
+	if err != nil {
+		r.leaveOut(Problem{File: it.Picture, Want: withoutPath(err, it.Picture)}, o.BadImages)
+		return
+	}
+	r.sample = Sample{Path: it.Picture, Width: info.Width, Height: info.Height}
+	read(it, info.Width, info.Height, r)
+	if r.seen = nil; r.left {
+		return
+	}
+	r.counts.Pictures, r.counts.Objects = 1, len(r.sample.Labels)
+	switch {
+	case r.missing:
+		r.counts.Missing = 1
+	case len(r.sample.Labels) == 0:
+		r.counts.Found, r.counts.Empty = 1, 1
+	default:
+		r.counts.Found = 1
+	}
+	if info.NoEnd {
+		r.counts.Rescued = 1
+		r.Note(Problem{File: it.Picture, Want: "jpeg without its end marker", Action: "added in memory"})
+	}
+}
+
+// withoutPath is the message of an error whose path is told elsewhere.
+func withoutPath(err error, path string) string {
+	if pe, ok := err.(*fs.PathError); ok {
+		return pe.Err.Error()
+	}
+	return strings.TrimPrefix(err.Error(), path+": ")
+}
+
+// Missing says that the picture has no label source.
+func (r *Recorder) Missing() { r.missing = true }
+
+// Note reports something that is not the reader's to change.
+func (r *Recorder) Note(p Problem) { r.problems = append(r.problems, p) }
+
+// Ignore counts a sound object that is left out by choice.
+func (r *Recorder) Ignore() { r.counts.Ignored++ }
+
+// IgnoreName counts an object whose name is not in the class list.
+func (r *Recorder) IgnoreName(name string) {
+	if r.unknown == nil {
+		r.unknown = map[string]int{}
+	}
+	r.unknown[name]++
+	r.counts.Ignored++
+}
+
+// Bad reports an object that cannot be used.
+func (r *Recorder) Bad(p Problem) {
+	p.Action = actionRejected
+	if r.o.BadLabels == Drop {
+		p.Action = "dropped"
+		r.counts.Dropped++
+	}
+	r.problems = append(r.problems, p)
+}
+
+// BadSource reports a label source that cannot be read as a whole: its picture
+// is left out, since it would pass for background.
+func (r *Recorder) BadSource(p Problem) {
+	policy := Reject
+	if r.o.BadLabels == Drop {
+		policy = Skip
+	}
+	r.leaveOut(p, policy)
+}
+
+func (r *Recorder) leaveOut(p Problem, policy Policy) {
+	p.Action = "left out"
+	if policy == Reject {
+		p.Action = actionRejected
+	}
+	r.problems = append(r.problems, p)
+	r.sample.Labels, r.left = nil, true
+	r.counts = Counts{Corrupt: 1}
+}
+
+// Object hands over one object, checks it and keeps it on the grid. The problem
+// to report, should there be one, has its place filled in already.
+func (r *Recorder) Object(l Label, place Problem) {
+	if l.Class < 0 || l.Class >= r.classes {
+		place.Field, place.Value = "class", fmt.Sprint(l.Class)
+		place.Want = fmt.Sprintf("must be a whole number from 0 to %d", r.classes-1)
+		r.Bad(place)
+		return
+	}
+	if field, v := outside(l); field != "" {
+		if r.o.BadLabels != Clip {
+			place.Field, place.Value = field, fmt.Sprint(v)
+			place.Want = "must be from 0 to 1"
+			r.Bad(place)
+			return
+		}
+		l = l.clipped()
+		r.counts.Clipped++
+		place.Field, place.Value, place.Want, place.Action = field, fmt.Sprint(v), "must be from 0 to 1", "clipped"
+		r.Note(place)
+	}
+	if l.W < minShare || l.H < minShare {
+		place.Field, place.Value = "w", fmt.Sprint(l.W)
+		if l.H < minShare {
+			place.Field, place.Value = "h", fmt.Sprint(l.H)
+		}
+		place.Want = fmt.Sprintf("must be at least %g", minShare)
+		r.NoArea(place)
+		return
+	}
+	l = l.snapped()
+	if r.repeats(l) {
+		r.counts.Duplicates++
+		return
+	}
+	r.sample.Labels = append(r.sample.Labels, l)
+}
+
+type boxKey struct {
+	class      int
+	x, y, w, h float64
+}
+
+// repeats tells whether the picture has such an object already; it builds a
+// table only for pictures with many.
+func (r *Recorder) repeats(l Label) bool {
+	const few = 32
+	if len(r.sample.Labels) < few {
+		for _, have := range r.sample.Labels {
+			if have.SameBox(l) {
+				return true
+			}
+		}
+		return false
+	}
+	if r.seen == nil {
+		r.seen = map[boxKey]bool{}
+		for _, have := range r.sample.Labels {
+			r.seen[boxKey{have.Class, have.X, have.Y, have.W, have.H}] = true
+		}
+	}
+	key := boxKey{l.Class, l.X, l.Y, l.W, l.H}
+	twice := r.seen[key]
+	r.seen[key] = true
+	return twice
+}
+
+// NoArea reports a box without area; Clip drops what it leaves nothing of.
+func (r *Recorder) NoArea(p Problem) {
+	if r.o.BadLabels == Clip {
+		p.Action = "dropped"
+		r.counts.Dropped++
+		r.Note(p)
+		return
+	}
+	r.Bad(p)
+}
+
+// outside names the first value of a label that is no share of the picture.
+func outside(l Label) (string, float64) {
+	for _, p := range l.Polygon {
+		if !(p.X >= 0 && p.X <= 1) {
+			return "polygon x", p.X
+		}
+		if !(p.Y >= 0 && p.Y <= 1) {
+			return "polygon y", p.Y
+		}
+	}
+	names := [4]string{"x", "y", "w", "h"}
+	for i, v := range [4]float64{l.X, l.Y, l.W, l.H} {
+		if !(v >= 0 && v <= 1) {
+			return names[i], v
+		}
+	}
+	return "", 0
+}
