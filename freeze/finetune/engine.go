@@ -1,0 +1,270 @@
+package finetune
+
+import (
+	"fmt"
+	"math"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/optim"
+	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/wire"
+	"yolofreeze/onnx/yolov5"
+)
+
+// Engine runs training steps. Its state tensors are bound to both sessions as
+// inputs and outputs, and so are updated in place.
+type Engine struct {
+	Graphs    *Graphs
+	Trained   map[string]*onnx.Tensor // parameters and running statistics that change, by name
+	Optimizer map[string]*onnx.Tensor // the optimizer's moments and the moving averages, by their input's name
+	spec      *Spec
+	gradients map[string]*onnx.Tensor
+	scalars   map[string]*onnx.Tensor
+	images    *onnx.Tensor
+	steps     int // Adam's t
+
+	training, optimizer *bound
+}
+
+// Losses of a batch: parts after gains, per picture; Total is what was differentiated.
+type Losses struct{ Total, Box, Obj, Cls float64 }
+
+// Finite reports whether every part is a number.
+func (l Losses) Finite() bool {
+	return !math.IsNaN(l.Total+l.Box+l.Obj+l.Cls) && !math.IsInf(l.Total+l.Box+l.Obj+l.Cls, 0)
+}
+
+// Rates are the optimizer's settings for one step.
+type Rates struct {
+	LR       [3]float64 // by optim.Group: biases, weights, norms
+	Momentum float64    // Adam's β1
+	EMADecay float64
+}
+
+// bound is a session with its binding and the values bound, by name.
+type bound struct {
+	session *ort.Session
+	binding *ort.Binding
+	values  map[string]*ort.Value
+}
+
+// NewEngine builds the graphs of spec and opens them. The state starts from
+// spec.State, which is copied; moments start at zero, averages at the weights.
+func NewEngine(spec *Spec, o ort.Options) (*Engine, error) {
+	graphs, err := Build(spec)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{Graphs: graphs, spec: spec, Trained: map[string]*onnx.Tensor{}, Optimizer: map[string]*onnx.Tensor{},
+		gradients: map[string]*onnx.Tensor{}, scalars: map[string]*onnx.Tensor{}}
+	e.allocate()
+	if e.training, err = open(graphs.Training, o); err != nil {
+		return nil, fmt.Errorf("open the training graph: %w", err)
+	}
+	if e.optimizer, err = open(graphs.Optimizer, o); err != nil {
+		e.Close()
+		return nil, fmt.Errorf("open the optimizer graph: %w", err)
+	}
+	if err := e.bind(); err != nil {
+		e.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Engine) allocate() {
+	for _, p := range e.Graphs.Trainable {
+		e.Trained[p.Name] = e.spec.State[p.Name].Clone()
+		e.Optimizer[optim.EMA(p.Name)] = e.spec.State[p.Name].Clone()
+		e.gradients[optim.Gradient(p.Name)] = onnx.NewTensor(onnx.Float, p.Shape...)
+		for _, name := range e.spec.Optimizer.Moments(p.Name) {
+			e.Optimizer[name] = onnx.NewTensor(onnx.Float, p.Shape...)
+		}
+	}
+	for _, p := range e.Graphs.Moving {
+		e.Trained[p.Name] = e.spec.State[p.Name].Clone()
+		e.Optimizer[optim.EMA(p.Name)] = e.spec.State[p.Name].Clone()
+	}
+	for _, name := range []string{OutTotal, OutBox, OutObj, OutCls, optim.GradNorm, optim.Momentum, optim.EMADecay} {
+		e.scalars[name] = onnx.NewTensor(onnx.Float)
+	}
+	e.scalars[optim.LearningRates] = onnx.NewTensor(onnx.Float, 3)
+	e.scalars[optim.Corrections] = onnx.NewTensor(onnx.Float, 2)
+	e.images = onnx.NewTensor(onnx.Uint8, int64(e.spec.Batch), 3, int64(e.spec.Height), int64(e.spec.Width))
+}
+
+func open(m *onnx.Model, o ort.Options) (*bound, error) {
+	data, err := wire.Encode(m)
+	if err != nil {
+		return nil, err
+	}
+	session, err := ort.Open(data, o)
+	if err != nil {
+		return nil, err
+	}
+	binding, err := session.Bind()
+	if err != nil {
+		session.Close()
+		return nil, err
+	}
+	return &bound{session, binding, map[string]*ort.Value{}}, nil
+}
+
+// tensor finds the memory behind a graph's input, or behind the output that replaces it.
+func (e *Engine) tensor(name string) *onnx.Tensor {
+	if name == "images" {
+		return e.images
+	}
+	for _, m := range []map[string]*onnx.Tensor{e.Trained, e.Optimizer, e.gradients, e.scalars} {
+		if t := m[name]; t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// bind binds all that keeps its memory: everything but the matches.
+func (e *Engine) bind() error {
+	for _, side := range []struct {
+		b *bound
+		m *onnx.Model
+	}{{e.training, e.Graphs.Training}, {e.optimizer, e.Graphs.Optimizer}} {
+		for _, in := range side.m.Inputs {
+			if t := e.tensor(in.Name); t != nil {
+				if err := side.b.input(in.Name, t); err != nil {
+					return err
+				}
+			}
+		}
+		for _, out := range side.m.Outputs {
+			t := e.tensor(stateOf(out.Name))
+			if t == nil {
+				return fmt.Errorf("output %q has no memory", out.Name)
+			}
+			v, err := side.b.value(stateOf(out.Name), t)
+			if err != nil {
+				return err
+			}
+			if err := side.b.binding.Output(out.Name, v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// stateOf undoes optim.Out.
+func stateOf(output string) string {
+	if n := len(output) - len(optim.Out("")); n > 0 && output[n:] == optim.Out("") {
+		return output[:n]
+	}
+	return output
+}
+
+func (b *bound) value(name string, t *onnx.Tensor) (*ort.Value, error) {
+	if v := b.values[name]; v != nil && v.Tensor() == t {
+		return v, nil
+	}
+	v, err := ort.NewValue(t)
+	if err != nil {
+		return nil, err
+	}
+	if old := b.values[name]; old != nil {
+		old.Close()
+	}
+	b.values[name] = v
+	return v, nil
+}
+
+func (b *bound) input(name string, t *onnx.Tensor) error {
+	v, err := b.value(name, t)
+	if err != nil {
+		return err
+	}
+	return b.binding.Input(name, v)
+}
+
+func (b *bound) close() {
+	if b == nil {
+		return
+	}
+	b.binding.Close()
+	for _, v := range b.values {
+		v.Close()
+	}
+	b.session.Close()
+}
+
+// Close releases the sessions. State tensors stay.
+func (e *Engine) Close() {
+	e.training.close()
+	e.optimizer.close()
+}
+
+// Device says where the graphs run.
+func (e *Engine) Device() string { return e.training.session.Device() }
+
+// Accumulate runs forward and backward on one batch: images are RGB planes
+// [N,3,H,W], matches one entry per level. Gradients add to those since the last Step.
+func (e *Engine) Accumulate(images []uint8, matches []yolov5.Matches) (Losses, error) {
+	if len(images) != len(e.images.Raw) {
+		return Losses{}, fmt.Errorf("%d bytes of pictures for a graph that takes %v", len(images), e.images.Shape)
+	}
+	copy(e.images.Raw, images)
+	for i, m := range matches {
+		n := int64(len(m.Row))
+		tensors := []*onnx.Tensor{onnx.Of(m.Row, n), onnx.Of(m.Box, n, 4), onnx.Of(m.Anchor, n, 2), onnx.Of(m.Class, n), onnx.Of(m.Weight, n), onnx.Of(m.Winner, n)}
+		for j, name := range yolov5.MatchNames(i) {
+			if err := e.training.input(name, tensors[j]); err != nil {
+				return Losses{}, err
+			}
+		}
+	}
+	if err := e.training.binding.Run(); err != nil {
+		return Losses{}, fmt.Errorf("run the training graph: %w", err)
+	}
+	return Losses{e.scalar(OutTotal), e.scalar(OutBox), e.scalar(OutObj), e.scalar(OutCls)}, nil
+}
+
+func (e *Engine) scalar(name string) float64 { return float64(onnx.Data[float32](e.scalars[name])[0]) }
+
+// Step applies the accumulated gradients, clears them, and returns their global norm before clipping.
+func (e *Engine) Step(r Rates) (float64, error) {
+	e.steps++
+	t := float64(e.steps)
+	for i, lr := range r.LR {
+		onnx.Data[float32](e.scalars[optim.LearningRates])[i] = float32(lr)
+	}
+	onnx.Data[float32](e.scalars[optim.Momentum])[0] = float32(r.Momentum)
+	onnx.Data[float32](e.scalars[optim.EMADecay])[0] = float32(r.EMADecay)
+	correction := onnx.Data[float32](e.scalars[optim.Corrections])
+	correction[0] = float32(1 / (1 - math.Pow(r.Momentum, t)))
+	correction[1] = float32(1 / math.Sqrt(1-math.Pow(optim.Beta2, t)))
+	if err := e.optimizer.binding.Run(); err != nil {
+		return 0, fmt.Errorf("run the optimizer graph: %w", err)
+	}
+	e.ClearGradients()
+	return e.scalar(optim.GradNorm), nil
+}
+
+// ClearGradients forgets what Accumulate has added up.
+func (e *Engine) ClearGradients() {
+	for _, g := range e.gradients {
+		clear(g.Raw)
+	}
+}
+
+// State returns the state dict as it is now, averaged or not; frozen tensors are spec.State's own.
+func (e *Engine) State(averaged bool) map[string]*onnx.Tensor {
+	state := map[string]*onnx.Tensor{}
+	for name, t := range e.spec.State {
+		state[name] = t
+	}
+	for name, t := range e.Trained {
+		if averaged {
+			t = e.Optimizer[optim.EMA(name)]
+		}
+		state[name] = t
+	}
+	return state
+}

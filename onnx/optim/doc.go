@@ -1,0 +1,8 @@
+// Package optim writes update rules as graphs: SGD with Nesterov's momentum,
+// Adam and AdamW, clipping by the global norm, and the exponential moving
+// average of the weights.
+//
+// A state tensor X enters the graph as input X and leaves it as output X.out;
+// both may be bound to the same memory. The package knows parameters by name,
+// shape and group only.
+package optim

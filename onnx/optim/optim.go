@@ -1,0 +1,174 @@
+package optim
+
+import (
+	"fmt"
+	"slices"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/op"
+)
+
+// Group decides a parameter's learning rate and decay; its number is the
+// index into the input lr and the column x/lr0 … x/lr2 of results.csv.
+type Group int
+
+const (
+	Biases  Group = iota // no decay
+	Weights              // decayed
+	Norms                // BatchNorm scales: no decay
+)
+
+// Param is a tensor that the optimizer updates.
+type Param struct {
+	Name  string
+	Shape []int64
+	Group Group
+}
+
+// Options choose the rule.
+type Options struct {
+	Algorithm   string  // "SGD" (Nesterov), "Adam" (L2 decay), "AdamW" (decoupled decay)
+	WeightDecay float64 // of the group Weights
+	ClipNorm    float64 // largest global norm of the gradients; 0: no clipping
+}
+
+// Names of the optimizer graph's scalar inputs and output.
+const (
+	LearningRates = "lr"         // [3], by Group
+	Momentum      = "momentum"   // scalar; Adam's β1
+	Corrections   = "correction" // [2], Adam: 1/(1-β1ᵗ) and 1/√(1-β2ᵗ)
+	EMADecay      = "ema_decay"  // scalar
+	GradNorm      = "grad_norm"  // output: the global norm before clipping
+)
+
+// Adam's constants that YOLOv5 leaves at PyTorch's defaults.
+const (
+	Beta2       = 0.999
+	adamEpsilon = 1e-8
+)
+
+// Out is the name of the output that carries the new value of a state input.
+func Out(name string) string { return name + ".out" }
+
+// Gradient names the input with a parameter's accumulated gradient.
+func Gradient(param string) string { return "gradient/" + param }
+
+// EMA names the moving average of a parameter or buffer.
+func EMA(name string) string { return "ema/" + name }
+
+// Moments names the optimizer's own state for a parameter.
+func (o Options) Moments(param string) []string {
+	if o.Algorithm == "SGD" {
+		return []string{"momentum_buffer/" + param}
+	}
+	return []string{"exp_avg/" + param, "exp_avg_sq/" + param}
+}
+
+// Build writes the optimizer's step for params, and the moving average of
+// params and of averaged, further tensors that only enter it.
+func Build(params, averaged []Param, o Options) (*onnx.Model, error) {
+	if !slices.Contains([]string{"SGD", "Adam", "AdamW"}, o.Algorithm) {
+		return nil, fmt.Errorf("optimizer %q: want SGD, Adam or AdamW", o.Algorithm)
+	}
+	s := step{Builder: op.NewBuilder("optimizer"), o: o}
+	for i, r := range s.Split(s.Input(LearningRates, onnx.Float, onnx.Dims(3)), 0, 1, 1, 1) {
+		s.rates[i] = r
+	}
+	s.momentum = s.Input(Momentum, onnx.Float, []onnx.Dim{})
+	s.decay = s.Input(EMADecay, onnx.Float, []onnx.Dim{})
+	if o.Algorithm != "SGD" {
+		s.correction = s.Split(s.Input(Corrections, onnx.Float, onnx.Dims(2)), 0, 1, 1)
+	}
+	grads := make([]*onnx.Value, len(params))
+	for i, p := range params {
+		grads[i] = s.Input(Gradient(p.Name), onnx.Float, onnx.Dims(p.Shape...))
+	}
+	scale := s.clip(grads)
+	for i, p := range params {
+		s.In("step/"+p.Name, func() { s.update(p, grads[i], scale) })
+	}
+	for _, p := range averaged {
+		v := s.Input(p.Name, onnx.Float, onnx.Dims(p.Shape...))
+		s.In("step/"+p.Name, func() { s.average(p, v) })
+	}
+	return s.Model, s.Err()
+}
+
+type step struct {
+	*op.Builder
+	o               Options
+	rates           [3]*onnx.Value
+	momentum, decay *onnx.Value
+	correction      []*onnx.Value
+}
+
+// clip computes the gradients' global norm and the factor, at most 1, that
+// brings it down to ClipNorm, as PyTorch's clip_grad_norm_ does; nil: none.
+func (s *step) clip(grads []*onnx.Value) (factor *onnx.Value) {
+	if len(grads) == 0 {
+		s.Fail("nothing trains")
+		return nil
+	}
+	s.In("clip", func() {
+		squares := make([]*onnx.Value, len(grads))
+		for i, g := range grads {
+			squares[i] = s.Reshape(s.Op("ReduceSumSquare", op.Attrs{"keepdims": int64(0)}, g), 1)
+		}
+		norm := s.Sqrt(s.ReduceSum(s.Concat(0, squares...), false))
+		s.Output(GradNorm, norm)
+		if s.o.ClipNorm > 0 {
+			factor = s.Min(s.Div(s.Float(s.o.ClipNorm), s.Shift(norm, 1e-6)), s.Float(1))
+		}
+	})
+	return factor
+}
+
+// update appends one parameter's step. Every output is the last reader of the
+// state that it replaces, so that both may share memory.
+func (s *step) update(p Param, g, scale *onnx.Value) {
+	shape := onnx.Dims(p.Shape...)
+	w := s.Input(p.Name, onnx.Float, shape)
+	if scale != nil {
+		g = s.Mul(g, scale)
+	}
+	rate, decayed := s.rates[p.Group], p.Group == Weights && s.o.WeightDecay != 0
+	if decayed && s.o.Algorithm != "AdamW" {
+		g = s.Add(g, s.Scale(w, s.o.WeightDecay))
+	}
+	var change *onnx.Value
+	if s.o.Algorithm == "SGD" {
+		change = s.Mul(rate, s.nesterov(p, g))
+	} else {
+		change = s.Mul(rate, s.adam(p, g))
+		if decayed && s.o.Algorithm == "AdamW" {
+			change = s.Add(change, s.Mul(w, s.Scale(rate, s.o.WeightDecay)))
+		}
+	}
+	s.average(p, s.Output(Out(p.Name), s.Sub(w, change)))
+}
+
+// nesterov is SGD's direction: v ← μv + g, then g + μv (Sutskever et al., ICML 2013, in PyTorch's form).
+func (s *step) nesterov(p Param, g *onnx.Value) *onnx.Value {
+	name := s.o.Moments(p.Name)[0]
+	v := s.Input(name, onnx.Float, onnx.Dims(p.Shape...))
+	v = s.Output(Out(name), s.Add(s.Mul(s.momentum, v), g))
+	return s.Add(g, s.Mul(s.momentum, v))
+}
+
+// adam is the direction of Kingma and Ba (arXiv:1412.6980) in PyTorch's form.
+func (s *step) adam(p Param, g *onnx.Value) *onnx.Value {
+	names := s.o.Moments(p.Name)
+	m := s.Input(names[0], onnx.Float, onnx.Dims(p.Shape...))
+	v := s.Input(names[1], onnx.Float, onnx.Dims(p.Shape...))
+	m = s.Output(Out(names[0]), s.Add(s.Mul(s.momentum, m), s.Mul(s.OneMinus(s.momentum), g)))
+	v = s.Output(Out(names[1]), s.Add(s.Scale(v, Beta2), s.Scale(s.Square(g), 1-Beta2)))
+	root := s.Shift(s.Mul(s.Sqrt(v), s.correction[1]), adamEpsilon)
+	return s.Div(s.Mul(m, s.correction[0]), root)
+}
+
+// average moves the exponential moving average towards v.
+func (s *step) average(p Param, v *onnx.Value) {
+	name := EMA(p.Name)
+	ema := s.Input(name, onnx.Float, onnx.Dims(p.Shape...))
+	s.Output(Out(name), s.Add(s.Mul(s.decay, ema), s.Mul(s.OneMinus(s.decay), v)))
+}

@@ -1,0 +1,9 @@
+// Package yolov5 knows YOLOv5: its layer tables, blocks, loss, target
+// assignment and decoding, as builders of ONNX graphs. Names of parameters are
+// PyTorch's state-dict names (model.0.conv.weight) and are never changed,
+// because freeze plans depend on them.
+//
+// It knows nothing of what is frozen, of optimizers or of files: callers hand
+// in the values that stand for parameters, be they graph inputs or constants.
+// Behaviour follows YOLOv5 v6.0 to v7.0; formulas name their papers.
+package yolov5

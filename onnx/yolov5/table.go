@@ -1,0 +1,302 @@
+package yolov5
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Network is a model's architecture: its layers with channels resolved.
+type Network struct {
+	Layers   []Layer
+	Backbone int // layers 0 … Backbone-1 are the backbone by the model's own table
+	NC       int
+	Anchors  [][][2]float64 // per level, per anchor: width, height in pixels
+	Strides  []int64        // per level: pixels per cell
+	Act      string         // "SiLU", "Hardswish", "LeakyReLU", "ReLU"
+}
+
+// Layer is one entry of the table.
+type Layer struct {
+	Index  int
+	From   []int // absolute indices of the inputs; -1 is the image
+	Kind   string
+	Repeat int
+	In     []int64 // channels per input
+	Out    int64
+	Args   []any // after the channels
+}
+
+// Name is the prefix of the layer's parameters, without the last dot.
+func (l Layer) Name() string { return fmt.Sprintf("model.%d", l.Index) }
+
+// Head returns the index of the Detect layer.
+func (n *Network) Head() int { return len(n.Layers) - 1 }
+
+// Outputs is the number of values per anchor: box, objectness, classes.
+func (n *Network) Outputs() int64 { return int64(5 + n.NC) }
+
+// ParseTable resolves a model's YAML table (keys nc, depth_multiple,
+// width_multiple, anchors, backbone, head) as YOLOv5's model parser does:
+// repeats scale with depth, channels with width, rounded up to multiples of 8.
+// nc > 0 replaces the table's number of classes. Errors name the layer.
+func ParseTable(table map[string]any, nc int) (*Network, error) {
+	t := tableParser{table: table, net: &Network{NC: nc, Act: "SiLU"}}
+	if err := t.globals(); err != nil {
+		return nil, err
+	}
+	for _, part := range []string{"backbone", "head"} {
+		rows, ok := table[part].([]any)
+		if !ok {
+			return nil, fmt.Errorf("model table: key %q holds no list of layers", part)
+		}
+		for _, row := range rows {
+			if err := t.layer(row); err != nil {
+				return nil, fmt.Errorf("model table: layer %d: %w", len(t.net.Layers), err)
+			}
+		}
+		if part == "backbone" {
+			t.net.Backbone = len(t.net.Layers)
+		}
+	}
+	return t.net, t.finish()
+}
+
+type tableParser struct {
+	table        map[string]any
+	net          *Network
+	depth, width float64
+	stride       []int64 // per layer: pixels per cell of its output
+}
+
+func (t *tableParser) globals() error {
+	number := func(key string, otherwise float64) float64 {
+		if v, ok := toFloat(t.table[key]); ok {
+			return v
+		}
+		return otherwise
+	}
+	t.depth, t.width = number("depth_multiple", 1), number("width_multiple", 1)
+	if t.net.NC <= 0 {
+		t.net.NC = int(number("nc", 0))
+	}
+	if t.net.NC < 1 {
+		return fmt.Errorf("model table: nc is %v, want at least 1", t.table["nc"])
+	}
+	if act, ok := t.table["activation"].(string); ok {
+		t.net.Act = strings.TrimPrefix(strings.SplitN(act, "(", 2)[0], "nn.")
+	}
+	levels, ok := t.table["anchors"].([]any)
+	if !ok {
+		return fmt.Errorf("model table: anchors are %v, want a list per level", t.table["anchors"])
+	}
+	for i, level := range levels {
+		flat, ok := level.([]any)
+		if !ok || len(flat) == 0 || len(flat)%2 != 0 {
+			return fmt.Errorf("model table: anchors of level %d are %v, want pairs of width and height", i, level)
+		}
+		var pairs [][2]float64
+		for j := 0; j < len(flat); j += 2 {
+			w, ok1 := toFloat(flat[j])
+			h, ok2 := toFloat(flat[j+1])
+			if !ok1 || !ok2 || w <= 0 || h <= 0 {
+				return fmt.Errorf("model table: anchor %d of level %d is %v,%v", j/2, i, flat[j], flat[j+1])
+			}
+			pairs = append(pairs, [2]float64{w, h})
+		}
+		t.net.Anchors = append(t.net.Anchors, pairs)
+	}
+	return nil
+}
+
+func toFloat(v any) (float64, bool) {
+	switch v := v.(type) {
+	case float64:
+		return v, true
+	case int64:
+		return float64(v), true
+	case int:
+		return float64(v), true
+	case uint64:
+		return float64(v), true
+	}
+	return 0, false
+}
+
+func toInt(v any) (int64, bool) {
+	f, ok := toFloat(v)
+	return int64(f), ok && f == math.Trunc(f)
+}
+
+// layer reads one row: [from, number, module, args].
+func (t *tableParser) layer(row any) error {
+	cells, ok := row.([]any)
+	if !ok || len(cells) != 4 {
+		return fmt.Errorf("row %v is not [from, number, module, args]", row)
+	}
+	name, ok := cells[2].(string)
+	if !ok {
+		return fmt.Errorf("module %v is not a name", cells[2])
+	}
+	l := Layer{Index: len(t.net.Layers), Kind: strings.TrimPrefix(name, "nn.")}
+	args, ok := cells[3].([]any)
+	if !ok {
+		return fmt.Errorf("%s: args %v are not a list", l.Kind, cells[3])
+	}
+	if err := t.from(&l, cells[0]); err != nil {
+		return fmt.Errorf("%s: %w", l.Kind, err)
+	}
+	number, ok := toInt(cells[1])
+	if !ok || number < 1 || number > 1000 {
+		return fmt.Errorf("%s: number is %v", l.Kind, cells[1])
+	}
+	l.Repeat = int(number)
+	if number > 1 {
+		l.Repeat = max(int(math.RoundToEven(float64(number)*t.depth)), 1)
+	}
+	stride, err := t.channels(&l, args)
+	if err != nil {
+		return fmt.Errorf("%s: %w", l.Kind, err)
+	}
+	t.net.Layers = append(t.net.Layers, l)
+	t.stride = append(t.stride, stride)
+	return nil
+}
+
+// from resolves relative indices (-1 is the layer before) and the inputs' channels.
+func (t *tableParser) from(l *Layer, cell any) error {
+	list, ok := cell.([]any)
+	if !ok {
+		list = []any{cell}
+	}
+	for _, c := range list {
+		f, ok := toInt(c)
+		if ok && f < 0 {
+			f += int64(l.Index)
+		}
+		if !ok || f < -1 || f >= int64(l.Index) || f == -1 && l.Index != 0 {
+			return fmt.Errorf("input %v of layer %d", c, l.Index)
+		}
+		channels := int64(3)
+		if f >= 0 {
+			channels = t.net.Layers[f].Out
+		}
+		l.From, l.In = append(l.From, int(f)), append(l.In, channels)
+	}
+	return nil
+}
+
+// supported lists the modules by how their arguments are read: "conv" ones
+// start with output channels, which the width multiple scales.
+var supported = map[string]string{
+	"Conv": "conv", "Bottleneck": "conv", "C3": "conv", "BottleneckCSP": "conv", "SPP": "conv", "SPPF": "conv", "Focus": "conv",
+	"Upsample": "same", "Concat": "concat", "Detect": "detect",
+}
+
+// Supported names the layers that yolofreeze can build, sorted.
+func Supported() []string {
+	names := make([]string, 0, len(supported))
+	for n := range supported {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// channels fills in Out and Args and returns the stride of the layer's output.
+func (t *tableParser) channels(l *Layer, args []any) (int64, error) {
+	stride := int64(1)
+	if l.From[0] >= 0 {
+		stride = t.stride[l.From[0]]
+	}
+	switch supported[l.Kind] {
+	case "conv":
+		c, ok := toInt(first(args))
+		if !ok || c < 1 {
+			return 0, fmt.Errorf("args %v lack the output channels", args)
+		}
+		l.Out = int64(math.Ceil(float64(c)*t.width/8)) * 8
+		l.Args = args[1:]
+		switch l.Kind {
+		case "Conv":
+			stride *= l.int(1, 1)
+		case "Focus":
+			stride *= 2 * l.int(1, 1)
+		}
+	case "same":
+		if scale, _ := toInt(at(args, 1)); scale != 2 || at(args, 2) != "nearest" {
+			return 0, fmt.Errorf("args %v: only nearest ×2 is known", args)
+		}
+		l.Out, stride = l.In[0], stride/2
+	case "concat":
+		if axis, _ := toInt(first(args)); axis != 1 {
+			return 0, fmt.Errorf("args %v: only axis 1 is known", args)
+		}
+		for _, c := range l.In {
+			l.Out += c
+		}
+	case "detect":
+		if len(l.In) != len(t.net.Anchors) {
+			return 0, fmt.Errorf("%d inputs, anchors for %d levels", len(l.In), len(t.net.Anchors))
+		}
+		for _, f := range l.From {
+			t.net.Strides = append(t.net.Strides, t.stride[f])
+		}
+	default:
+		return 0, fmt.Errorf("not a layer that yolofreeze can train (it can: %s)", strings.Join(Supported(), ", "))
+	}
+	return stride, nil
+}
+
+func (t *tableParser) finish() error {
+	layers := t.net.Layers
+	if len(layers) == 0 || layers[len(layers)-1].Kind != "Detect" {
+		return fmt.Errorf("model table: the last layer is not Detect")
+	}
+	if _, ok := activations[t.net.Act]; !ok {
+		return fmt.Errorf("model table: activation %q is not known", t.net.Act)
+	}
+	return nil
+}
+
+func first(args []any) any { return at(args, 0) }
+
+func at(args []any, i int) any {
+	if i < len(args) {
+		return args[i]
+	}
+	return nil
+}
+
+// int reads an argument after the channels, with its default.
+func (l Layer) int(i int, otherwise int64) int64 {
+	if v, ok := toInt(at(l.Args, i)); ok {
+		return v
+	}
+	return otherwise
+}
+
+// bool reads an argument after the channels, with its default.
+func (l Layer) bool(i int, otherwise bool) bool {
+	switch v := at(l.Args, i).(type) {
+	case bool:
+		return v
+	case string: // YAML 1.1 tables that were pickled as text
+		return v != "False" && v != "false"
+	}
+	return otherwise
+}
+
+// ints reads a list argument, with its default.
+func (l Layer) ints(i int, otherwise ...int64) []int64 {
+	list, ok := at(l.Args, i).([]any)
+	if !ok {
+		return otherwise
+	}
+	out := make([]int64, len(list))
+	for j, v := range list {
+		out[j], _ = toInt(v)
+	}
+	return out
+}
