@@ -1,0 +1,133 @@
+package yolo
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"yolofreeze/dataset"
+)
+
+// parseLabels hands the objects of a label file to r. A line is a class and
+// either a box (x y w h) or the outline (x y x y x y …) of one object, all as
+// shares of the picture; both kinds may be mixed. Blank lines, a byte order
+// mark, tabs and CRLF do no harm.
+func parseLabels(file string, data []byte, r *dataset.Recorder) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if want := notText(data); want != "" {
+		r.BadSource(dataset.Problem{File: file, Want: want})
+		return
+	}
+	for n := 1; len(data) > 0; n++ {
+		var line []byte
+		line, data, _ = bytes.Cut(data, []byte("\n"))
+		fields := bytes.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		place := dataset.Problem{File: file, Line: n}
+		label, field, err := parseFields(fields)
+		if err != nil {
+			place.Field, place.Value, place.Want = field, string(bytes.TrimSpace(line)), err.Error()
+			if err, ok := err.(*valueError); ok {
+				place.Value = err.value
+			}
+			r.Bad(place)
+			continue
+		}
+		r.Object(label, place)
+	}
+}
+
+// notText says why the bytes cannot be a label file.
+func notText(data []byte) string {
+	switch {
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+		return "text in UTF-16: must be UTF-8"
+	case bytes.IndexByte(data, 0) >= 0:
+		return "holds zero bytes: not a text file in UTF-8"
+	}
+	return ""
+}
+
+// valueError is about one field rather than the line.
+type valueError struct{ value, want string }
+
+func (e *valueError) Error() string { return e.want }
+
+// parseFields reads one object; on error it names the field.
+func parseFields(fields [][]byte) (l dataset.Label, field string, err error) {
+	n := len(fields)
+	if n < 5 || n == 6 || n%2 == 0 {
+		if bytes.IndexByte(fields[0], ',') >= 0 {
+			return l, "", fmt.Errorf("values must be separated by blanks, not commas")
+		}
+		return l, "", fmt.Errorf("%d columns: must be 5 (class x y w h) or a class and at least 3 points", n)
+	}
+	if l.Class, err = parseClass(fields[0]); err != nil {
+		return l, "class", err
+	}
+	values := make([]float64, 0, 64)
+	for i, f := range fields[1:] {
+		v, err := parseNumber(f)
+		if err != nil {
+			return l, columnName(i, n), err
+		}
+		values = append(values, v)
+	}
+	if n == 5 {
+		l.X, l.Y, l.W, l.H = values[0], values[1], values[2], values[3]
+		return l, "", nil
+	}
+	outline := make([]dataset.Point, len(values)/2)
+	for i := range outline {
+		outline[i] = dataset.Point{X: values[2*i], Y: values[2*i+1]}
+	}
+	return dataset.FromPolygon(l.Class, outline), "", nil
+}
+
+func columnName(i, columns int) string {
+	if columns == 5 {
+		return [4]string{"x", "y", "w", "h"}[i]
+	}
+	return fmt.Sprintf("point %d %c", i/2+1, "xy"[i%2])
+}
+
+// parseClass reads a whole number, which some tools write as 3.0.
+func parseClass(f []byte) (int, error) {
+	if n, err := strconv.Atoi(string(f)); err == nil {
+		return n, nil
+	}
+	v, err := parseNumber(f)
+	if err != nil || v != float64(int32(v)) {
+		return 0, &valueError{printable(f), "must be a whole number, the index of a class"}
+	}
+	return int(v), nil
+}
+
+// parseNumber reads a decimal number: no hexadecimal, infinity or the like.
+func parseNumber(f []byte) (float64, error) {
+	for _, c := range f {
+		if (c < '0' || c > '9') && c != '.' && c != '-' && c != '+' && c != 'e' && c != 'E' {
+			want := "must be a decimal number"
+			if c == ',' {
+				want = "must be a decimal number with a point, not a comma"
+			}
+			return 0, &valueError{printable(f), want}
+		}
+	}
+	v, err := strconv.ParseFloat(string(f), 64)
+	if err != nil {
+		return 0, &valueError{printable(f), "must be a decimal number within the range of float64"}
+	}
+	return v, nil
+}
+
+func printable(f []byte) string {
+	if !utf8.Valid(f) {
+		return strings.ToValidUTF8(string(f), "�")
+	}
+	return string(f)
+}

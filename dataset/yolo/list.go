@@ -1,0 +1,161 @@
+package yolo
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"yolofreeze/dataset"
+)
+
+// pictureTypes are the endings of files that YOLOv5 takes for pictures; what is
+// inside decides the format.
+var pictureTypes = map[string]bool{
+	".bmp": true, ".dng": true, ".gif": true, ".jpeg": true, ".jpg": true, ".mpo": true,
+	".png": true, ".tif": true, ".tiff": true, ".webp": true, ".pfm": true,
+}
+
+// IsPicture tells by its ending whether a file is taken for a picture.
+func IsPicture(path string) bool { return pictureTypes[strings.ToLower(filepath.Ext(path))] }
+
+const (
+	maxListBytes   = 1 << 30
+	maxLabelBytes  = 64 << 20
+	maxFolderDepth = 32
+)
+
+// pictures expands one entry of a split: a folder, a list, or one picture.
+func (c *Config) pictures(split, entry string) ([]string, error) {
+	path := c.entryPath(entry)
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, c.keyError(split, entry, path, err)
+	}
+	var out []string
+	switch {
+	case st.IsDir():
+		err = walkPictures(path, 0, &out)
+	case strings.EqualFold(filepath.Ext(path), ".txt"):
+		out, err = c.readList(path)
+	case IsPicture(path):
+		return nil, c.keyError(split, entry, path, errors.New("a picture: must be a folder or a .txt list"))
+	default:
+		err = errors.New("must be a folder or a .txt list")
+	}
+	if err == nil && len(out) == 0 {
+		err = errors.New("no pictures there")
+	}
+	if err != nil {
+		return nil, c.keyError(split, entry, path, err)
+	}
+	return out, nil
+}
+
+func (c *Config) keyError(split, entry, path string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.New("does not exist")
+	}
+	if abs, aerr := filepath.Abs(path); aerr == nil {
+		path = abs
+	}
+	return fmt.Errorf("%s: key %q: %q is %s: %w", c.File, split, entry, path, err)
+}
+
+// entryPath resolves an entry against the root. Exports of labelling sites
+// write ../train/images for a folder that lies beside the data.yaml.
+func (c *Config) entryPath(entry string) string {
+	path := resolve(c.Root, entry)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	if inner, ok := strings.CutPrefix(entry, "../"); ok {
+		if p := resolve(c.Root, inner); exists(p) {
+			return p
+		}
+	}
+	return path
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// walkPictures collects the pictures below a folder. Links to folders are
+// followed, their names kept; a circle of them ends at maxFolderDepth.
+func walkPictures(dir string, depth int, out *[]string) error {
+	if depth > maxFolderDepth {
+		return fmt.Errorf("%s: folders nested deeper than %d: a circle of links?", dir, maxFolderDepth)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		folder := e.IsDir()
+		if e.Type()&fs.ModeSymlink != 0 {
+			st, err := os.Stat(path)
+			folder = err == nil && st.IsDir()
+		}
+		if folder {
+			if err := walkPictures(path, depth+1, out); err != nil {
+				return err
+			}
+		} else if IsPicture(path) {
+			*out = append(*out, path)
+		}
+	}
+	return nil
+}
+
+// readList reads a list of pictures, one a line, relative to the list's own
+// folder or else to the root.
+func (c *Config) readList(file string) ([]string, error) {
+	data, err := dataset.ReadRegular(file, maxListBytes)
+	if err != nil {
+		return nil, err
+	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if want := notText(data); want != "" {
+		return nil, errors.New("not a list of pictures: " + want)
+	}
+	var out []string
+	for n, line := range strings.Split(string(data), "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		if len(line) > 4096 || !IsPicture(line) {
+			return nil, fmt.Errorf("line %d: %q is not the name of a picture", n+1, strings.ToValidUTF8(line[:min(len(line), 60)], "�"))
+		}
+		path := resolve(filepath.Dir(file), line)
+		if !filepath.IsAbs(line) && !exists(path) {
+			if p := resolve(c.Root, line); exists(p) {
+				path = p
+			}
+		}
+		out = append(out, path)
+	}
+	return out, nil
+}
+
+// LabelPath names the label file of a picture: the last folder called images
+// becomes labels, the ending .txt. Links are not resolved, since they may lead
+// elsewhere.
+func LabelPath(picture string) string {
+	const images, labels = string(filepath.Separator) + "images" + string(filepath.Separator), "labels"
+	stem := strings.TrimSuffix(picture, filepath.Ext(picture))
+	dir, base := filepath.Split(stem)
+	if i := strings.LastIndex(dir, images); i >= 0 {
+		dir = dir[:i+1] + labels + dir[i+len(images)-1:]
+	}
+	return dir + base + ".txt"
+}
+
+func validName(s string) bool { return utf8.ValidString(s) && strings.TrimSpace(s) != "" }

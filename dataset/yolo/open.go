@@ -1,0 +1,119 @@
+package yolo
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"yolofreeze/dataset"
+)
+
+// Open reads the data set of a data.yaml: all splits that it names, or those
+// that the options ask for. Pictures without a label file are background.
+func Open(file string, o dataset.ReadOptions) (*dataset.Set, error) {
+	c, err := ReadConfig(file)
+	if err != nil {
+		return nil, err
+	}
+	return c.Open(o)
+}
+
+// OpenFolder reads a folder with images and labels but no data.yaml; the
+// options must list the classes. Its splits are images/train, images/val and
+// images/test, possibly with a year, or train/images and so on.
+func OpenFolder(dir string, o dataset.ReadOptions) (*dataset.Set, error) {
+	if len(o.Classes) == 0 {
+		return nil, fmt.Errorf("%s: has no data.yaml: its class names must be given", dir)
+	}
+	c := &Config{File: dir, Root: dir, Names: o.Classes, Splits: map[string][]string{}}
+	for _, split := range splitNames {
+		for _, pattern := range []string{"images/" + split, "images/" + split + "[0-9]*", split + "/images"} {
+			found, _ := filepath.Glob(filepath.Join(globQuote(dir), pattern))
+			for _, f := range found {
+				rel, _ := filepath.Rel(dir, f)
+				c.Splits[split] = append(c.Splits[split], rel)
+			}
+		}
+	}
+	if len(c.Splits) == 0 {
+		return nil, fmt.Errorf("%s: no folder images/train, images/val or images/test", dir)
+	}
+	return c.Open(o)
+}
+
+// globQuote makes a path mean itself in a pattern.
+func globQuote(path string) string {
+	var out []rune
+	for _, r := range path {
+		if r == '*' || r == '?' || r == '[' {
+			out = append(out, '[', r, ']')
+			continue
+		}
+		out = append(out, r)
+	}
+	return string(out)
+}
+
+// Open reads the data set that the configuration describes.
+func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {
+	if err := c.checkNames(); err != nil {
+		return nil, err
+	}
+	for _, split := range o.Splits {
+		if len(c.Splits[split]) == 0 {
+			return nil, fmt.Errorf("%s: key %q is missing", c.File, split)
+		}
+	}
+	var items []dataset.Item
+	for _, split := range splitNames {
+		if !o.Wants(split) {
+			continue
+		}
+		for _, entry := range c.Splits[split] {
+			pictures, err := c.pictures(split, entry)
+			if split == "test" && o.Splits == nil && err != nil && !exists(c.entryPath(entry)) {
+				continue // many files name a test split that was never shipped
+			}
+			if err != nil {
+				return nil, err
+			}
+			items = slices.Grow(items, len(pictures))
+			for _, p := range pictures {
+				items = append(items, dataset.Item{Split: split, Picture: p})
+			}
+		}
+	}
+	return dataset.Index(c.File, c.Names, items, readLabels, o)
+}
+
+func (c *Config) checkNames() error {
+	if !exists(c.Root) {
+		return fmt.Errorf("%s: key %q: %s does not exist", c.File, "path", c.Root)
+	}
+	seen := map[string]int{}
+	for i, name := range c.Names {
+		if !validName(name) {
+			return fmt.Errorf("%s: key %q: class %d: %q is not a name", c.File, "names", i, name)
+		}
+		if at, twice := seen[name]; twice {
+			return fmt.Errorf("%s: key %q: %q is both class %d and %d", c.File, "names", name, at, i)
+		}
+		seen[name] = i
+	}
+	return nil
+}
+
+func readLabels(it dataset.Item, _, _ int, r *dataset.Recorder) {
+	file := LabelPath(it.Picture)
+	data, err := dataset.ReadRegular(file, maxLabelBytes)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.Missing()
+	case err != nil:
+		r.BadSource(dataset.Problem{File: file, Want: err.Error()})
+	default:
+		parseLabels(file, data, r)
+	}
+}
