@@ -15,8 +15,8 @@ const minShare = 1e-6
 
 func snap(v float64) float64 { return math.Round(v*grid) / grid }
 
-// snapped returns the label on the grid.
-func (l Label) snapped() Label {
+// Snapped returns the label on the grid, as every Set holds it.
+func (l Label) Snapped() Label {
 	l.X, l.Y, l.W, l.H = snap(l.X), snap(l.Y), snap(l.W), snap(l.H)
 	for i, p := range l.Polygon {
 		l.Polygon[i] = Point{snap(p.X), snap(p.Y)}
@@ -31,7 +31,7 @@ func FromPixels(class int, left, top, width, height float64, w, h int) Label {
 		Class: class,
 		X:     (left + width/2) / float64(w), Y: (top + height/2) / float64(h),
 		W: width / float64(w), H: height / float64(h),
-	}.snapped()
+	}
 }
 
 // Pixels is the inverse of FromPixels: exact, but not rounded.
@@ -75,7 +75,7 @@ func (l Label) boxed() Label {
 
 // FromPolygon makes a label of an outline and the box around it.
 func FromPolygon(class int, outline []Point) Label {
-	return Label{Class: class, Polygon: outline}.boxed().snapped()
+	return Label{Class: class, Polygon: outline}.boxed()
 }
 
 func clip01(v float64) float64 { return min(max(v, 0), 1) }
@@ -90,7 +90,7 @@ func FormatBox(want Label, values [4]float64, read func(v [4]float64) Label) [4]
 			text[i] = strconv.FormatFloat(v, 'f', decimals, 64)
 			back[i], _ = strconv.ParseFloat(text[i], 64)
 		}
-		if read(back).SameBox(want) {
+		if read(back).Snapped().SameBox(want) {
 			break
 		}
 	}

@@ -136,7 +136,7 @@ func (r *Recorder) Object(l Label, place Problem) {
 		r.NoArea(place)
 		return
 	}
-	l = l.snapped()
+	l = l.Snapped()
 	if r.repeats(l) {
 		r.counts.Duplicates++
 		return
@@ -202,3 +202,9 @@ func outside(l Label) (string, float64) {
 	}
 	return "", 0
 }
+
+// NewRecorder returns a recorder for labels alone, for the tests of readers.
+func NewRecorder(classes int, o ReadOptions) *Recorder { return &Recorder{classes: classes, o: o} }
+
+// Labels returns the objects taken down so far.
+func (r *Recorder) Labels() []Label { return r.sample.Labels }
