@@ -5,8 +5,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/goccy/go-yaml"
 )
 
 // write makes a file in a folder whose name has blanks and letters beyond ASCII.
@@ -52,6 +55,39 @@ func TestYAMLRepeats(t *testing.T) {
 				t.Error("CRLF and a byte order mark changed the plan")
 			}
 		})
+	}
+}
+
+// TestYAMLIsYAML reads a plan's file as other programs do.
+func TestYAMLIsYAML(t *testing.T) {
+	p := plan(t, yolov5n(), "backbone,!model.9.", "eval,neck=affine-only")
+	var read struct {
+		Version int
+		Freeze  []string
+		BN      []string
+		Tensors []struct {
+			Name, By       string
+			Shape          []int64
+			Buffer, Frozen bool
+		}
+		BatchNorm []struct{ Name, Mode, By string }
+	}
+	if err := yaml.Unmarshal(p.YAML(), &read); err != nil {
+		t.Fatal(err)
+	}
+	if read.Version != 1 || strings.Join(read.Freeze, " ") != "backbone !model.9." || strings.Join(read.BN, " ") != "eval neck=affine-only" {
+		t.Errorf("%+v", read.Freeze)
+	}
+	for i, e := range p.Entries {
+		r := read.Tensors[i]
+		if r.Name != e.Name || !slices.Equal(r.Shape, e.Shape) || r.Frozen != e.Frozen || r.Buffer != e.Buffer || r.By != e.By {
+			t.Errorf("tensor %d reads as %+v, is %+v", i, r, e)
+		}
+	}
+	for i, m := range p.BatchNorm {
+		if r := read.BatchNorm[i]; r.Name != m.Name || r.Mode != string(m.Mode) || r.By != m.By {
+			t.Errorf("module %d reads as %+v, is %+v", i, r, m)
+		}
 	}
 }
 

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/urfave/cli/v2"
+)
+
+// programs are what scripts can execute.
+var programs = map[string]func(){"yolofreeze": main}
+
+func TestMain(m *testing.M) { testscript.Main(m, programs) }
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: filepath.Join("testdata", "script")})
+}
+
+// probe is a command with flags of every kind; it prints what it was given.
+func probe() *cli.Command {
+	return &cli.Command{
+		Name:      "probe",
+		ArgsUsage: "MODEL",
+		Flags: []cli.Flag{
+			imgszFlag(), batchSizeFlag(16),
+			&cli.StringSliceFlag{Name: "freeze", Value: cli.NewStringSlice("0")},
+			&cli.Float64Flag{Name: "lr0", Value: .01},
+			&cli.StringFlag{Name: "data"},
+			&cli.BoolFlag{Name: "rect"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := needArgs(c, 0, 1); err != nil {
+				return err
+			}
+			if c.Args().First() == "train" {
+				return needFlags(c, "imgsz", "data")
+			}
+			_, err := fmt.Fprintf(c.App.Writer, "imgsz=%d img=%d batch=%d freeze=%s lr0=%g data=%s rect=%t json=%t args=%q",
+				c.Int("imgsz"), c.Int("img"), c.Int("batch-size"), strings.Join(c.StringSlice("freeze"), ";"), c.Float64("lr0"),
+				c.String("data"), c.Bool("rect"), termOf(c).json, c.Args().Slice())
+			return err
+		},
+	}
+}
+
+// call runs a line against probe and a group of it.
+func call(line ...string) (code int, stdout, stderr string) {
+	var out, log bytes.Buffer
+	list := []*cli.Command{probe(), {Name: "dataset", Subcommands: []*cli.Command{probe()}}, failing()}
+	code = execute(list, append([]string{"yolofreeze"}, line...), strings.NewReader(""), &out, &log)
+	return code, out.String(), log.String()
+}
+
+func TestFlags(t *testing.T) {
+	const standard = `imgsz=640 img=640 batch=16 freeze=0 lr0=0.01 data= rect=false json=false args=[]`
+	cases := []struct{ line, change string }{
+		{"", ""},
+		{"--imgsz 320", "imgsz=320 img=320"},
+		{"--img 320", "imgsz=320 img=320"},
+		{"--img-size=320", "imgsz=320 img=320"},
+		{"-img 320", "imgsz=320 img=320"},
+		{"--batch 8", "batch=8"},
+		{"--batch-size -1", "batch=-1"},
+		{"--freeze 0,1,2", "freeze=0;1;2"},
+		{"--freeze 0 --freeze 1,!model.9.", "freeze=0;1;!model.9."},
+		{"m.pt", `args=["m.pt"]`},
+		{"m.pt --json", `json=true args=["m.pt"]`},
+		{"m.pt --imgsz 320 --rect", `imgsz=320 img=320 rect=true args=["m.pt"]`},
+		{"--rect m.pt --lr0 1e-3", `lr0=0.001 rect=true args=["m.pt"]`},
+		{"--rect=false m.pt", `args=["m.pt"]`},
+		{"-- --m.pt", `args=["--m.pt"]`},
+		{"--data a -- -", `data=a args=["-"]`},
+		{"-", `args=["-"]`},
+		{"probe", `args=["probe"]`},
+	}
+	for _, group := range [][]string{{"probe"}, {"dataset", "probe"}} {
+		for _, c := range cases {
+			t.Run(strings.Join(group, " ")+" "+c.line, func(t *testing.T) {
+				code, stdout, stderr := call(append(group[:len(group):len(group)], strings.Fields(c.line)...)...)
+				want := changed(standard, c.change)
+				if code != exitOK || stdout != want || stderr != "" {
+					t.Errorf("exit code %d, printed\n%s%s, want\n%s", code, stdout, stderr, want)
+				}
+			})
+		}
+	}
+}
+
+// changed replaces the fields of standard that change names.
+func changed(standard, change string) string {
+	fields := strings.Fields(standard)
+	for _, f := range strings.Fields(change) {
+		name, _, _ := strings.Cut(f, "=")
+		for i := range fields {
+			if strings.HasPrefix(fields[i], name+"=") {
+				fields[i] = f
+			}
+		}
+	}
+	return strings.Join(fields, " ")
+}
+
+func TestUsageErrors(t *testing.T) {
+	cases := []struct{ line, message, hint string }{
+		{"prob", `unknown command "prob"`, "did you mean probe?"},
+		{"dataset prob --x", `unknown command "dataset prob"`, "did you mean probe?"},
+		{"zzzzzzzz", `unknown command "zzzzzzzz"`, "see yolofreeze --help"},
+		{"--imgsz 3", "unknown flag --imgsz", "see yolofreeze --help"},
+		{"probe --imgz 320", "probe: unknown flag --imgz", "did you mean --imgsz, --img"},
+		{"dataset probe --imgz 320", "dataset probe: unknown flag --imgz", "did you mean --imgsz, --img"},
+		{"probe --zzzzzzzzzz", "probe: unknown flag --zzzzzzzzzz", "see yolofreeze probe --help"},
+		{"probe m.pt --imgz", "unknown flag --imgz", "--imgsz"},
+		{"probe --imgsz", "flag needs an argument: -imgsz", "--help"},
+		{"probe --imgsz x", `probe: invalid value "x" for flag -imgsz`, "see yolofreeze probe --help"},
+		{"probe --rect=maybe", `invalid boolean value "maybe"`, "--help"},
+		{"probe --imgsz 1 --img 2", "Cannot use two forms of the same flag", "--help"},
+		{"probe train --imgsz 3", "probe: flag --data is missing", "see yolofreeze probe --help"},
+		{"probe --freeze 0 1 2", `probe: unexpected argument "2"`, "usage"},
+		{"probe a b", `probe: unexpected argument "b"`, "usage: yolofreeze probe [flags] MODEL"},
+	}
+	for _, c := range cases {
+		t.Run(c.line, func(t *testing.T) {
+			code, stdout, stderr := call(strings.Fields(c.line)...)
+			lines := strings.Split(strings.TrimSpace(stderr), "\n")
+			if code != exitUsage || stdout != "" || len(lines) != 2 {
+				t.Fatalf("exit code %d, printed %q and %q", code, stdout, stderr)
+			}
+			if !strings.HasPrefix(lines[0], "yolofreeze: ") || !strings.Contains(lines[0], c.message) {
+				t.Errorf("error %q, want %q", lines[0], c.message)
+			}
+			if !strings.HasPrefix(lines[1], "hint: ") || !strings.Contains(lines[1], c.hint) {
+				t.Errorf("hint %q, want %q", lines[1], c.hint)
+			}
+		})
+	}
+}
+
+// TestCommands holds what run relies on for every command of the program.
+func TestCommands(t *testing.T) {
+	var walk func(path []string, list []*cli.Command)
+	walk = func(path []string, list []*cli.Command) {
+		for _, c := range list {
+			path := append(path[:len(path):len(path)], c.Name)
+			name := strings.Join(path, " ")
+			if c.Usage == "" {
+				t.Errorf("%s has no usage line", name)
+			}
+			for _, f := range c.Flags {
+				if r, ok := f.(cli.RequiredFlag); ok && r.IsRequired() {
+					t.Errorf("%s: --%s is Required, so the file of --config cannot set it; use needFlags", name, f.Names()[0])
+				}
+				if d, ok := f.(cli.DocGenerationFlag); !ok || d.GetUsage() == "" {
+					t.Errorf("%s: --%s has no usage text", name, f.Names()[0])
+				}
+			}
+			var out, log bytes.Buffer
+			if code := run(append(append([]string{"yolofreeze"}, path...), "--help"), nil, &out, &log); code != exitOK || !strings.Contains(out.String(), c.Usage) {
+				t.Errorf("%s --help: exit code %d, %s", name, code, log.String())
+			}
+			walk(path, c.Subcommands)
+		}
+	}
+	walk(nil, commands())
+}
+
+// failing fails in the way that its argument names.
+func failing() *cli.Command {
+	ways := map[string]error{
+		"plain":       errors.New("line one\nline two"),
+		"input":       fmt.Errorf("reading: %w", badInputf("bad\x1b[31m").hinted("mend it")),
+		"usage":       fmt.Errorf("asking: %w", usageErrorf("misspelt")),
+		"unavailable": fmt.Errorf("starting: %w", answer{unavailable: true}),
+		"nonfinite":   errors.Join(errors.New("also"), answer{nonFinite: true}),
+		"outer":       &cliError{error: answer{unavailable: true}},
+		"silent":      answer{},
+	}
+	return &cli.Command{Name: "fail", Action: func(c *cli.Context) error {
+		switch way := c.Args().First(); way {
+		case "panic":
+			panic("broken")
+		case "SIGINT", "SIGTERM":
+			signal.Reset(os.Interrupt, syscall.SIGTERM)
+			return interrupted{map[string]os.Signal{"SIGINT": syscall.SIGINT, "SIGTERM": syscall.SIGTERM}[way]}
+		default:
+			return ways[way]
+		}
+	}}
+}
+
+type answer struct{ nonFinite, unavailable bool }
+
+func (a answer) Error() string     { return "answer" }
+func (a answer) NonFinite() bool   { return a.nonFinite }
+func (a answer) Unavailable() bool { return a.unavailable }
+func (a answer) BadInput() bool    { return false }
+
+func TestExitCodes(t *testing.T) {
+	cases := []struct {
+		way    string
+		code   int
+		stderr string
+	}{
+		{"plain", exitFailure, "yolofreeze: line one; line two\n"},
+		{"input", exitBadInput, "yolofreeze: reading: bad [31m\nhint: mend it\n"},
+		{"usage", exitUsage, "yolofreeze: asking: misspelt\n"},
+		{"unavailable", exitUnavailable, "yolofreeze: starting: answer\n"},
+		{"nonfinite", exitNonFinite, "yolofreeze: also; answer\n"},
+		{"outer", exitBadInput, "yolofreeze: answer\n"},
+		{"silent", exitFailure, "yolofreeze: answer\n"},
+		{"SIGINT", 130, "yolofreeze: interrupted by signal: interrupt\n"},
+		{"SIGTERM", 143, "yolofreeze: interrupted by signal: terminated\n"},
+		{"panic", exitFailure, "yolofreeze: internal error: broken (YOLOFREEZE_DEBUG=1 shows where)\n"},
+	}
+	for _, c := range cases {
+		code, stdout, stderr := call("fail", c.way)
+		if code != c.code || stdout != "" || stderr != c.stderr {
+			t.Errorf("%s: exit code %d, printed %q and %q, want %d and %q", c.way, code, stdout, stderr, c.code, c.stderr)
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"github.com/xrash/smetrics"
+)
+
+// arrange lets flags stand after arguments, which urfave/cli does not read, and
+// turns "help X" into "X --help" and "--version" into the command.
+func arrange(a *cli.App, args []string) []string {
+	if len(args) < 2 {
+		return args
+	}
+	rest := args[1:]
+	switch rest[0] {
+	case "help", "h":
+		rest = append(slices.Clone(rest[1:]), "--help")
+	case "--version", "-v":
+		rest = append([]string{"version"}, rest[1:]...)
+	}
+	cmd, depth := find(a, rest)
+	if cmd == nil || len(cmd.Subcommands) > 0 {
+		return append(args[:1:1], rest...)
+	}
+	out := append(args[:1:1], rest[:depth]...)
+	var positional []string
+	for rest = rest[depth:]; len(rest) > 0; rest = rest[1:] {
+		word := rest[0]
+		if word == "--" {
+			positional = append(positional, rest[1:]...)
+			break
+		}
+		if len(word) < 2 || word[0] != '-' {
+			positional = append(positional, word)
+			continue
+		}
+		out = append(out, word)
+		if takesValue(cmd, word) && len(rest) > 1 {
+			out = append(out, rest[1])
+			rest = rest[1:]
+		}
+	}
+	if len(positional) > 0 {
+		out = append(append(out, "--"), positional...)
+	}
+	return out
+}
+
+// find follows words down to a command and returns how many name it, nil when
+// the first names none.
+func find(a *cli.App, words []string) (cmd *cli.Command, depth int) {
+	list := a.Commands
+	for depth < len(words) {
+		i := slices.IndexFunc(list, func(c *cli.Command) bool { return c.HasName(words[depth]) })
+		if i < 0 {
+			break
+		}
+		cmd, list = list[i], list[i].Subcommands
+		depth++
+	}
+	return cmd, depth
+}
+
+// takesValue reports whether a word is a flag whose value is the next word.
+func takesValue(cmd *cli.Command, word string) bool {
+	name, _, assigned := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	f := findFlag(cmd.Flags, name)
+	if f == nil || assigned {
+		return false
+	}
+	documented, ok := f.(cli.DocGenerationFlag)
+	return ok && documented.TakesValue()
+}
+
+// findFlag finds a flag by any of its names, nil when there is none.
+func findFlag(flags []cli.Flag, name string) cli.Flag {
+	for _, f := range flags {
+		if slices.Contains(f.Names(), name) {
+			return f
+		}
+	}
+	return nil
+}
+
+// nearest returns at most three candidates few edits away from text, nearest first.
+func nearest(text string, candidates []string) []string {
+	if len(text) > 100 {
+		return nil
+	}
+	type scored struct {
+		text     string
+		distance int
+	}
+	var found []scored
+	for _, c := range candidates {
+		d := smetrics.WagnerFischer(strings.ToLower(text), strings.ToLower(c), 1, 1, 1)
+		if d <= min(1+len(text)/3, len(c)-1) {
+			found = append(found, scored{c, d})
+		}
+	}
+	slices.SortStableFunc(found, func(a, b scored) int { return cmp.Compare(a.distance, b.distance) })
+	var out []string
+	for _, f := range found[:min(3, len(found))] {
+		out = append(out, f.text)
+	}
+	return out
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/urfave/cli/v2"
+)
+
+// applyConfig sets from the file of --config each flag of the command that
+// neither the command line nor the environment set. Keys are names of flags,
+// with - or _ between words; values are scalars, or lists for flags that take one.
+func applyConfig(c *cli.Context) error {
+	file := c.String(configFlag)
+	if file == "" {
+		return nil
+	}
+	entries, err := readConfig(file)
+	if err != nil {
+		return badInput(fmt.Errorf("reading configuration %s: %w", file, err))
+	}
+	seen := map[cli.Flag]int{}
+	for _, e := range entries {
+		f := findFlag(c.Command.Flags, strings.ReplaceAll(e.key, "_", "-"))
+		if f == nil {
+			return unknownKey(c, file, e)
+		}
+		name := f.Names()[0]
+		if name == configFlag {
+			return badInput(fmt.Errorf("%s:%d: key %s: a configuration cannot name another", file, e.line, e.key))
+		}
+		if first, twice := seen[f]; twice {
+			return badInput(fmt.Errorf("%s:%d: key %s: flag --%s is already set on line %d", file, e.line, e.key, name, first))
+		}
+		seen[f] = e.line
+		if c.IsSet(name) {
+			continue
+		}
+		if err := setFlag(c, f, e); err != nil {
+			return badInput(fmt.Errorf("%s:%d: key %s: %w", file, e.line, e.key, err))
+		}
+	}
+	return nil
+}
+
+func unknownKey(c *cli.Context, file string, e configEntry) error {
+	var names []string
+	for _, f := range c.Command.Flags {
+		if f.Names()[0] != configFlag {
+			names = append(names, f.Names()...)
+		}
+	}
+	err := badInputf("%s:%d: unknown key %q: %s has no such flag", file, e.line, e.key, commandPath(c))
+	return err.didYouMean(nearest(e.key, names), "see yolofreeze "+commandPath(c)+" --help")
+}
+
+// setFlag gives a flag its values under all its names.
+func setFlag(c *cli.Context, f cli.Flag, e configEntry) error {
+	slice, ok := f.(cli.DocGenerationSliceFlag)
+	list := ok && slice.IsSliceFlag()
+	names := f.Names()
+	switch {
+	case list:
+		names = names[:1] // all names share one list
+	case e.list || len(e.values) != 1:
+		return fmt.Errorf("a list where --%s takes one value", names[0])
+	}
+	for _, name := range names {
+		for _, v := range e.values {
+			if err := c.Set(name, v); err != nil {
+				return fmt.Errorf("value %q does not fit --%s", v, name)
+			}
+		}
+	}
+	return nil
+}
+
+// configEntry is one key of a configuration file.
+type configEntry struct {
+	key    string
+	values []string
+	list   bool
+	line   int
+}
+
+// readConfig reads a YAML file that is a mapping of scalars and lists of scalars.
+func readConfig(name string) ([]configEntry, error) {
+	const most = 1 << 20
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, cause(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, cause(err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, cause(err)
+	}
+	if len(data) > most {
+		return nil, fmt.Errorf("longer than %d bytes", most)
+	}
+	return parseConfig(data)
+}
+
+// cause drops the path that os puts into its errors.
+func cause(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+func parseConfig(data []byte) ([]configEntry, error) {
+	file, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		var syntax yaml.Error
+		if errors.As(err, &syntax) && syntax.GetToken() != nil {
+			return nil, fmt.Errorf("line %d: %s", syntax.GetToken().Position.Line, syntax.GetMessage())
+		}
+		return nil, err
+	}
+	var entries []configEntry
+	for i, doc := range file.Docs {
+		if doc.Body == nil || doc.Body.Type() == ast.CommentType {
+			continue
+		}
+		mapping, ok := doc.Body.(*ast.MappingNode)
+		if !ok || i > 0 {
+			return nil, fmt.Errorf("line %d: not one mapping of flags to values", lineOf(doc.Body))
+		}
+		for _, pair := range mapping.Values {
+			e := configEntry{key: pair.Key.GetToken().Value, line: lineOf(pair.Key)}
+			if err := e.read(pair.Value); err != nil {
+				return nil, fmt.Errorf("line %d: key %s: %w", e.line, e.key, err)
+			}
+			entries = append(entries, e)
+		}
+	}
+	return entries, nil
+}
+
+func (e *configEntry) read(node ast.Node) error {
+	if sequence, ok := node.(*ast.SequenceNode); ok {
+		e.list = true
+		for _, item := range sequence.Values {
+			v, err := scalar(item)
+			if err != nil {
+				return err
+			}
+			e.values = append(e.values, v)
+		}
+		return nil
+	}
+	v, err := scalar(node)
+	e.values = []string{v}
+	return err
+}
+
+// scalar returns a value as it is written: 1e-3 stays 1e-3.
+func scalar(node ast.Node) (string, error) {
+	switch n := node.(type) {
+	case *ast.StringNode:
+		return n.Value, nil
+	case *ast.LiteralNode:
+		return n.Value.Value, nil
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NanNode, *ast.InfinityNode:
+		return node.GetToken().Value, nil
+	case *ast.NullNode:
+		return "", errors.New("no value")
+	}
+	return "", fmt.Errorf("neither a scalar nor a list of scalars, but a %s", strings.ToLower(node.Type().String()))
+}
+
+func lineOf(node ast.Node) int {
+	if t := node.GetToken(); t != nil && t.Position != nil {
+		return t.Position.Line
+	}
+	return 0
+}

@@ -1,0 +1,13 @@
+package main
+
+import "github.com/urfave/cli/v2"
+
+// Flags that several commands share carry YOLOv5's names, all of them.
+
+func imgszFlag() cli.Flag {
+	return &cli.IntFlag{Name: "imgsz", Aliases: []string{"img", "img-size"}, Value: 640, Usage: "image side in `PIXELS`, rounded up to a multiple of the largest stride"}
+}
+
+func batchSizeFlag(size int) cli.Flag {
+	return &cli.IntFlag{Name: "batch-size", Aliases: []string{"batch"}, Value: size, Usage: "pictures a `BATCH`"}
+}

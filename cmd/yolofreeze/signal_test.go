@@ -1,0 +1,47 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+)
+
+func init() {
+	programs["probing"] = func() {
+		os.Exit(execute([]*cli.Command{signalled()}, os.Args, os.Stdin, os.Stdout, os.Stderr))
+	}
+}
+
+// signalled sends itself signals, as an impatient user does.
+func signalled() *cli.Command {
+	send := func(s syscall.Signal) { syscall.Kill(os.Getpid(), s) }
+	return &cli.Command{
+		Name:  "signalled",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "graceful"}, &cli.BoolFlag{Name: "twice"}, &cli.BoolFlag{Name: "term"}},
+		Action: func(c *cli.Context) error {
+			first := syscall.SIGINT
+			if c.Bool("term") {
+				first = syscall.SIGTERM
+			}
+			if c.Bool("graceful") {
+				termOf(c).stopGracefully()
+			}
+			send(first)
+			select {
+			case <-c.Context.Done():
+			case <-time.After(10 * time.Second):
+				return usageErrorf("the context did not end")
+			}
+			if c.Bool("twice") {
+				send(syscall.SIGTERM)
+				time.Sleep(10 * time.Second)
+			}
+			c.App.Writer.Write([]byte("saved\n"))
+			return c.Context.Err()
+		},
+	}
+}

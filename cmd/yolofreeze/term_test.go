@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestResult(t *testing.T) {
+	for _, c := range []struct {
+		json bool
+		want string
+	}{{true, `{"names":["a<b"]}` + "\n"}, {false, "one\n"}} {
+		var out bytes.Buffer
+		term := newTerminal(nil, &out, io.Discard)
+		term.json = c.json
+		err := term.result(map[string][]string{"names": {"a<b"}}, func(w io.Writer) error {
+			_, err := io.WriteString(w, "one\n")
+			return err
+		})
+		if err != nil || out.String() != c.want {
+			t.Errorf("json %t: %q, %v", c.json, out.String(), err)
+		}
+		out.Reset()
+		if err := term.stream(1); err != nil || (out.String() == "1\n") != c.json {
+			t.Errorf("json %t: streamed %q, %v", c.json, out.String(), err)
+		}
+	}
+}
+
+type broken struct{ err error }
+
+func (b broken) Write([]byte) (int, error) { return 0, b.err }
+
+func TestOutputLost(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		code   int
+		stderr string
+	}{
+		{syscall.EPIPE, exitOK, ""},
+		{syscall.ENOSPC, exitFailure, "yolofreeze: writing standard output: no space left on device\n"},
+	} {
+		var log bytes.Buffer
+		code := run([]string{"yolofreeze", "version"}, nil, broken{c.err}, &log)
+		if code != c.code || log.String() != c.stderr {
+			t.Errorf("%v: exit code %d, %q", c.err, code, log.String())
+		}
+	}
+	if code := run([]string{"yolofreeze", "vers"}, nil, io.Discard, broken{errors.New("gone")}); code != exitUsage {
+		t.Errorf("without standard error the exit code is %d", code)
+	}
+}
+
+func TestPlainBar(t *testing.T) {
+	var log bytes.Buffer
+	b := newTerminal(nil, io.Discard, &log).bar("epoch 0/2", 30)
+	for range 40 {
+		b.describe(" box 0.1")
+		b.add(1)
+	}
+	b.finish()
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if len(lines) != 10 || lines[0] != "epoch 0/2 box 0.1  10 % (3/30)" || lines[9] != "epoch 0/2 box 0.1 100 % (30/30)" {
+		t.Errorf("%d lines:\n%s", len(lines), log.String())
+	}
+	log.Reset()
+	b = newTerminal(nil, io.Discard, &log).bar("nothing", 0)
+	b.add(1)
+	b.finish()
+	if log.Len() != 0 {
+		t.Errorf("a bar of nothing printed %q", log.String())
+	}
+}
+
+func TestLiveBar(t *testing.T) {
+	var log bytes.Buffer
+	term := newTerminal(nil, io.Discard, &log)
+	term.live = true
+	b := term.bar("epoch", 3)
+	for range 5 {
+		b.add(1)
+	}
+	b.finish()
+	if text := log.String(); !strings.Contains(text, "3/3") || !strings.HasSuffix(text, "\n") {
+		t.Errorf("%q", text)
+	}
+}
