@@ -168,7 +168,7 @@ func newDict(m *machine, args tuple) (any, error) {
 			pairs = append(pairs, tuple{key, v.values[i]})
 		}
 	default:
-		return nil, fmt.Errorf("argument is a %s", kind(v))
+		return nil, fmt.Errorf("argument is %s", kind(v))
 	}
 	m.charge(96 * len(pairs))
 	for _, p := range pairs {
@@ -201,7 +201,7 @@ func newSet(m *machine, args tuple) (any, error) {
 	case tuple:
 		return &set{v}, nil
 	}
-	return nil, fmt.Errorf("argument is a %s", kind(args[0]))
+	return nil, fmt.Errorf("argument is %s", kind(args[0]))
 }
 
 // encode is how protocol 2 spells bytes: a str of code points below 256.
@@ -211,7 +211,7 @@ func encode(m *machine, args tuple) (any, error) {
 	}
 	s, ok := args[0].(string)
 	if !ok {
-		return nil, fmt.Errorf("argument is a %s", kind(args[0]))
+		return nil, fmt.Errorf("argument is %s", kind(args[0]))
 	}
 	m.charge(len(s))
 	b := make([]byte, 0, len(s))
@@ -253,7 +253,7 @@ func newPath(separator string) func(*machine, tuple) (any, error) {
 		for i, arg := range args {
 			s, ok := arg.(string)
 			if !ok {
-				return nil, fmt.Errorf("a part is a %s", kind(arg))
+				return nil, fmt.Errorf("a part is %s", kind(arg))
 			}
 			m.charge(len(s) + 17)
 			parts[i] = s

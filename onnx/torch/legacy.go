@@ -28,7 +28,7 @@ func unpickleLegacy(data []byte) (any, *store, error) {
 		return nil, nil, err
 	}
 	if v, ok := magic.(*big.Int); !ok || v.Cmp(legacyMagic) != 0 {
-		return nil, nil, fmt.Errorf("a bare pickle of a %s: not a PyTorch checkpoint", kind(magic))
+		return nil, nil, fmt.Errorf("a bare pickle of %s: not a PyTorch checkpoint", kind(magic))
 	}
 	if protocol, err := m.run(); err != nil {
 		return nil, nil, err
@@ -54,7 +54,7 @@ func unpickleLegacy(data []byte) (any, *store, error) {
 	}
 	l, ok := keys.(*list)
 	if !ok {
-		return nil, nil, fmt.Errorf("corrupt pickle at byte %d: the storage keys are a %s", m.start, kind(keys))
+		return nil, nil, fmt.Errorf("corrupt pickle at byte %d: the storage keys are %s", m.start, kind(keys))
 	}
 	return root, s, s.fillInOrder(l.items, data, m.at)
 }

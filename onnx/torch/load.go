@@ -145,7 +145,7 @@ func newCheckpoint(root any) (*Checkpoint, error) {
 		return c, cmp.Or(c.readModel(), c.readRun(d))
 	}
 	if !isDict {
-		return nil, fmt.Errorf("holds a %s: neither a model nor a state dict", kind(root))
+		return nil, fmt.Errorf("holds %s: neither a model nor a state dict", kind(root))
 	}
 	for _, v := range []any{d, d.get("ema"), d.get("model"), d.get("state_dict"), d.get("model_state_dict")} {
 		if states, ok := v.(*dict); ok && isStateDict(states) {

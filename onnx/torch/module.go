@@ -47,14 +47,14 @@ func (o *Object) setState(m *machine, state any) error {
 	}
 	d, ok := state.(*dict)
 	if !ok {
-		return fmt.Errorf("%s: state is a %s, not a dict", o.Class(), kind(state))
+		return fmt.Errorf("%s: state is %s, not a dict", o.Class(), kind(state))
 	}
 	if o.attrs == nil {
 		o.attrs = &dict{}
 	}
 	for i, key := range d.keys {
 		if _, ok := key.(string); !ok {
-			return fmt.Errorf("%s: an attribute's name is a %s", o.Class(), kind(key))
+			return fmt.Errorf("%s: an attribute's name is %s", o.Class(), kind(key))
 		}
 		if m.charge(96); m.err != nil {
 			return m.err
@@ -205,7 +205,7 @@ func (w *walker) module(prefix string, o *Object, depth int) error {
 				return err
 			}
 		default:
-			return fmt.Errorf("module %s is a %s", quote(name), kind(child))
+			return fmt.Errorf("module %s is %s", quote(name), kind(child))
 		}
 	}
 	return nil
@@ -230,7 +230,7 @@ func (w *walker) tensor(name string, v any, parameter bool) error {
 	t, ok := v.(*tensor)
 	switch {
 	case !ok:
-		return fmt.Errorf("tensor %s is a %s", quote(name), kind(v))
+		return fmt.Errorf("tensor %s is %s", quote(name), kind(v))
 	case len(name) > maxName:
 		return fmt.Errorf("tensor %s: a name longer than %d", quote(name), maxName)
 	case w.names[name]:

@@ -35,7 +35,7 @@ func newNumpyDType(m *machine, args tuple) (any, error) {
 func (d *numpyDType) setState(state any) error {
 	s, ok := state.(tuple)
 	if !ok || len(s) < 2 {
-		return fmt.Errorf("numpy.dtype state is a %s", kind(state))
+		return fmt.Errorf("numpy.dtype state is %s", kind(state))
 	}
 	d.bigEndian = s[1] == any(">")
 	return nil
@@ -61,7 +61,7 @@ func newNumpyArray(m *machine, args tuple) (any, error) {
 		return nil, fmt.Errorf("%d arguments, not 3", len(args))
 	}
 	if g, ok := args[0].(*global); !ok || g.String() != "numpy.ndarray" {
-		return nil, fmt.Errorf("reconstructs a %s, not a numpy.ndarray", kind(args[0]))
+		return nil, fmt.Errorf("reconstructs %s, not a numpy.ndarray", kind(args[0]))
 	}
 	return &numpyArray{}, nil
 }

@@ -134,7 +134,7 @@ func (m *machine) reduce() {
 	switch {
 	case m.err != nil:
 	case !ok:
-		m.corrupt("call of a %s", kind(f))
+		m.corrupt("call of %s", kind(f))
 	case !isTuple:
 		m.corrupt("arguments of %v are not a tuple", g)
 	case g.call == nil:
@@ -157,7 +157,7 @@ func (m *machine) newObject() {
 	switch {
 	case m.err != nil:
 	case !ok:
-		m.corrupt("instance of a %s", kind(c))
+		m.corrupt("instance of %s", kind(c))
 	case g.make == nil:
 		m.refuse("instance of %v", g)
 	case !isTuple || len(args) > 0:
@@ -182,14 +182,14 @@ func (m *machine) build() {
 		err = v.setState(m, state)
 	case *dict: // OrderedDict attributes, such as a state dict's _metadata: not needed
 		if _, ok := state.(*dict); !ok {
-			err = fmt.Errorf("state is a %s", kind(state))
+			err = fmt.Errorf("state is %s", kind(state))
 		}
 	case *numpyDType:
 		err = v.setState(state)
 	case *numpyArray:
 		err = v.setState(state)
 	default:
-		err = fmt.Errorf("a %s takes no state", kind(target))
+		err = fmt.Errorf("%s takes no state", kind(target))
 	}
 	if err != nil {
 		m.corrupt("%v", err)

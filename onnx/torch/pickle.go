@@ -291,7 +291,7 @@ func (m *machine) tupleFromMark() {
 func (m *machine) extend(items ...any) {
 	l, ok := m.top().(*list)
 	if !ok {
-		m.corrupt("on a %s, not a list", kind(m.top()))
+		m.corrupt("on %s, not a list", kind(m.top()))
 		return
 	}
 	m.charge(16 * len(items))
@@ -305,7 +305,7 @@ func (m *machine) setItems(items ...any) {
 	d, ok := m.top().(*dict)
 	switch {
 	case !ok:
-		m.corrupt("on a %s, not a dict", kind(m.top()))
+		m.corrupt("on %s, not a dict", kind(m.top()))
 		return
 	case len(items)%2 != 0:
 		m.corrupt("a key without a value")
@@ -313,7 +313,7 @@ func (m *machine) setItems(items ...any) {
 	}
 	for i := 0; i < len(items) && m.err == nil; i += 2 {
 		if !hashable(items[i]) {
-			m.corrupt("a %s cannot be a key", kind(items[i]))
+			m.corrupt("%s cannot be a key", kind(items[i]))
 			return
 		}
 		m.charge(96)
@@ -324,7 +324,7 @@ func (m *machine) setItems(items ...any) {
 func (m *machine) addItems(items []any) {
 	s, ok := m.top().(*set)
 	if !ok {
-		m.corrupt("on a %s, not a set", kind(m.top()))
+		m.corrupt("on %s, not a set", kind(m.top()))
 		return
 	}
 	m.charge(16 * len(items))

@@ -36,11 +36,11 @@ func notCheckpoint(data []byte) error {
 		return fmt.Errorf("tar archive: the form of torch 0.1 is not supported, save it again with a later PyTorch")
 	case bytes.HasPrefix([]byte("PK\x03\x04"), head): // shorter than the four bytes
 		return incomplete(len(data))
-	case starts("\x1f\x8b"):
+	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
 		return fmt.Errorf("not a checkpoint: gzip data, unpack it first")
-	case starts("7z\xbc\xaf\x27\x1c"):
+	case bytes.HasPrefix(head, []byte("7z\xbc\xaf\x27\x1c")):
 		return fmt.Errorf("not a checkpoint: 7-Zip archive, unpack it first")
-	case starts("\x89hdf"):
+	case bytes.HasPrefix(head, []byte("\x89HDF")):
 		return fmt.Errorf("not a PyTorch checkpoint: HDF5 file (Keras)")
 	case len(data) > 9 && data[8] == '{':
 		return fmt.Errorf("not a PyTorch checkpoint: looks like safetensors, name it .safetensors")

@@ -120,7 +120,7 @@ func rebuildTensorV3(m *machine, args tuple) (any, error) {
 	}
 	g, ok := args[6].(*global)
 	if !ok || g.dtype == onnx.Undefined || g.storage {
-		return nil, fmt.Errorf("element type is a %s", kind(args[6]))
+		return nil, fmt.Errorf("element type is %s", kind(args[6]))
 	}
 	v, err := rebuildTensor(m, args)
 	if err != nil {
@@ -139,7 +139,7 @@ func rebuildParameter(m *machine, args tuple) (any, error) {
 	}
 	t, ok := args[0].(*tensor)
 	if !ok {
-		return nil, fmt.Errorf("argument is a %s, not a tensor", kind(args[0]))
+		return nil, fmt.Errorf("argument is %s, not a tensor", kind(args[0]))
 	}
 	t.parameter = true
 	return t, nil
@@ -154,7 +154,7 @@ func rebuildFromType(m *machine, args tuple) (any, error) {
 	g, ok1 := args[0].(*global)
 	inner, ok2 := args[2].(tuple)
 	if !ok1 || !ok2 || g.module != "torch._utils" {
-		return nil, fmt.Errorf("rebuilds by a %s", kind(args[0]))
+		return nil, fmt.Errorf("rebuilds by %s", kind(args[0]))
 	}
 	return g.call(m, inner)
 }

@@ -54,44 +54,44 @@ func (d *dict) get(key any) any {
 	return nil
 }
 
-// kind names a value's Python type for error messages; a value itself is never
+// kind names a value's Python type, with its article, for error messages; a value itself is never
 // printed, since it may contain itself.
 func kind(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return "None"
 	case bool:
-		return "bool"
+		return "a bool"
 	case int64, *big.Int:
-		return "int"
+		return "an int"
 	case float64:
-		return "float"
+		return "a float"
 	case string:
-		return "str"
+		return "a str"
 	case []byte:
-		return "bytes"
+		return "a bytes"
 	case tuple:
-		return "tuple"
+		return "a tuple"
 	case *list:
-		return "list"
+		return "a list"
 	case *set:
-		return "set"
+		return "a set"
 	case *dict:
-		return "dict"
+		return "a dict"
 	case *tensor:
-		return "tensor"
+		return "a tensor"
 	case *storage:
-		return "storage"
+		return "a storage"
 	case *numpyDType:
-		return "numpy.dtype"
+		return "a numpy.dtype"
 	case *numpyArray:
-		return "numpy.ndarray"
+		return "a numpy.ndarray"
 	case *global:
-		return "reference to " + v.String()
+		return "a reference to " + v.String()
 	case *Object:
-		return v.Class()
+		return "a " + v.Class()
 	}
-	return fmt.Sprintf("%T", v)
+	return fmt.Sprintf("a %T", v)
 }
 
 // Limits of a conversion: a pickle of a few hundred bytes can describe a list
@@ -142,7 +142,7 @@ func plainWithin(v any, depth int, nodes *int) (any, error) {
 		}
 		return v, nil
 	}
-	return nil, fmt.Errorf("a %s has no plain form", kind(v))
+	return nil, fmt.Errorf("%s has no plain form", kind(v))
 }
 
 func plainSlice(items []any, depth int, nodes *int) (any, error) {
