@@ -21,6 +21,7 @@ type Spec struct {
 	Batch, Height, Width int                     // of one step's pictures
 	Loss                 yolov5.LossOptions      // scaled (see LossOptions.Scaled)
 	Optimizer            optim.Options
+	Predictions          bool // also output each level's raw prediction: pred0, pred1, …
 }
 
 // Outputs of the training graph besides state: scalars.
@@ -86,7 +87,7 @@ func Build(s *Spec) (*Graphs, error) {
 		}
 		return v
 	}}
-	heads, err := net.Forward(b.Scale(b.Cast(images, onnx.Float), 1.0/255))
+	heads, err := net.Forward(b.Div(b.Cast(images, onnx.Float), b.Float(255)))
 	if err != nil {
 		return nil, fmt.Errorf("build the training graph: %w", err)
 	}
@@ -103,6 +104,11 @@ func Build(s *Spec) (*Graphs, error) {
 		v    *onnx.Value
 	}{{OutTotal, loss.Total}, {OutBox, loss.Box}, {OutObj, loss.Obj}, {OutCls, loss.Cls}} {
 		b.Output(out.name, out.v)
+	}
+	for i, h := range heads {
+		if s.Predictions {
+			b.Output(fmt.Sprintf("pred%d", i), h)
+		}
 	}
 	for i, p := range g.Trainable {
 		name := optim.Gradient(p.Name)
@@ -156,7 +162,7 @@ func Inference(net *yolov5.Network, state map[string]*onnx.Tensor, dtype onnx.DT
 	s := Spec{State: state}
 	images := b.Input("images", dtype, shape)
 	if dtype == onnx.Uint8 {
-		images = b.Scale(b.Cast(images, onnx.Float), 1.0/255)
+		images = b.Div(b.Cast(images, onnx.Float), b.Float(255))
 	}
 	g := yolov5.Graph{Builder: b, Net: net, Param: func(p yolov5.Param) *onnx.Value {
 		t, err := s.tensor(p)

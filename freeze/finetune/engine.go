@@ -88,6 +88,11 @@ func (e *Engine) allocate() {
 	for _, name := range []string{OutTotal, OutBox, OutObj, OutCls, optim.GradNorm, optim.Momentum, optim.EMADecay} {
 		e.scalars[name] = onnx.NewTensor(onnx.Float)
 	}
+	for _, out := range e.Graphs.Training.Outputs {
+		if shape, ok := out.Type.Static(); ok && e.tensor(stateOf(out.Name)) == nil {
+			e.scalars[out.Name] = onnx.NewTensor(out.Type.DType, shape...)
+		}
+	}
 	e.scalars[optim.LearningRates] = onnx.NewTensor(onnx.Float, 3)
 	e.scalars[optim.Corrections] = onnx.NewTensor(onnx.Float, 2)
 	e.images = onnx.NewTensor(onnx.Uint8, int64(e.spec.Batch), 3, int64(e.spec.Height), int64(e.spec.Width))

@@ -34,7 +34,7 @@ type recording struct {
 	Steps      int
 	ClipNorm   float64 `json:"clip_norm"`
 	Losses     [][][4]float64
-	GradNorm   []float64 `json:"grad_norm_before_clip"`
+	GradNorm   []float64                  `json:"grad_norm_before_clip"`
 	Noise      map[string]json.RawMessage `json:"float32_noise"`
 }
 

@@ -64,8 +64,9 @@ func LowerBatchNorm(m *onnx.Model) error {
 		if n.Op != "BatchNormalization" || n.Int("training_mode", 0) != 1 {
 			return nil, false
 		}
-		mean, variance, _ := b.BatchStatistics(n.Inputs[0])
-		y := b.BatchNorm(n.Inputs[0], n.Inputs[1], n.Inputs[2], b.Reshape(mean, -1), b.Reshape(variance, -1), n.Float("epsilon", 1e-5))
+		_, variance, centred := b.BatchStatistics(n.Inputs[0])
+		zeros := b.Const(onnx.NewTensor(onnx.Float, n.Inputs[1].Type.Shape[0].Size))
+		y := b.BatchNorm(centred, n.Inputs[1], n.Inputs[2], zeros, b.Reshape(variance, -1), n.Float("epsilon", 1e-5))
 		return []*onnx.Value{y}, true
 	})
 }

@@ -196,17 +196,17 @@ func (l lossBuilder) ciou(xy, wh, target *onnx.Value) *onnx.Value {
 }
 
 // crossEntropy is binary cross-entropy of logits x against targets y, positives
-// weighted: (1-y)·x + (1+(w-1)·y)·softplus(-x), as focal loss where asked for.
+// weighted: (1-y)·softplus(x) + w·y·softplus(-x), as focal loss where asked
+// for. Softplus of x rather than of -x keeps the many gradients of cells
+// without an object, close to 0, from being differences of numbers close to 1.
 func (l lossBuilder) crossEntropy(x, y *onnx.Value, positive float64) *onnx.Value {
-	weight := l.Shift(l.Scale(y, positive-1), 1)
+	softplus := func(v *onnx.Value) *onnx.Value { return l.Op("Softplus", nil, v) }
+	var loss *onnx.Value
 	if positive == 1 {
-		weight = nil
+		loss = l.Sub(softplus(x), l.Mul(y, x))
+	} else {
+		loss = l.Add(l.Mul(l.OneMinus(y), softplus(x)), l.Mul(l.Scale(y, positive), softplus(l.Neg(x))))
 	}
-	tail := l.Op("Softplus", nil, l.Neg(x))
-	if weight != nil {
-		tail = l.Mul(weight, tail)
-	}
-	loss := l.Add(l.Mul(l.OneMinus(y), x), tail)
 	if l.o.FLGamma <= 0 {
 		return loss
 	}

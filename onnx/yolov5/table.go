@@ -2,6 +2,7 @@ package yolov5
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ type Network struct {
 	Anchors  [][][2]float64 // per level, per anchor: width, height in pixels
 	Strides  []int64        // per level: pixels per cell
 	Act      string         // "SiLU", "Hardswish", "LeakyReLU", "ReLU"
+	Table    map[string]any // what ParseTable read, with nc as it holds now
 }
 
 // Layer is one entry of the table.
@@ -42,10 +44,11 @@ func (n *Network) Outputs() int64 { return int64(5 + n.NC) }
 // repeats scale with depth, channels with width, rounded up to multiples of 8.
 // nc > 0 replaces the table's number of classes. Errors name the layer.
 func ParseTable(table map[string]any, nc int) (*Network, error) {
-	t := tableParser{table: table, net: &Network{NC: nc, Act: "SiLU"}}
+	t := tableParser{table: table, net: &Network{NC: nc, Act: "SiLU", Table: maps.Clone(table)}}
 	if err := t.globals(); err != nil {
 		return nil, err
 	}
+	t.net.Table["nc"] = int64(t.net.NC)
 	for _, part := range []string{"backbone", "head"} {
 		rows, ok := table[part].([]any)
 		if !ok {

@@ -1,0 +1,158 @@
+package finetune
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"yolofreeze/freeze"
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/torch"
+	"yolofreeze/onnx/yolov5"
+)
+
+// Model is a network with its weights and class names, whatever file it came from.
+type Model struct {
+	Path  string
+	Net   *yolov5.Network
+	State map[string]*onnx.Tensor // float32, by state-dict name
+	Names []string                // of the classes, by index
+}
+
+// InputError is an error of an input file, which it names.
+type InputError struct {
+	Path string
+	Err  error
+}
+
+func (e *InputError) Error() string  { return e.Path + ": " + e.Err.Error() }
+func (e *InputError) Unwrap() error  { return e.Err }
+func (e *InputError) BadInput() bool { return true }
+
+// LoadModel reads a checkpoint (.pt) or a file that SaveModel wrote (.safetensors).
+func LoadModel(path string) (*Model, error) {
+	switch filepath.Ext(path) {
+	case ".safetensors":
+		return loadSafetensors(path)
+	case ".pt", ".pth":
+		return loadTorch(path)
+	}
+	return nil, &InputError{path, fmt.Errorf("not a model file that is known: want .pt or .safetensors")}
+}
+
+func loadTorch(path string) (*Model, error) {
+	c, err := torch.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	net, state, err := yolov5.FromCheckpoint(c)
+	if err != nil {
+		return nil, &InputError{path, err}
+	}
+	if bad := c.NonFinite(); len(bad) > 0 {
+		return nil, &InputError{path, fmt.Errorf("NaN or infinity in %s", strings.Join(bad, ", "))}
+	}
+	m := &Model{Path: path, Net: net, State: state, Names: c.Names}
+	return m, m.checkNames()
+}
+
+// checkNames makes sure that there is a name per class; a file without names gets class0, class1, ….
+func (m *Model) checkNames() error {
+	if len(m.Names) == 0 {
+		for i := range m.Net.NC {
+			m.Names = append(m.Names, fmt.Sprintf("class%d", i))
+		}
+	}
+	if len(m.Names) != m.Net.NC {
+		return &InputError{m.Path, fmt.Errorf("%d class names for nc %d", len(m.Names), m.Net.NC)}
+	}
+	return nil
+}
+
+// modelKey is the metadata entry that describes the network.
+const modelKey = "yolofreeze.model"
+
+// modelInfo is what modelKey holds, as JSON.
+type modelInfo struct {
+	Table map[string]any `json:"table"`
+	Names []string       `json:"names"`
+}
+
+// File lays the model out as a safetensors file; further metadata may be added to it.
+func (m *Model) File() (*safetensors.File, error) {
+	info, err := json.Marshal(modelInfo{m.Net.Table, m.Names})
+	if err != nil {
+		return nil, fmt.Errorf("describe the model: %w", err)
+	}
+	return &safetensors.File{
+		Metadata: map[string]string{modelKey: string(info)},
+		Names:    slices.Sorted(maps.Keys(m.State)),
+		Tensors:  maps.Clone(m.State),
+	}, nil
+}
+
+// SaveModel writes the model as a safetensors file, whole or not at all.
+func SaveModel(path string, m *Model) error {
+	f, err := m.File()
+	if err != nil {
+		return err
+	}
+	return safetensors.Write(path, f)
+}
+
+func loadSafetensors(path string) (*Model, error) {
+	f, err := safetensors.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	return modelOf(path, f)
+}
+
+func modelOf(path string, f *safetensors.File) (*Model, error) {
+	text, ok := f.Metadata[modelKey]
+	if !ok {
+		return nil, &InputError{path, fmt.Errorf("metadata lacks %s: not a model that yolofreeze saved", modelKey)}
+	}
+	var info modelInfo
+	if err := json.Unmarshal([]byte(text), &info); err != nil {
+		return nil, &InputError{path, fmt.Errorf("metadata %s: %w", modelKey, err)}
+	}
+	net, err := yolov5.ParseTable(info.Table, len(info.Names))
+	if err != nil {
+		return nil, &InputError{path, err}
+	}
+	state, err := net.Pick(f.Tensors)
+	if err != nil {
+		return nil, &InputError{path, err}
+	}
+	m := &Model{Path: path, Net: net, State: state, Names: info.Names}
+	return m, m.checkNames()
+}
+
+// ForClasses returns the model with its head made for the given classes:
+// the same model when their number is the same, with names replaced. It names the
+// tensors that were initialised afresh.
+func (m *Model) ForClasses(names []string, seed uint64) (*Model, []string, error) {
+	net, state, fresh, err := m.Net.Rehead(m.State, len(names), seed)
+	if err != nil {
+		return nil, nil, &InputError{m.Path, err}
+	}
+	return &Model{m.Path, net, state, names}, fresh, nil
+}
+
+// Freezable describes the model's tensors to package freeze.
+func (m *Model) Freezable() (freeze.Network, error) {
+	params, err := m.Net.Params()
+	if err != nil {
+		return freeze.Network{}, err
+	}
+	n := freeze.Network{Layers: len(m.Net.Layers), Backbone: m.Net.Backbone, Head: m.Net.Head()}
+	for _, p := range params {
+		n.Parameters = append(n.Parameters, freeze.Parameter{Name: p.Name, Shape: p.Shape, Buffer: p.Kind.Buffer()})
+	}
+	return n, nil
+}
