@@ -16,7 +16,7 @@ const irVersion = 8
 
 // Encode returns the model as the bytes of an .onnx file; the same model gives the same
 // bytes. It fails on a model that Verify refuses, on inputs or outputs without an
-// element type, and on one that takes more than protobuf's 2 GiB.
+// element type and rank, and on one that takes more than protobuf's 2 GiB.
 func Encode(m *onnx.Model) ([]byte, error) {
 	if err := m.Verify(); err != nil {
 		return nil, fmt.Errorf("encode model %q: %w", m.Name, err)
@@ -25,8 +25,8 @@ func Encode(m *onnx.Model) ([]byte, error) {
 		return nil, fmt.Errorf("encode model %q: opset %d", m.Name, m.Opset)
 	}
 	for _, v := range slices.Concat(m.Inputs, m.Outputs) {
-		if v.Type.DType == onnx.Undefined {
-			return nil, fmt.Errorf("encode model %q: %q is an input or output without an element type", m.Name, v.Name)
+		if v.Type.DType == onnx.Undefined || v.Type.Shape == nil {
+			return nil, fmt.Errorf("encode model %q: %q is an input or output without element type and rank, which the standard asks for", m.Name, v.Name)
 		}
 	}
 	weights := 0
@@ -171,9 +171,6 @@ func (b *buffer) value(v *onnx.Value) {
 	b.nested(valueType, func() {
 		b.nested(typeTensor, func() {
 			b.int(tensorTypeElem, int64(v.Type.DType))
-			if v.Type.Shape == nil {
-				return
-			}
 			b.nested(tensorTypeShape, func() {
 				for _, d := range v.Type.Shape {
 					b.nested(shapeDim, func() { b.dim(d) })
