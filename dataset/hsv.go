@@ -1,0 +1,78 @@
+package dataset
+
+import "math"
+
+// HSVGains multiply a picture's hue, saturation and value.
+type HSVGains struct{ H, S, V float64 }
+
+// Apply changes the picture in place, in 8 bits and with OpenCV's arithmetic:
+// hue counts half degrees and wraps at 180, saturation and value stop at 255.
+func (g HSVGains) Apply(img *Image) {
+	if g == (HSVGains{1, 1, 1}) {
+		return
+	}
+	var hue, sat, val [256]uint8
+	for i := range 256 {
+		x := float64(i)
+		hue[i] = uint8(math.Mod(x*g.H, 180))
+		sat[i] = uint8(min(x*g.S, 255))
+		val[i] = uint8(min(x*g.V, 255))
+	}
+	for pix := img.Pix; len(pix) >= 3; pix = pix[3:] {
+		h, s, v := toHSV(pix[0], pix[1], pix[2])
+		pix[0], pix[1], pix[2] = fromHSV(hue[h], sat[s], val[v])
+	}
+}
+
+const hsvShift = 12 // bits of fraction in the tables of reciprocals
+
+// satScale and hueScale hold 255/v and 30/d, which spare a division a pixel.
+var satScale, hueScale = func() (s, h [256]int32) {
+	for i := 1; i < 256; i++ {
+		s[i] = int32(math.RoundToEven(255 << hsvShift / float64(i)))
+		h[i] = int32(math.RoundToEven(180 << hsvShift / (6 * float64(i))))
+	}
+	return
+}()
+
+func toHSV(red, green, blue uint8) (h, s, v uint8) {
+	r, g, b := int32(red), int32(green), int32(blue)
+	top := max(r, g, b)
+	d := top - min(r, g, b)
+	var hue int32
+	switch top {
+	case r:
+		hue = g - b
+	case g:
+		hue = b - r + 2*d
+	default:
+		hue = r - g + 4*d
+	}
+	hue = (hue*hueScale[d] + 1<<(hsvShift-1)) >> hsvShift
+	if hue < 0 {
+		hue += 180
+	}
+	return uint8(hue), uint8((d*satScale[top] + 1<<(hsvShift-1)) >> hsvShift), uint8(top)
+}
+
+// fromHSV is the textbook conversion, cut to whole levels as OpenCV's vector
+// code cuts it.
+func fromHSV(h, s, v uint8) (r, g, b uint8) {
+	const one = 255 * 30 // full saturation × a sector of 30 half degrees
+	sector, f := uint32(h)/30, uint32(h)%30
+	top, sat := uint32(v), uint32(s)
+	share := func(w uint32) uint8 { return uint8(top * (one - sat*w) / one) }
+	switch sector {
+	case 0:
+		return v, share(30 - f), share(30)
+	case 1:
+		return share(f), v, share(30)
+	case 2:
+		return share(30), v, share(30 - f)
+	case 3:
+		return share(30), share(f), v
+	case 4:
+		return share(30 - f), share(30), v
+	}
+	return v, share(30), share(f)
+}

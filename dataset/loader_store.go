@@ -1,0 +1,140 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+)
+
+// errSkipped stands for a picture left out because it cannot be decoded.
+var errSkipped = errors.New("picture skipped")
+
+// BadPicture is a picture that was skipped, and why.
+type BadPicture struct {
+	Path string
+	Err  error
+}
+
+// pictureStore gives decoded pictures, resized for training, and keeps as many
+// as its budgets allow. It may be used from several goroutines.
+type pictureStore struct {
+	samples []Sample
+	size    int
+	smooth  bool // shrink by area
+	limits  Limits
+	reject  bool // a bad picture is an error
+	replace bool // the next sample stands in for a bad one
+	disk    *diskCache
+
+	mu     sync.Mutex
+	kept   []*Image // by sample; nil: not in memory
+	budget int64    // bytes that may still be kept
+	failed map[int]error
+}
+
+func newPictureStore(o *LoaderOptions) (*pictureStore, error) {
+	s := &pictureStore{
+		samples: o.Samples, size: o.ImageSize, smooth: !o.Augment, limits: o.Limits,
+		reject: o.BadImages == Reject, replace: o.Augment || o.Shuffle,
+		kept: make([]*Image, len(o.Samples)), budget: o.CacheRAM, failed: map[int]error{},
+	}
+	if o.Disk.Dir == "" {
+		return s, nil
+	}
+	var err error
+	s.disk, err = openDiskCache(o.Disk)
+	return s, err
+}
+
+// open returns a sample's picture, which must not be changed, and its labels.
+// In training the sample that follows stands in for one that cannot be
+// decoded, so that batches keep their size; in validation that is errSkipped.
+func (s *pictureStore) open(i int) (*Image, []Label, error) {
+	var last error
+	for range s.samples {
+		img, err := s.picture(i)
+		switch {
+		case err == nil:
+			return img, s.samples[i].Labels, nil
+		case s.reject:
+			return nil, nil, &BadPictureError{err}
+		case !s.replace:
+			return nil, nil, errSkipped
+		}
+		last = err
+		i = (i + 1) % len(s.samples)
+	}
+	return nil, nil, &BadPictureError{fmt.Errorf("none of %d pictures can be decoded; the last: %w", len(s.samples), last)}
+}
+
+// BadPictureError is a picture that cannot be used where that is not to be
+// skipped.
+type BadPictureError struct{ Err error }
+
+func (e *BadPictureError) Error() string { return e.Err.Error() }
+
+func (e *BadPictureError) Unwrap() error { return e.Err }
+
+// BadInput marks the error as the input's fault, not the program's or the disk's.
+func (e *BadPictureError) BadInput() bool { return true }
+
+// picture finds a picture in memory, on disk, or decodes it.
+func (s *pictureStore) picture(i int) (*Image, error) {
+	s.mu.Lock()
+	img, err := s.kept[i], s.failed[i]
+	s.mu.Unlock()
+	if img != nil || err != nil {
+		return img, err
+	}
+	img, err = s.load(&s.samples[i])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.failed[i] = err
+		return nil, err
+	}
+	if n := int64(len(img.Pix)); s.kept[i] == nil && n <= s.budget {
+		s.kept[i] = img
+		s.budget -= n
+	}
+	return img, nil
+}
+
+func (s *pictureStore) load(sample *Sample) (*Image, error) {
+	var key string
+	if s.disk != nil {
+		key = s.disk.key(sample.Path, s.size, s.smooth)
+		if img := s.disk.read(key); img != nil {
+			return img, nil
+		}
+	}
+	img, err := Decode(sample.Path, s.limits)
+	if err != nil {
+		return nil, err
+	}
+	if img.Width != sample.Width || img.Height != sample.Height {
+		return nil, fmt.Errorf("%s: is %dx%d pixels, was %dx%d when the data set was read",
+			sample.Path, img.Width, img.Height, sample.Width, sample.Height)
+	}
+	img = FitSide(img, s.size, s.smooth)
+	if s.disk != nil {
+		s.disk.write(key, img)
+	}
+	return img, nil
+}
+
+func (s *pictureStore) bad() []BadPicture {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []int
+	for i := range s.failed {
+		list = append(list, i)
+	}
+	sort.Ints(list)
+	out := make([]BadPicture, len(list))
+	for k, i := range list {
+		out[k] = BadPicture{s.samples[i].Path, s.failed[i]}
+	}
+	return out
+}
