@@ -40,18 +40,23 @@ func (l Label) Pixels(w, h int) (left, top, width, height float64) {
 	return (l.X - l.W/2) * fw, (l.Y - l.H/2) * fh, l.W * fw, l.H * fh
 }
 
+// Leaves tells whether the box reaches beyond a picture of w by h pixels by more
+// than the pixel that counting from 0 or from 1 makes.
+func (l Label) Leaves(w, h int) bool {
+	const slack = 1.01
+	left, top, bw, bh := l.Pixels(w, h)
+	return left < -slack || top < -slack || left+bw > float64(w)+slack || top+bh > float64(h)+slack
+}
+
 // SameBox tells whether two labels have the same class and box.
 func (l Label) SameBox(o Label) bool {
 	return l.Class == o.Class && l.X == o.X && l.Y == o.Y && l.W == o.W && l.H == o.H
 }
 
-// clipped returns the label cut to the picture.
-func (l Label) clipped() Label {
-	if len(l.Polygon) > 0 {
-		for i, p := range l.Polygon {
-			l.Polygon[i] = Point{clip01(p.X), clip01(p.Y)}
-		}
-		return l.boxed()
+// Clipped returns the label, box and outline, cut to the picture.
+func (l Label) Clipped() Label {
+	for i, p := range l.Polygon {
+		l.Polygon[i] = Point{clip01(p.X), clip01(p.Y)}
 	}
 	x0, x1 := clip01(l.X-l.W/2), clip01(l.X+l.W/2)
 	y0, y1 := clip01(l.Y-l.H/2), clip01(l.Y+l.H/2)

@@ -10,6 +10,9 @@ import (
 	"image/png"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
 
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
@@ -108,8 +111,8 @@ func matches(head []byte, magic string) bool {
 	return true
 }
 
-// openRegular opens a regular file, following symbolic links, and refuses
-// anything whose reading could block or never end.
+// openRegular opens a regular file, following links, and refuses anything whose
+// reading could block or never end.
 func openRegular(path string, maxBytes int64) (*os.File, int64, error) {
 	st, err := os.Stat(path)
 	if err != nil {
@@ -126,6 +129,37 @@ func openRegular(path string, maxBytes int64) (*os.File, int64, error) {
 		return nil, 0, err
 	}
 	return f, st.Size(), nil
+}
+
+// openPicture is openRegular for pictures. It also follows links that are text
+// files with a path in them: git leaves such files where links cannot be made.
+func openPicture(path string, maxBytes int64) (*os.File, int64, error) {
+	f, size, err := openRegular(path, maxBytes)
+	if err != nil || size == 0 || size > maxTextLink {
+		return f, size, err
+	}
+	if target := textLink(f, path); target != "" {
+		f.Close()
+		return openRegular(target, maxBytes)
+	}
+	return f, size, nil
+}
+
+const maxTextLink = 1024
+
+// textLink returns where a link kept as text leads, if that is a file.
+func textLink(r io.ReaderAt, path string) string {
+	var buf [maxTextLink]byte
+	n, _ := r.ReadAt(buf[:], 0)
+	text := strings.TrimSpace(string(buf[:n]))
+	if !strings.EqualFold(filepath.Ext(text), filepath.Ext(path)) || strings.ContainsFunc(text, unicode.IsControl) || filepath.IsAbs(text) {
+		return ""
+	}
+	target := filepath.Join(filepath.Dir(path), filepath.FromSlash(text))
+	if st, err := os.Stat(target); err != nil || !st.Mode().IsRegular() {
+		return ""
+	}
+	return target
 }
 
 func kind(m os.FileMode) string {
@@ -145,7 +179,10 @@ func kind(m os.FileMode) string {
 // ReadRegular returns the content of a regular file of at most maxBytes. It
 // never blocks on pipes or devices.
 func ReadRegular(path string, maxBytes int64) ([]byte, error) {
-	f, size, err := openRegular(path, maxBytes)
+	return readAll(openRegular(path, maxBytes))
+}
+
+func readAll(f *os.File, size int64, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +198,7 @@ func ReadRegular(path string, maxBytes int64) ([]byte, error) {
 // Probe reads a picture's header: nothing is decoded.
 func Probe(path string, l Limits) (Info, error) {
 	l = l.filled()
-	f, size, err := openRegular(path, l.MaxBytes)
+	f, size, err := openPicture(path, l.MaxBytes)
 	if err != nil {
 		return Info{}, err
 	}
@@ -219,7 +256,7 @@ func plainEOF(err error) error {
 // the format, not the name. The limits hold before anything is allocated.
 func Decode(path string, l Limits) (*Image, error) {
 	l = l.filled()
-	data, err := ReadRegular(path, l.MaxBytes)
+	data, err := readAll(openPicture(path, l.MaxBytes))
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,9 @@ type Item struct {
 	Picture string
 	Source  string // where its labels are; the meaning is the reader's
 	Index   int    // likewise
+
+	Unusable *Problem  // why the picture must not even be opened
+	Bad      []Problem // labels known to be bad before the picture is read
 }
 
 // Reader fetches the labels of one picture of w by h pixels and hands them to
@@ -108,7 +111,7 @@ func collect(path string, names []string, items []Item, results []Recorder, o Re
 
 // usable says why there is nothing to learn from the set.
 func (s *Set) usable(o ReadOptions) error {
-	for _, split := range []string{"train", "val", "test"} {
+	for _, split := range SplitNames {
 		c, read := s.Report.Splits[split]
 		if read && c.Pictures == 0 {
 			return fmt.Errorf("%s: split %q has no readable picture: %d left out%s", s.Path, split, c.Corrupt, s.firstProblem())

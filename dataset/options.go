@@ -5,6 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Policy says what happens to bad data.
@@ -37,8 +40,10 @@ type ReadOptions struct {
 	KeepDifficult bool
 	// KeepCrowd keeps COCO's crowd boxes, which YOLOv5 leaves out.
 	KeepCrowd bool
-	// ImageSets names, per split, the VOC image set files that make it up;
-	// nil means {train: train, val: val, test: test}.
+	// BoxesOnly leaves out the outlines of objects, which take memory.
+	BoxesOnly bool
+	// ImageSets names, per split, the VOC image sets that make it up, such as
+	// {train: [trainval], val: [VOC2007/test]}; nil takes each split's own.
 	ImageSets map[string][]string
 
 	// CacheDir is a folder for picture sizes from earlier runs; "" keeps none.
@@ -71,14 +76,25 @@ func (o ReadOptions) Checked() (ReadOptions, error) {
 		o.Workers = 2 * runtime.GOMAXPROCS(0) // reading waits for the disk too
 	}
 	o.Limits = o.Limits.filled()
+	if err := CheckNames(o.Classes); err != nil {
+		return o, fmt.Errorf("classes: %w", err)
+	}
+	return o, nil
+}
+
+// CheckNames refuses class names that are empty, not printable or there twice.
+func CheckNames(names []string) error {
 	seen := map[string]int{}
-	for i, name := range o.Classes {
+	for i, name := range names {
 		if at, twice := seen[name]; twice {
-			return o, fmt.Errorf("classes: %q is both number %d and %d", name, at, i)
+			return fmt.Errorf("%q is both class %d and %d", name, at, i)
+		}
+		if strings.TrimSpace(name) == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+			return fmt.Errorf("class %d: %q is not a name", i, name)
 		}
 		seen[name] = i
 	}
-	return o, nil
+	return nil
 }
 
 // Wants tells whether a split is to be read.

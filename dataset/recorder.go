@@ -25,6 +25,13 @@ type Recorder struct {
 // picture reads one picture's header and labels.
 func (r *Recorder) picture(it Item, classes int, sizes *sizes, read Reader, o ReadOptions) {
 	r.o, r.classes = o, classes
+	for _, p := range it.Bad {
+		r.Bad(p)
+	}
+	if it.Unusable != nil {
+		r.leaveOut(*it.Unusable, o.BadImages)
+		return
+	}
 	info, err := sizes.probe(it.Picture, o.Limits)
 	if err != nil {
 		r.leaveOut(Problem{File: it.Picture, Want: withoutPath(err, it.Picture)}, o.BadImages)
@@ -103,7 +110,7 @@ func (r *Recorder) leaveOut(p Problem, policy Policy) {
 	}
 	r.problems = append(r.problems, p)
 	r.sample.Labels, r.left = nil, true
-	r.counts = Counts{Corrupt: 1}
+	r.counts = Counts{Corrupt: 1, Dropped: r.counts.Dropped}
 }
 
 // Object hands over one object, checks it and keeps it on the grid. The problem
@@ -115,17 +122,16 @@ func (r *Recorder) Object(l Label, place Problem) {
 		r.Bad(place)
 		return
 	}
+	if r.o.BoxesOnly {
+		l.Polygon = nil
+	}
 	if field, v := outside(l); field != "" {
-		if r.o.BadLabels != Clip {
-			place.Field, place.Value = field, fmt.Sprint(v)
-			place.Want = "must be from 0 to 1"
-			r.Bad(place)
+		p := place
+		p.Field, p.Value, p.Want = field, fmt.Sprint(v), "must be from 0 to 1"
+		if !r.Outside(p) {
 			return
 		}
-		l = l.clipped()
-		r.counts.Clipped++
-		place.Field, place.Value, place.Want, place.Action = field, fmt.Sprint(v), "must be from 0 to 1", "clipped"
-		r.Note(place)
+		l = l.Clipped()
 	}
 	if l.W < minShare || l.H < minShare {
 		place.Field, place.Value = "w", fmt.Sprint(l.W)
@@ -171,6 +177,19 @@ func (r *Recorder) repeats(l Label) bool {
 	twice := r.seen[key]
 	r.seen[key] = true
 	return twice
+}
+
+// Outside reports a box that leaves the picture and tells whether it is to be
+// clipped; otherwise the object is done with.
+func (r *Recorder) Outside(p Problem) (clip bool) {
+	if r.o.BadLabels != Clip {
+		r.Bad(p)
+		return false
+	}
+	p.Action = "clipped"
+	r.counts.Clipped++
+	r.Note(p)
+	return true
 }
 
 // NoArea reports a box without area; Clip drops what it leaves nothing of.

@@ -63,7 +63,8 @@ const MaxProblems = 1000
 // Problem is one thing wrong with a data set.
 type Problem struct {
 	File   string // label file, annotation file or picture
-	Line   int    // 1-based line or object number; 0: the whole file
+	Unit   string // what Line counts: "" lines, "object", or "annotation" and "image" by their id
+	Line   int    // 1-based; 0: the whole file
 	Field  string // which value of the object: "class", "x", "xmin", …
 	Value  string // that value as written
 	Want   string // what is allowed
@@ -73,7 +74,10 @@ type Problem struct {
 func (p Problem) String() string {
 	var s strings.Builder
 	s.WriteString(p.File)
-	if p.Line > 0 {
+	switch {
+	case p.Unit != "":
+		fmt.Fprintf(&s, ": %s %d", p.Unit, p.Line)
+	case p.Line > 0:
 		fmt.Fprintf(&s, ":%d", p.Line)
 	}
 	s.WriteString(": ")

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"unicode/utf8"
 
 	"yolofreeze/dataset"
 )
@@ -149,13 +148,13 @@ func (c *Config) readList(file string) ([]string, error) {
 // becomes labels, the ending .txt. Links are not resolved, since they may lead
 // elsewhere.
 func LabelPath(picture string) string {
-	const images, labels = string(filepath.Separator) + "images" + string(filepath.Separator), "labels"
-	stem := strings.TrimSuffix(picture, filepath.Ext(picture))
-	dir, base := filepath.Split(stem)
-	if i := strings.LastIndex(dir, images); i >= 0 {
-		dir = dir[:i+1] + labels + dir[i+len(images)-1:]
+	const sep = string(filepath.Separator)
+	dir, base := filepath.Split(picture)
+	switch i := strings.LastIndex(dir, sep+"images"+sep); {
+	case i >= 0:
+		dir = dir[:i] + sep + "labels" + sep + dir[i+len("/images/"):]
+	case strings.HasPrefix(dir, "images"+sep):
+		dir = "labels" + dir[len("images"):]
 	}
-	return dir + base + ".txt"
+	return dir + strings.TrimSuffix(base, filepath.Ext(base)) + ".txt"
 }
-
-func validName(s string) bool { return utf8.ValidString(s) && strings.TrimSpace(s) != "" }

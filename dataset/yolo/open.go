@@ -28,7 +28,7 @@ func OpenFolder(dir string, o dataset.ReadOptions) (*dataset.Set, error) {
 		return nil, fmt.Errorf("%s: has no data.yaml: its class names must be given", dir)
 	}
 	c := &Config{File: dir, Root: dir, Names: o.Classes, Splits: map[string][]string{}}
-	for _, split := range splitNames {
+	for _, split := range dataset.SplitNames {
 		for _, pattern := range []string{"images/" + split, "images/" + split + "[0-9]*", split + "/images"} {
 			found, _ := filepath.Glob(filepath.Join(globQuote(dir), pattern))
 			for _, f := range found {
@@ -58,7 +58,7 @@ func globQuote(path string) string {
 
 // Open reads the data set that the configuration describes.
 func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {
-	if err := c.checkNames(); err != nil {
+	if err := c.check(); err != nil {
 		return nil, err
 	}
 	for _, split := range o.Splits {
@@ -67,7 +67,7 @@ func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {
 		}
 	}
 	var items []dataset.Item
-	for _, split := range splitNames {
+	for _, split := range dataset.SplitNames {
 		if !o.Wants(split) {
 			continue
 		}
@@ -88,19 +88,12 @@ func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {
 	return dataset.Index(c.File, c.Names, items, readLabels, o)
 }
 
-func (c *Config) checkNames() error {
+func (c *Config) check() error {
 	if !exists(c.Root) {
 		return fmt.Errorf("%s: key %q: %s does not exist", c.File, "path", c.Root)
 	}
-	seen := map[string]int{}
-	for i, name := range c.Names {
-		if !validName(name) {
-			return fmt.Errorf("%s: key %q: class %d: %q is not a name", c.File, "names", i, name)
-		}
-		if at, twice := seen[name]; twice {
-			return fmt.Errorf("%s: key %q: %q is both class %d and %d", c.File, "names", name, at, i)
-		}
-		seen[name] = i
+	if err := dataset.CheckNames(c.Names); err != nil {
+		return fmt.Errorf("%s: key %q: %w", c.File, "names", err)
 	}
 	return nil
 }

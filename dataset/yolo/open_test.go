@@ -222,7 +222,7 @@ func TestLabelPath(t *testing.T) {
 		"/d/images/images.jpg":            "/d/labels/images.txt",
 		"/d/pictures/a.jpg":               "/d/pictures/a.txt",
 		"/d/myimages/a.jpg.jpg":           "/d/myimages/a.jpg.txt",
-		"images/a.jpg":                    "images/a.txt",
+		"images/a.jpg":                    "labels/a.txt",
 		"/d/images/val/2007 images/a.JPG": "/d/labels/val/2007 images/a.txt",
 	} {
 		if got := LabelPath(filepath.FromSlash(in)); got != filepath.FromSlash(want) {

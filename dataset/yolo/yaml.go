@@ -24,9 +24,6 @@ type Config struct {
 	Names  []string
 }
 
-// splitNames are the keys of a data.yaml that name pictures.
-var splitNames = []string{"train", "val", "test"}
-
 const (
 	maxYAML  = 4 << 20
 	maxDepth = 64

@@ -1,0 +1,203 @@
+package coco
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// document is what one JSON file says.
+type document struct {
+	file        string
+	images      []image
+	annotations []annotation
+	categories  []category
+}
+
+type image struct {
+	ID       int64  `json:"id"`
+	FileName string `json:"file_name"`
+	Width    int    `json:"width"`
+	Height   int    `json:"height"`
+}
+
+type category struct {
+	ID            int64  `json:"id"`
+	Name          string `json:"name"`
+	Supercategory string `json:"supercategory"`
+}
+
+type annotation struct {
+	ID         int64     `json:"id"`
+	ImageID    int64     `json:"image_id"`
+	CategoryID int64     `json:"category_id"`
+	Bbox       []float64 `json:"bbox"`
+	Crowd      flag      `json:"iscrowd"`
+	Outline    outline   `json:"segmentation"`
+}
+
+// flag takes the ways in which tools write yes and no.
+type flag bool
+
+func (f *flag) UnmarshalJSON(b []byte) error {
+	switch string(b) {
+	case "1", "true":
+		*f = true
+	case "0", "false", "null":
+	default:
+		return fmt.Errorf("iscrowd %s: must be 0 or 1", b)
+	}
+	return nil
+}
+
+// outline holds the parts of a polygon, x and y in turn, in pixels. Masks as
+// run lengths, which mark crowds, are passed over.
+type outline [][]float32
+
+func (o *outline) UnmarshalJSON(b []byte) error {
+	if len(b) == 0 || b[0] != '[' {
+		return nil
+	}
+	var parts [][]float32
+	if err := json.Unmarshal(b, &parts); err != nil {
+		var flat []float32 // some tools leave out the list of parts
+		if json.Unmarshal(b, &flat) != nil {
+			return fmt.Errorf("segmentation: %w", err)
+		}
+		parts = [][]float32{flat}
+	}
+	*o = parts
+	return nil
+}
+
+// readJSON reads a file as a stream: memory grows with what it holds, not with
+// how it is written.
+func readJSON(file string, outlines bool) (*document, error) {
+	st, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", file)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	doc, err := parseJSON(bufio.NewReaderSize(f, 1<<20), outlines)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	doc.file = file
+	return doc, nil
+}
+
+func parseJSON(r io.Reader, outlines bool) (*document, error) {
+	doc := &document{}
+	seen := map[string]bool{}
+	d := json.NewDecoder(r)
+	if err := expect(d, '{'); err != nil {
+		return nil, err
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return nil, atOffset(d, err)
+		}
+		name, _ := key.(string)
+		if seen[name] {
+			return nil, fmt.Errorf("key %q is there twice", name)
+		}
+		seen[name] = true
+		switch name {
+		case "images":
+			err = list(d, name, func(v *image) { doc.images = append(doc.images, *v) })
+		case "categories":
+			err = list(d, name, func(v *category) { doc.categories = append(doc.categories, *v) })
+		case "annotations":
+			err = list(d, name, func(v *annotation) {
+				if !outlines {
+					v.Outline = nil
+				}
+				doc.annotations = append(doc.annotations, *v)
+			})
+		default:
+			err = skip(d)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := expect(d, '}'); err != nil {
+		return nil, err
+	}
+	for _, key := range []string{"images", "annotations", "categories"} {
+		if !seen[key] {
+			return nil, fmt.Errorf("not a COCO file: key %q is missing", key)
+		}
+	}
+	return doc, nil
+}
+
+// list decodes the elements of an array one by one.
+func list[T any](d *json.Decoder, key string, add func(*T)) error {
+	if err := expect(d, '['); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	for n := 0; d.More(); n++ {
+		var v T
+		if err := d.Decode(&v); err != nil {
+			return fmt.Errorf("%s[%d]: %w", key, n, atOffset(d, err))
+		}
+		add(&v)
+	}
+	if err := expect(d, ']'); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
+}
+
+func expect(d *json.Decoder, want json.Delim) error {
+	t, err := d.Token()
+	if err != nil {
+		return atOffset(d, err)
+	}
+	if t != want {
+		return fmt.Errorf("byte %d: not a COCO file: %v where %v must be", d.InputOffset(), t, want)
+	}
+	return nil
+}
+
+// skip passes over one value without keeping it.
+func skip(d *json.Decoder) error {
+	for depth := 0; ; {
+		t, err := d.Token()
+		if err != nil {
+			return atOffset(d, err)
+		}
+		switch t {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+		if depth == 0 {
+			return nil
+		}
+		if depth > 1000 {
+			return fmt.Errorf("byte %d: nested deeper than 1000", d.InputOffset())
+		}
+	}
+}
+
+func atOffset(d *json.Decoder, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("byte %d: the file ends too early", d.InputOffset())
+	}
+	return fmt.Errorf("byte %d: %s", d.InputOffset(), bytes.TrimPrefix([]byte(err.Error()), []byte("json: ")))
+}

@@ -1,0 +1,136 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// WriteOptions says how a data set is written in another format.
+type WriteOptions struct {
+	Link     bool // link to the pictures instead of copying them
+	Outlines bool // YOLO: write outlines where there are; their box may differ
+}
+
+// Placed is a sample on its way into a written data set.
+type Placed struct {
+	*Sample
+	Split string
+	Name  string // file name of the picture, one for each Path
+}
+
+// Stem is the name without its ending.
+func (p Placed) Stem() string { return strings.TrimSuffix(p.Name, filepath.Ext(p.Name)) }
+
+// CutLabels returns the labels with boxes that leave the picture cut at its edge:
+// formats that count pixels have no place for the rest.
+func (p Placed) CutLabels() []Label {
+	out := slices.Clone(p.Labels)
+	for i, l := range out {
+		if l.Leaves(p.Width, p.Height) {
+			l.Polygon = slices.Clone(l.Polygon)
+			out[i] = l.Clipped().Snapped()
+		}
+	}
+	return out
+}
+
+// Place lists all samples, split by split, with file names whose stems differ
+// for different pictures.
+func (s *Set) Place() []Placed {
+	var out []Placed
+	names, taken := map[string]string{}, map[string]bool{}
+	for _, split := range SplitNames {
+		for i := range s.Splits[split] {
+			sample := &s.Splits[split][i]
+			name, ok := names[sample.Path]
+			if !ok {
+				name = freeName(filepath.Base(sample.Path), taken)
+				names[sample.Path] = name
+			}
+			out = append(out, Placed{sample, split, name})
+		}
+	}
+	return out
+}
+
+func freeName(base string, taken map[string]bool) string {
+	ext := filepath.Ext(base)
+	stem := strings.TrimSuffix(base, ext)
+	name := stem
+	for n := 2; taken[name]; n++ {
+		name = fmt.Sprintf("%s_%d", stem, n)
+	}
+	taken[name] = true
+	return name + ext
+}
+
+// SplitNames are the splits of a set in their usual order.
+var SplitNames = []string{"train", "val", "test"}
+
+// WriteFolder calls write with a folder beside dir that becomes dir when write
+// is done, so that there is never half a data set. dir must not exist or be
+// empty.
+func WriteFolder(dir string, write func(tmp string) error) error {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return fmt.Errorf("%s: the folder is not empty", dir)
+	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".writing-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return err
+	}
+	if err := write(tmp); err != nil {
+		return fmt.Errorf("writing %s: %w", dir, err)
+	}
+	return os.Rename(tmp, dir)
+}
+
+// PutPicture copies the picture at src to dst, or links to it. A picture that
+// is there already was put there for another split.
+func PutPicture(src, dst string, link bool) error {
+	if _, err := os.Lstat(dst); err == nil {
+		return nil
+	}
+	in, _, err := openPicture(src, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if link {
+		abs, err := filepath.Abs(in.Name())
+		if err != nil {
+			return err
+		}
+		return os.Symlink(abs, dst)
+	}
+	out, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// MakeFolders creates folders below root.
+func MakeFolders(root string, names ...string) error {
+	for _, name := range names {
+		if err := os.MkdirAll(filepath.Join(root, name), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,317 @@
+package voc
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"yolofreeze/dataset"
+)
+
+// Is tells whether the folder looks like a devkit.
+func Is(dir string) bool { return len(years(dir)) > 0 }
+
+// Open reads a devkit: a folder with Annotations and JPEGImages, or one with
+// such folders for several years, which are joined. The splits are the image
+// sets train, val and test; where no year has train, trainval stands in for it,
+// and test then for a missing val. Without image sets all is train. The options
+// may name other sets.
+func Open(dir string, o dataset.ReadOptions) (*dataset.Set, error) {
+	o, err := o.Checked()
+	if err != nil {
+		return nil, err
+	}
+	all := years(dir)
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s: no folder Annotations with JPEGImages beside it, here or one level down", dir)
+	}
+	items, err := listItems(dir, all, o)
+	if err != nil {
+		return nil, err
+	}
+	notes, problems := readNotes(items, o.Workers)
+	names, err := classNames(o.Classes, append([]string{dir}, all...), notes)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s: no object in any of %d annotations", dir, len(items))
+	}
+	if err := dataset.CheckNames(names); err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	r := &reader{classes: map[string]int{}, notes: notes, problems: problems, difficult: o.KeepDifficult}
+	for i, name := range names {
+		r.classes[name] = i
+	}
+	return dataset.Index(dir, names, items, r.read, o)
+}
+
+// years lists the folders that have annotations and pictures.
+func years(dir string) []string {
+	if isYear(dir) {
+		return []string{dir}
+	}
+	var out []string
+	for _, root := range []string{dir, filepath.Join(dir, "VOCdevkit")} {
+		entries, _ := os.ReadDir(root)
+		for _, e := range entries {
+			if sub := filepath.Join(root, e.Name()); isYear(sub) {
+				out = append(out, sub)
+			}
+		}
+	}
+	return out
+}
+
+func isYear(dir string) bool {
+	return isFolder(filepath.Join(dir, "Annotations")) && isFolder(filepath.Join(dir, "JPEGImages"))
+}
+
+func isFolder(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
+}
+
+// listItems names every picture of every wanted split. An item's index is that
+// of its annotation, which pictures in several splits share.
+func listItems(dir string, all []string, o dataset.ReadOptions) ([]dataset.Item, error) {
+	sets := o.ImageSets
+	if sets == nil {
+		sets = defaultSets(all)
+	}
+	pictures := map[string]map[string]string{}
+	index := map[string]int{}
+	var items []dataset.Item
+	for _, split := range dataset.SplitNames {
+		if !o.Wants(split) {
+			continue
+		}
+		before := len(items)
+		for _, set := range sets[split] {
+			for _, year := range all {
+				ids, err := setIDs(year, set)
+				if err != nil {
+					return nil, err
+				}
+				if len(ids) > 0 && pictures[year] == nil {
+					if pictures[year], err = stems(filepath.Join(year, "JPEGImages")); err != nil {
+						return nil, err
+					}
+				}
+				for _, id := range ids {
+					it := dataset.Item{Split: split, Source: filepath.Join(year, "Annotations", id+".xml")}
+					if it.Picture = pictures[year][id]; it.Picture == "" {
+						it.Picture = filepath.Join(year, "JPEGImages", id+".jpg") // reported as missing
+					}
+					if _, ok := index[it.Source]; !ok {
+						index[it.Source] = len(index)
+					}
+					it.Index = index[it.Source]
+					items = append(items, it)
+				}
+			}
+		}
+		if len(items) == before && (slices.Contains(o.Splits, split) || len(o.ImageSets[split]) > 0) {
+			return nil, fmt.Errorf("%s: split %q: no pictures in the image sets %s", dir, split, strings.Join(sets[split], ", "))
+		}
+	}
+	if len(items) == 0 {
+		return nil, fmt.Errorf("%s: no pictures in its image sets", dir)
+	}
+	return items, nil
+}
+
+// everything is the image set of all annotations and pictures.
+const everything = "*"
+
+func defaultSets(all []string) map[string][]string {
+	has := func(set string) bool {
+		return slices.ContainsFunc(all, func(year string) bool { return exists(setFile(year, set)) })
+	}
+	sets := map[string][]string{"train": {"train"}, "val": {"val"}, "test": {"test"}}
+	switch {
+	case has("train"):
+	case has("trainval"):
+		sets["train"] = []string{"trainval"}
+		if !has("val") {
+			sets["val"] = []string{"test"}
+		}
+	case !has("val") && !has("test"):
+		sets["train"] = []string{everything}
+	}
+	return sets
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func setFile(year, set string) string { return filepath.Join(year, "ImageSets", "Main", set+".txt") }
+
+// setIDs lists the pictures of an image set, "set" or "year/set", in one year.
+// Sets of single classes carry a second column, which is not read.
+func setIDs(year, set string) ([]string, error) {
+	if set == everything {
+		return allIDs(year)
+	}
+	if only, rest, ok := strings.Cut(set, "/"); ok {
+		if only != filepath.Base(year) {
+			return nil, nil
+		}
+		set = rest
+	}
+	if !filepath.IsLocal(set) {
+		return nil, fmt.Errorf("image set %q: not a name", set)
+	}
+	file := setFile(year, set)
+	data, err := dataset.ReadRegular(file, 1<<30)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for n, line := range strings.Split(strings.TrimPrefix(string(data), "\ufeff"), "\n") {
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		if id := fields[0]; len(id) > 255 || !filepath.IsLocal(id) {
+			return nil, fmt.Errorf("%s:%d: %q: not the name of a picture", file, n+1, id[:min(len(id), 60)])
+		}
+		ids = append(ids, fields[0])
+	}
+	return ids, nil
+}
+
+func allIDs(year string) ([]string, error) {
+	ids := map[string]bool{}
+	pictures, err := stems(filepath.Join(year, "JPEGImages"))
+	if err != nil {
+		return nil, err
+	}
+	for id := range pictures {
+		ids[id] = true
+	}
+	notes, err := os.ReadDir(filepath.Join(year, "Annotations"))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range notes {
+		if id, ok := strings.CutSuffix(e.Name(), ".xml"); ok {
+			ids[id] = true
+		}
+	}
+	out := make([]string, 0, len(ids))
+	for id := range ids {
+		out = append(out, id)
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// stems maps names without their ending to files. JPEG wins over others.
+func stems(dir string) (map[string]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]string, len(entries))
+	for _, e := range entries {
+		ext := filepath.Ext(e.Name())
+		id := strings.TrimSuffix(e.Name(), ext)
+		if out[id] == "" || strings.EqualFold(ext, ".jpg") {
+			out[id] = filepath.Join(dir, e.Name())
+		}
+	}
+	return out, nil
+}
+
+// readNotes parses every annotation once, several at a time. A missing file
+// leaves nil: its picture is background.
+func readNotes(items []dataset.Item, workers int) ([]*annotation, []error) {
+	files := map[int]string{}
+	for _, it := range items {
+		files[it.Index] = it.Source
+	}
+	notes, problems := make([]*annotation, len(files)), make([]error, len(files))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
+				data, err := dataset.ReadRegular(files[i], maxXML)
+				if errors.Is(err, fs.ErrNotExist) {
+					continue
+				}
+				if err == nil {
+					notes[i], err = parseXML(data)
+				}
+				problems[i] = err
+			}
+		})
+	}
+	wg.Wait()
+	return notes, problems
+}
+
+// reader turns parsed annotations into labels.
+type reader struct {
+	classes   map[string]int
+	notes     []*annotation
+	problems  []error
+	difficult bool
+}
+
+func (rd *reader) read(it dataset.Item, w, h int, r *dataset.Recorder) {
+	a, err := rd.notes[it.Index], rd.problems[it.Index]
+	if err != nil {
+		r.BadSource(dataset.Problem{File: it.Source, Want: err.Error()})
+		return
+	}
+	if a == nil {
+		r.Missing()
+		return
+	}
+	rd.compare(it, a, w, h, r)
+	for i := range a.Objects {
+		o := &a.Objects[i]
+		place := dataset.Problem{File: it.Source, Unit: "object", Line: i + 1}
+		class, known := rd.classes[o.Name]
+		switch {
+		case o.Name == "":
+			place.Want = "object without a <name>"
+			r.Bad(place)
+		case !known:
+			r.IgnoreName(o.Name)
+		case o.difficult() && !rd.difficult:
+			r.Ignore()
+		default:
+			o.box(class, w, h, place, r)
+		}
+	}
+}
+
+// compare notes where an annotation speaks of another picture. The real one
+// counts.
+func (rd *reader) compare(it dataset.Item, a *annotation, w, h int, r *dataset.Recorder) {
+	if sw, sh := strings.TrimSpace(a.Width), strings.TrimSpace(a.Height); sw != fmt.Sprint(w) || sh != fmt.Sprint(h) {
+		r.Note(dataset.Problem{File: it.Source, Field: "size", Value: sw + "x" + sh,
+			Want: fmt.Sprintf("the picture is %dx%d", w, h), Action: "the picture's own size is used"})
+	}
+	base := filepath.Base(it.Picture)
+	name := strings.TrimSpace(a.Filename)
+	if name != "" && name != base && name != strings.TrimSuffix(base, filepath.Ext(base)) {
+		r.Note(dataset.Problem{File: it.Source, Field: "filename", Value: name,
+			Want: "the picture is " + base, Action: "noted"})
+	}
+}

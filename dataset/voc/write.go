@@ -1,0 +1,83 @@
+package voc
+
+import (
+	"bufio"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"yolofreeze/dataset"
+)
+
+// Write writes a set as one devkit folder with a classes.txt, such that Open
+// returns the same boxes to the last bit, but for
+// those that leave the picture, which are cut at its edge. VOC has no outlines and no crowds.
+// dir must not exist or be empty.
+func Write(dir string, set *dataset.Set, o dataset.WriteOptions) error {
+	return dataset.WriteFolder(dir, func(tmp string) error {
+		if err := dataset.MakeFolders(tmp, "Annotations", "JPEGImages", "ImageSets/Main"); err != nil {
+			return err
+		}
+		ids := map[string]*strings.Builder{}
+		for split := range set.Splits {
+			ids[split] = &strings.Builder{}
+		}
+		for _, p := range set.Place() {
+			fmt.Fprintln(ids[p.Split], p.Stem())
+			if err := dataset.PutPicture(p.Path, filepath.Join(tmp, "JPEGImages", p.Name), o.Link); err != nil {
+				return err
+			}
+			if err := writeXML(filepath.Join(tmp, "Annotations", p.Stem()+".xml"), set.Names, p); err != nil {
+				return err
+			}
+		}
+		for split, list := range ids {
+			if err := os.WriteFile(setFile(tmp, split), []byte(list.String()), 0o644); err != nil {
+				return err
+			}
+		}
+		return os.WriteFile(filepath.Join(tmp, "classes.txt"), []byte(strings.Join(set.Names, "\n")+"\n"), 0o644)
+	})
+}
+
+func writeXML(file string, names []string, p dataset.Placed) (err error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	w := bufio.NewWriter(f)
+	fmt.Fprintf(w, "<annotation>\n\t<filename>%s</filename>\n", escape(p.Name))
+	fmt.Fprintf(w, "\t<size>\n\t\t<width>%d</width>\n\t\t<height>%d</height>\n\t\t<depth>3</depth>\n\t</size>\n", p.Width, p.Height)
+	for _, l := range p.CutLabels() {
+		writeObject(w, names[l.Class], l, p.Width, p.Height)
+	}
+	fmt.Fprintln(w, "</annotation>")
+	return w.Flush()
+}
+
+func writeObject(w io.Writer, name string, l dataset.Label, width, height int) {
+	left, top, bw, bh := l.Pixels(width, height)
+	v := dataset.FormatBox(l, [4]float64{left + 1, top + 1, left + bw + 1, top + bh + 1}, func(v [4]float64) dataset.Label {
+		return toLabel(l.Class, v, width, height)
+	})
+	difficult := 0
+	if l.Difficult {
+		difficult = 1
+	}
+	fmt.Fprintf(w, "\t<object>\n\t\t<name>%s</name>\n\t\t<difficult>%d</difficult>\n\t\t<bndbox>\n", escape(name), difficult)
+	for i, edge := range edges {
+		fmt.Fprintf(w, "\t\t\t<%s>%s</%s>\n", edge, v[i], edge)
+	}
+	fmt.Fprint(w, "\t\t</bndbox>\n\t</object>\n")
+}
+
+func escape(s string) string {
+	var b strings.Builder
+	_ = xml.EscapeText(&b, []byte(s)) // a Builder does not fail
+	return b.String()
+}

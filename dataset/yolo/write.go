@@ -1,0 +1,90 @@
+package yolo
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"yolofreeze/dataset"
+)
+
+// Write writes a set as a data.yaml with images and labels per split, such that
+// Open returns the same boxes to the last bit. dir must not exist or be empty.
+func Write(dir string, set *dataset.Set, o dataset.WriteOptions) error {
+	return dataset.WriteFolder(dir, func(tmp string) error {
+		for _, split := range dataset.SplitNames {
+			if _, ok := set.Splits[split]; ok {
+				if err := dataset.MakeFolders(tmp, "images/"+split, "labels/"+split); err != nil {
+					return err
+				}
+			}
+		}
+		for _, p := range set.Place() {
+			if err := dataset.PutPicture(p.Path, filepath.Join(tmp, "images", p.Split, p.Name), o.Link); err != nil {
+				return err
+			}
+			if len(p.Labels) == 0 {
+				continue
+			}
+			file := filepath.Join(tmp, "labels", p.Split, p.Stem()+".txt")
+			if err := os.WriteFile(file, FormatLabels(p.Labels, o.Outlines), 0o644); err != nil {
+				return err
+			}
+		}
+		return os.WriteFile(filepath.Join(tmp, "data.yaml"), formatConfig(set), 0o644)
+	})
+}
+
+// FormatLabels returns the text of a label file: boxes, or outlines where they
+// are wanted and there.
+func FormatLabels(labels []dataset.Label, outlines bool) []byte {
+	var s strings.Builder
+	for _, l := range labels {
+		s.WriteString(strconv.Itoa(l.Class))
+		if outlines && len(l.Polygon) >= 3 {
+			for _, p := range l.Polygon {
+				s.WriteString(" " + strconv.FormatFloat(p.X, 'f', -1, 64) + " " + strconv.FormatFloat(p.Y, 'f', -1, 64))
+			}
+		} else {
+			v := dataset.FormatBox(l, [4]float64{l.X, l.Y, l.W, l.H}, func(v [4]float64) dataset.Label {
+				return dataset.Label{Class: l.Class, X: v[0], Y: v[1], W: v[2], H: v[3]}
+			})
+			s.WriteString(" " + strings.Join(v[:], " "))
+		}
+		s.WriteByte('\n')
+	}
+	return []byte(s.String())
+}
+
+func formatConfig(set *dataset.Set) []byte {
+	var s strings.Builder
+	s.WriteString("path: .\n")
+	for _, split := range dataset.SplitNames {
+		if _, ok := set.Splits[split]; ok {
+			fmt.Fprintf(&s, "%s: images/%s\n", split, split)
+		}
+	}
+	s.WriteString("\nnames:\n")
+	for i, name := range set.Names {
+		fmt.Fprintf(&s, "  %d: %s\n", i, quoteYAML(name))
+	}
+	return []byte(s.String())
+}
+
+// quoteYAML leaves plain words as they are and quotes the rest; a quoted Go
+// string of printable characters is a double-quoted YAML string.
+func quoteYAML(s string) string {
+	for i, r := range s {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		if !letter && (i == 0 || i == len(s)-1 || r != ' ' && r != '-' && r != '_' && (r < '0' || r > '9')) {
+			return strconv.Quote(s)
+		}
+	}
+	switch strings.ToLower(s) {
+	case "", "true", "false", "yes", "no", "on", "off", "null", "y", "n":
+		return strconv.Quote(s)
+	}
+	return s
+}
