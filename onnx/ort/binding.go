@@ -26,13 +26,19 @@ type Binding struct {
 	outputs []output // in the order the runtime keeps them
 	fetched []unsafe.Pointer
 	names   map[string]*C.char
+	moved   Moved
 }
 
-// output is a bound output; a nil value is allocated by the runtime in each run.
+// output is a bound output; a nil value is allocated by the runtime in each
+// run, in host memory or the device's.
 type output struct {
-	name  string
-	value *Value
+	name   string
+	value  *Value
+	device bool
 }
+
+// Moved counts the bytes that runs and fetches copied between host and device.
+type Moved struct{ In, Out int64 }
 
 // Bind makes an empty binding of the session.
 func (s *Session) Bind() (*Binding, error) {
@@ -81,12 +87,11 @@ func (b *Binding) admit(kind int, name string, v *Value) error {
 	if got.DType != want.DType {
 		return fmt.Errorf("ort: %s %s: the model wants %v, the tensor is %v", what, name, want, got)
 	}
-	fits := len(got.Shape) == len(want.Shape)
-	for i := 0; fits && i < len(got.Shape); i++ {
+	fits := want.Shape == nil || len(got.Shape) == len(want.Shape)
+	for i := 0; fits && i < len(want.Shape); i++ {
 		fits = !want.Shape[i].Known() || want.Shape[i].Size == got.Shape[i].Size
 	}
-	// A model may leave an output's rank unsaid, which the runtime tells as rank 0.
-	if !fits && !(kind == isOutput && len(want.Shape) == 0) {
+	if !fits {
 		return fmt.Errorf("ort: %s %s: the model wants %v, the tensor is %v", what, name, want, got)
 	}
 	return nil
@@ -112,38 +117,49 @@ func (b *Binding) Output(name string, v *Value) error {
 	if err := check(C.capi_bind_output(b.c, b.name(name), v.c)); err != nil {
 		return fmt.Errorf("ort: output %s: %w", name, err)
 	}
-	b.setOutput(name, v)
+	b.setOutput(output{name: name, value: v})
 	return nil
 }
 
 // OutputAuto lets the runtime allocate an output in host memory at each run,
 // for shapes that are known only then; Fetch copies it out.
-func (b *Binding) OutputAuto(name string) error {
-	if err := b.admit(isOutput, name, nil); err != nil {
+func (b *Binding) OutputAuto(name string) error { return b.auto(output{name: name}) }
+
+// OutputDevice lets the runtime allocate an output in the device's memory at
+// each run; Take hands it on without a copy, Fetch copies it out. On the CPU
+// provider it is OutputAuto.
+func (b *Binding) OutputDevice(name string) error { return b.auto(output{name: name, device: true}) }
+
+func (b *Binding) auto(out output) error {
+	if err := b.admit(isOutput, out.name, nil); err != nil {
 		return err
 	}
-	if err := b.bindAuto(name); err != nil {
+	if err := b.bindAuto(out); err != nil {
 		return err
 	}
-	b.setOutput(name, nil)
+	b.setOutput(out)
 	return nil
 }
 
-func (b *Binding) bindAuto(name string) error {
-	if err := check(C.capi_bind_output_host(b.c, b.name(name))); err != nil {
-		return fmt.Errorf("ort: output %s: %w", name, err)
+func (b *Binding) bindAuto(out output) error {
+	var where unsafe.Pointer
+	if m := b.s.memory; m != nil && out.device {
+		where = m.info
+	}
+	if err := check(C.capi_bind_output_to(b.c, b.name(out.name), where)); err != nil {
+		return fmt.Errorf("ort: output %s: %w", out.name, err)
 	}
 	return nil
 }
 
-func (b *Binding) setOutput(name string, v *Value) {
+func (b *Binding) setOutput(out output) {
 	for i := range b.outputs {
-		if b.outputs[i].name == name {
-			b.outputs[i].value = v
+		if b.outputs[i].name == out.name {
+			b.outputs[i] = out
 			return
 		}
 	}
-	b.outputs = append(b.outputs, output{name, v})
+	b.outputs = append(b.outputs, out)
 }
 
 // Run runs the model once. It returns when outputs are written.
@@ -159,49 +175,109 @@ func (b *Binding) Run() error {
 	return nil
 }
 
-// ready checks that nothing bound was closed, and has the runtime forget the
-// outputs it allocated in the run before: it would write into them again.
+// ready checks that nothing bound was closed, has the runtime forget the
+// outputs it allocated in the run before, since it would write into them again,
+// and has a device take the host's inputs anew, since it copies when binding.
 func (b *Binding) ready() error {
 	if b.c == nil || b.s.c == nil {
 		return fmt.Errorf("ort: running: the binding or its session is closed")
 	}
+	b.forget()
 	for name, v := range b.inputs {
 		if v.c == nil {
 			return fmt.Errorf("ort: running: the value bound to input %s is closed", name)
 		}
+		if b.s.device.Kind == cpu || v.OnDevice() {
+			continue
+		}
+		if err := check(C.capi_bind_input(b.c, b.name(name), v.c)); err != nil {
+			return fmt.Errorf("ort: input %s: %w", name, err)
+		}
+		b.moved.In += v.bytes()
 	}
-	b.forget()
 	for _, out := range b.outputs {
-		if out.value == nil {
-			if err := b.bindAuto(out.name); err != nil {
+		switch {
+		case out.value == nil:
+			if err := b.bindAuto(out); err != nil {
 				return err
 			}
-		} else if out.value.c == nil {
+		case out.value.c == nil:
 			return fmt.Errorf("ort: running: the value bound to output %s is closed", out.name)
+		case b.s.device.Kind != cpu && !out.value.OnDevice():
+			b.moved.Out += out.value.bytes()
 		}
 	}
 	return nil
 }
 
+// Moved returns the bytes moved between host and device so far; on the CPU
+// provider there are none.
+func (b *Binding) Moved() Moved { return b.moved }
+
 // Fetch copies an output of the last run into a new tensor.
 func (b *Binding) Fetch(name string) (*onnx.Tensor, error) {
-	if err := b.admit(isOutput, name, nil); err != nil {
+	i, err := b.bound(name)
+	if err != nil {
 		return nil, err
 	}
-	for i, out := range b.outputs {
-		if out.name != name {
-			continue
+	if v := b.outputs[i].value; v != nil {
+		t, err := v.Fetch()
+		if err == nil && v.OnDevice() {
+			b.moved.Out += v.bytes()
 		}
-		if err := b.fetch(); err != nil {
-			return nil, fmt.Errorf("ort: fetching %s: %w", name, err)
-		}
-		t, err := copyOut(b.fetched[i])
-		if err != nil {
-			return nil, fmt.Errorf("ort: fetching %s: %w", name, err)
-		}
-		return t, nil
+		return t, err
 	}
-	return nil, fmt.Errorf("ort: fetching %s: the output is not bound", name)
+	v, err := b.Take(name)
+	if err != nil {
+		return nil, err
+	}
+	defer v.Close()
+	t, err := v.Fetch()
+	if err != nil {
+		return nil, fmt.Errorf("ort: fetching %s: %w", name, err)
+	}
+	if b.s.device.Kind != cpu {
+		b.moved.Out += v.bytes()
+	}
+	return t, nil
+}
+
+// Take returns an output that the runtime allocated in the last run, without
+// copying it: a value that may be bound as an input or output of later runs.
+func (b *Binding) Take(name string) (*Value, error) {
+	i, err := b.bound(name)
+	if err != nil {
+		return nil, err
+	}
+	if b.outputs[i].value != nil {
+		return nil, fmt.Errorf("ort: taking %s: the output is bound to a value already", name)
+	}
+	if err := b.fetch(); err != nil {
+		return nil, fmt.Errorf("ort: taking %s: %w", name, err)
+	}
+	c := b.fetched[i]
+	if c == nil {
+		return nil, fmt.Errorf("ort: taking %s: it was taken before, or there was no run", name)
+	}
+	v, err := b.s.own(c)
+	if err != nil {
+		return nil, fmt.Errorf("ort: taking %s: %w", name, err)
+	}
+	b.fetched[i] = nil
+	return v, nil
+}
+
+// bound returns the place of a bound output.
+func (b *Binding) bound(name string) (int, error) {
+	if err := b.admit(isOutput, name, nil); err != nil {
+		return 0, err
+	}
+	for i, out := range b.outputs {
+		if out.name == name {
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("ort: output %s is not bound", name)
 }
 
 // fetch takes hold of the outputs of the last run.
@@ -226,7 +302,9 @@ func (b *Binding) fetch() error {
 
 func (b *Binding) forget() {
 	for _, v := range b.fetched {
-		C.capi_release_value(v)
+		if v != nil {
+			C.capi_release_value(v)
+		}
 	}
 	b.fetched = nil
 }

@@ -11,6 +11,7 @@ struct base {
 static const void *const *api; // the function table, a struct OrtApi
 static void *host_memory;      // OrtMemoryInfo of ordinary host memory
 static void *allocator;        // the runtime's default allocator, for names and lists
+static void *environment;      // the process's one OrtEnv, which onnxruntime_go made
 
 #define CALL(name, result, ...) ((result(*)(__VA_ARGS__))api[api_##name])
 
@@ -39,6 +40,10 @@ int capi_load(const char *path, const char **version, const char **reason) {
 		return 0;
 	}
 	return 1;
+}
+
+void *capi_environment(void) {
+	return CALL(CreateEnv, void *, int, const char *, void **)(4, "yolofreeze", &environment); // returns the one there is
 }
 
 const char *capi_message(void *status) { return CALL(GetErrorMessage, const char *, void *)(status); }
@@ -73,7 +78,8 @@ void *capi_end_profile(void *session, char **file) {
 void *capi_value_type(void *value, void **info) {
 	return CALL(GetTensorTypeAndShape, void *, void *, void **)(value, info);
 }
-void *capi_rank(void *info, int *dtype, size_t *rank) {
+void *capi_rank(void *info, int *dtype, int *has_shape, size_t *rank) {
+	*has_shape = CALL(TensorTypeAndShape_HasShape, _Bool, void *)(info);
 	void *status = CALL(GetTensorElementType, void *, void *, int *)(info, dtype);
 	return status ? status : CALL(GetDimensionsCount, void *, void *, size_t *)(info, rank);
 }
@@ -101,8 +107,8 @@ void *capi_bind_input(void *binding, const char *name, void *value) {
 void *capi_bind_output(void *binding, const char *name, void *value) {
 	return CALL(BindOutput, void *, void *, const char *, void *)(binding, name, value);
 }
-void *capi_bind_output_host(void *binding, const char *name) {
-	return CALL(BindOutputToDevice, void *, void *, const char *, void *)(binding, name, host_memory);
+void *capi_bind_output_to(void *binding, const char *name, const void *memory) {
+	return CALL(BindOutputToDevice, void *, void *, const char *, const void *)(binding, name, memory ? memory : host_memory);
 }
 void *capi_outputs(void *binding, void ***values, size_t *count) {
 	return CALL(GetBoundOutputValues, void *, void *, void *, void ***, size_t *)(binding, allocator, values, count);
@@ -115,4 +121,68 @@ void *capi_run_config(void *options, const char *key, const char *value) {
 void capi_release_run_options(void *options) { CALL(ReleaseRunOptions, void, void *)(options); }
 void *capi_run(void *session, void *options, void *binding) {
 	return CALL(RunWithBinding, void *, void *, void *, void *)(session, options, binding);
+}
+
+int capi_preload(const char *path) { return dlopen(path, RTLD_LAZY | RTLD_GLOBAL) != NULL; }
+
+void *capi_devices(const void *const **devices, size_t *count) {
+	return CALL(GetEpDevices, void *, void *, const void *const **, size_t *)(environment, devices, count);
+}
+const char *capi_device_provider(const void *device) { return CALL(EpDevice_EpName, const char *, const void *)(device); }
+const char *capi_device_vendor(const void *device) { return CALL(EpDevice_EpVendor, const char *, const void *)(device); }
+static const void *hardware(const void *device) { return CALL(EpDevice_Device, const void *, const void *)(device); }
+const char *capi_hardware_vendor(const void *device) {
+	return CALL(HardwareDevice_Vendor, const char *, const void *)(hardware(device));
+}
+int capi_hardware_type(const void *device) { return CALL(HardwareDevice_Type, int, const void *)(hardware(device)); }
+const void *capi_device_memory(const void *device) {
+	return CALL(EpDevice_MemoryInfo, const void *, const void *, int)(device, 0); // its default memory
+}
+void *capi_append(void *options, const void *device, const char **keys, const char **values, size_t count) {
+	return CALL(SessionOptionsAppendExecutionProvider_V2, void *, void *, void *, const void *const *, size_t, const char **,
+	            const char **, size_t)(options, environment, &device, 1, keys, values, count);
+}
+
+void *capi_named_memory(const char *name, int id, void **memory) {
+	return CALL(CreateMemoryInfo, void *, const char *, int, int, int, void **)(name, 0, id, 0, memory); // device allocator, default memory
+}
+const char *capi_memory_name(const void *memory) {
+	const char *name = "";
+	void *status = CALL(MemoryInfoGetName, void *, const void *, const char **)(memory, &name);
+	if (status) capi_release_status(status);
+	return name;
+}
+void *capi_allocator(void *session, const void *memory, void **from) {
+	return CALL(CreateAllocator, void *, void *, const void *, void **)(session, memory, from);
+}
+void capi_release_allocator(void *from) { CALL(ReleaseAllocator, void, void *)(from); }
+void *capi_allocate(void *from, int64_t *shape, size_t rank, int dtype, void **value) {
+	return CALL(CreateTensorAsOrtValue, void *, void *, int64_t *, size_t, int, void **)(from, shape, rank, dtype, value);
+}
+void *capi_in_device(void *value, int *yes) {
+	const void *memory = NULL;
+	int type = 0;
+	void *status = CALL(GetTensorMemoryInfo, void *, void *, const void **)(value, &memory);
+	if (!status) CALL(MemoryInfoGetDeviceType, void, const void *, int *)(memory, &type);
+	*yes = type != 0; // OrtMemoryInfoDeviceType_CPU
+	return status;
+}
+void *capi_stats(void *from, void **pairs, const char *const **keys, const char *const **values, size_t *count) {
+	void *status = CALL(AllocatorGetStats, void *, void *, void **)(from, pairs);
+	if (!status) CALL(GetKeyValuePairs, void, void *, const char *const **, const char *const **, size_t *)(*pairs, keys, values, count);
+	return status;
+}
+void capi_release_stats(void *pairs) { CALL(ReleaseKeyValuePairs, void, void *)(pairs); }
+
+void *capi_subgraphs(void *session, const void *const **subgraphs, size_t *count) {
+	return CALL(Session_GetEpGraphAssignmentInfo, void *, void *, const void *const **, size_t *)(session, subgraphs, count);
+}
+void *capi_subgraph(const void *subgraph, const char **provider, const void *const **nodes, size_t *count) {
+	void *status = CALL(EpAssignedSubgraph_GetEpName, void *, const void *, const char **)(subgraph, provider);
+	return status ? status : CALL(EpAssignedSubgraph_GetNodes, void *, const void *, const void *const **, size_t *)(subgraph, nodes, count);
+}
+void *capi_node(const void *node, const char **name, const char **domain, const char **op) {
+	void *status = CALL(EpAssignedNode_GetName, void *, const void *, const char **)(node, name);
+	if (!status) status = CALL(EpAssignedNode_GetDomain, void *, const void *, const char **)(node, domain);
+	return status ? status : CALL(EpAssignedNode_GetOperatorType, void *, const void *, const char **)(node, op);
 }

@@ -42,6 +42,9 @@ func sessionOf(s *ort.DynamicAdvancedSession) unsafe.Pointer {
 	return **(**unsafe.Pointer)(unsafe.Pointer(s))
 }
 
+// optionsOf returns the OrtSessionOptions of onnxruntime_go's, which guardInternals has looked at.
+func optionsOf(o *ort.SessionOptions) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(o)) }
+
 // guardInternals makes sure that the fields of onnxruntime_go which this package
 // reads are what they were in v1.27.0, so that another version fails at start-up
 // with a message instead of in memory.
@@ -52,6 +55,9 @@ func guardInternals() error {
 	}
 	if f := reflect.TypeFor[ort.AdvancedSession]().Field(0); f.Type.Kind() != reflect.Pointer || f.Name != "ortSession" {
 		return fmt.Errorf("onnxruntime_go: AdvancedSession begins with %s %v, not with the runtime's session", f.Name, f.Type)
+	}
+	if f := reflect.TypeFor[ort.SessionOptions]().Field(0); f.Type.Kind() != reflect.Pointer || f.Name != "o" {
+		return fmt.Errorf("onnxruntime_go: SessionOptions begins with %s %v, not with the runtime's options", f.Name, f.Type)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,7 +15,7 @@ import (
 
 // Device names an execution provider and, where it has several, one of its devices.
 type Device struct {
-	Kind  string // "cpu", "cuda"
+	Kind  string // cpu, cuda, webgpu, openvino or the path of a provider's library
 	Index int
 }
 
@@ -30,26 +32,35 @@ func (d Device) String() string {
 	return fmt.Sprintf("%s:%d", d.Kind, d.Index)
 }
 
-// ParseDevice reads cpu, cuda, cuda:N or N; "" is cpu.
+// ParseDevice reads what Options.Device may hold, but auto; "" is cpu.
 func ParseDevice(text string) (Device, error) {
-	kind, index, numbered := strings.Cut(strings.ToLower(text), ":")
-	if _, err := strconv.Atoi(kind); err == nil && !numbered {
-		kind, index, numbered = cuda, kind, true
-	}
-	n := 0
-	if numbered {
-		var err error
-		if n, err = strconv.Atoi(index); err != nil || n < 0 || kind == cpu {
-			return Device{}, fmt.Errorf("device %q: no such number", text)
+	kind, index := text, ""
+	if i := strings.LastIndexByte(text, ':'); i >= 0 {
+		kind, index = text[:i], text[i+1:]
+		if index == "" {
+			return Device{}, fmt.Errorf("device %q: a number must follow the colon", text)
 		}
 	}
-	switch kind {
-	case "", cpu:
-		return Device{Kind: cpu}, nil
-	case cuda:
-		return Device{cuda, n}, nil
+	if isLibrary := strings.HasSuffix(kind, ".so") || strings.HasSuffix(kind, ".dylib"); !isLibrary {
+		kind = strings.ToLower(kind)
+		if _, err := strconv.Atoi(kind); err == nil && index == "" {
+			kind, index = cuda, kind
+		}
+		if _, ok := plugins[kind]; !ok && kind != "" && kind != cpu && kind != cuda {
+			return Device{}, fmt.Errorf("device %q is not known: cpu, cuda[:N], N, webgpu[:N], openvino[:N], a provider's library or auto", text)
+		}
 	}
-	return Device{}, fmt.Errorf("device %q is not known: cpu, cuda, cuda:N, N or auto", text)
+	d := Device{Kind: kind}
+	if kind == "" {
+		d.Kind = cpu
+	}
+	if index != "" {
+		var err error
+		if d.Index, err = strconv.Atoi(index); err != nil || d.Index < 0 || d.Kind == cpu {
+			return Device{}, fmt.Errorf("device %q: %q is no number of a device", text, index)
+		}
+	}
+	return d, nil
 }
 
 // cudaDefaults are the CUDA provider's options that differ from its own
@@ -63,13 +74,15 @@ var cudaDefaults = map[string]string{
 	"prefer_nhwc":               "0",
 }
 
-// appendTo puts the device's provider before the CPU provider.
+// appendTo puts the device's provider, if it is not the CPU's, before the CPU provider.
 func (d Device) appendTo(s *ort.SessionOptions, options map[string]string) error {
-	if d.Kind == cpu {
-		if len(options) > 0 {
-			return fmt.Errorf("ort: the CPU provider takes no provider options, got %v", options)
-		}
+	switch {
+	case d.Kind == cpu && len(options) > 0:
+		return fmt.Errorf("ort: the CPU provider takes no provider options, got %v", options)
+	case d.Kind == cpu:
 		return nil
+	case d.Kind != cuda:
+		return d.appendPlugin(s, options)
 	}
 	if !has("CUDAExecutionProvider") {
 		return &Unavailable{d.String(), Path(), errors.New("this library was built without CUDA"),
@@ -80,6 +93,7 @@ func (d Device) appendTo(s *ort.SessionOptions, options map[string]string) error
 		return d.unavailable(err)
 	}
 	defer c.Destroy()
+	preloadCUDA(filepath.Join(filepath.Dir(Path()), "cuda"))
 	// The first update loads the provider's library and looks for the device,
 	// so what the second one refuses is an option.
 	if err := c.Update(map[string]string{"device_id": strconv.Itoa(d.Index)}); err != nil {
@@ -97,9 +111,30 @@ func (d Device) appendTo(s *ort.SessionOptions, options map[string]string) error
 	return nil
 }
 
+// preloadCUDA loads what setup.sh --cuda put beside the runtime, so that the
+// provider finds it: a library comes after those it needs, hence the rounds.
+func preloadCUDA(folder string) {
+	waiting, _ := filepath.Glob(filepath.Join(folder, "lib*.so*"))
+	for progress := true; progress; {
+		progress = false
+		for i := len(waiting) - 1; i >= 0; i-- {
+			if preload(waiting[i]) {
+				waiting, progress = slices.Delete(waiting, i, i+1), true
+			}
+		}
+	}
+}
+
 func (d Device) unavailable(reason error) error {
 	text := tidy(reason.Error())
-	return &Unavailable{d.String(), Path(), errors.New(text), cudaCure(text)}
+	cure := "train on --device cpu"
+	switch p, ok := plugins[d.Kind]; {
+	case d.Kind == cuda:
+		cure = cudaCure(text)
+	case ok:
+		cure = p.cure
+	}
+	return &Unavailable{d.String(), Path(), errors.New(text), cure}
 }
 
 // cudaCure says what a person can do about the reason the provider gave.

@@ -144,6 +144,9 @@ var load = sync.OnceValue(func() error {
 	if err := ort.InitializeEnvironment(ort.WithLogLevelFatal()); err != nil {
 		return unfit(err)
 	}
+	if err := check(C.capi_environment()); err != nil {
+		return unfit(err)
+	}
 	loadedPath = path
 	return nil
 })

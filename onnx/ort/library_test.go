@@ -5,14 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
 	ort "github.com/yalue/onnxruntime_go"
 )
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 func TestFind(t *testing.T) {
 	t.Run("variable", func(t *testing.T) {
@@ -57,7 +54,7 @@ func TestFind(t *testing.T) {
 	})
 }
 
-// TestPinned: setup.sh installs the version this package looks for.
+// TestPinned: setup.sh installs the versions that this package looks for.
 func TestPinned(t *testing.T) {
 	script, err := os.ReadFile("../../scripts/setup.sh")
 	if err != nil {
@@ -65,6 +62,12 @@ func TestPinned(t *testing.T) {
 	}
 	if !strings.Contains(string(script), "\nversion="+pinned+" ") {
 		t.Errorf("scripts/setup.sh does not install version %s", pinned)
+	}
+	for kind, p := range plugins {
+		version := p.folder[strings.LastIndexByte(p.folder, '-')+1:]
+		if !strings.Contains(string(script), "\n"+kind+"="+version+"\n") {
+			t.Errorf("scripts/setup.sh does not install version %s of %s", version, kind)
+		}
 	}
 }
 
@@ -98,6 +101,7 @@ func TestCUDAOptions(t *testing.T) {
 	if !has("CUDAExecutionProvider") {
 		t.Skip("tier cuda: the library was built without CUDA")
 	}
+	preloadCUDA(filepath.Join(filepath.Dir(Path()), "cuda"))
 	c, err := ort.NewCUDAProviderOptions()
 	if err != nil {
 		t.Fatal(err)

@@ -27,8 +27,10 @@ var optLevels = map[OptLevel]ort.GraphOptimizationLevel{
 // Options says how a session runs. The zero value is the runtime's own defaults
 // on the CPU provider.
 type Options struct {
-	// Device is cpu (or ""), cuda, cuda:N, N (the same, as YOLOv5 writes it) or
-	// auto: CUDA where it starts, the CPU provider otherwise.
+	// Device is cpu (or ""), cuda, cuda:N, N (the same, as YOLOv5 writes it),
+	// webgpu[:N], openvino[:N], the path of a plugin provider's library (ending
+	// in .so or .dylib, :N may follow) or auto: CUDA where it starts, the CPU
+	// provider otherwise.
 	Device string
 	// Strict refuses a model of which any node would run on another provider than Device's.
 	Strict bool
@@ -37,6 +39,8 @@ type Options struct {
 	// Optimize is how far the graph is rewritten, Optimized a file to write the outcome to.
 	Optimize  OptLevel
 	Optimized string
+	// Placement has the session remember which provider runs which node.
+	Placement bool
 	// Profile is the prefix of a trace file that EndProfile completes.
 	Profile string
 
@@ -69,6 +73,9 @@ func (o Options) build(d Device) (*ort.SessionOptions, error) {
 	config := map[string]string{}
 	if o.NoPrepack {
 		config["session.disable_prepacking"] = "1"
+	}
+	if o.Placement {
+		config["session.record_ep_graph_assignment_info"] = "1"
 	}
 	if o.Strict && d.Kind != cpu {
 		config["session.disable_cpu_ep_fallback"] = "1"

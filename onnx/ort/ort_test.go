@@ -5,9 +5,7 @@ import (
 	"errors"
 	"flag"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -95,67 +93,6 @@ func TestProbe(t *testing.T) {
 	} else if !bytes.Equal(probe, want) {
 		t.Error("probe.onnx is not what this test builds; go test -update writes it")
 	}
-}
-
-// TestTable compares the numbers of the C API's functions with the header that
-// onnxruntime_go carries in the module cache.
-func TestTable(t *testing.T) {
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/yalue/onnxruntime_go").Output()
-	if err != nil {
-		t.Skipf("the module cache cannot be asked: %v", err)
-	}
-	header, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "onnxruntime_c_api.h"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	places := apiPlaces(t, string(header))
-	own, err := os.ReadFile("capi.h")
-	if err != nil {
-		t.Fatal(err)
-	}
-	used := regexp.MustCompile(`api_(\w+) = (\d+),`).FindAllStringSubmatch(string(own), -1)
-	if len(used) < 30 {
-		t.Fatalf("only %d functions found in capi.h", len(used))
-	}
-	for _, m := range used {
-		if m[1] == "version" {
-			if !strings.Contains(string(header), "#define ORT_API_VERSION "+m[2]+"\n") {
-				t.Errorf("the header is not of API version %s", m[2])
-			}
-		} else if places[m[1]] != m[2] {
-			t.Errorf("%s: capi.h says place %s, the header %q", m[1], m[2], places[m[1]])
-		}
-	}
-}
-
-// apiPlaces numbers the members of struct OrtApi.
-func apiPlaces(t *testing.T, header string) map[string]string {
-	t.Helper()
-	_, body, ok := strings.Cut(header, "\nstruct OrtApi {")
-	if !ok {
-		t.Fatal("no struct OrtApi in the header")
-	}
-	body, _, _ = strings.Cut(body, "\n};")
-	body = regexp.MustCompile(`(?s)/\*.*?\*/|//[^\n]*`).ReplaceAllString(body, "")
-	member := regexp.MustCompile(`ORT_API2_STATUS\(\s*(\w+)|ORT_CLASS_RELEASE\((\w+)\)|\(ORT_API_CALL\*\s*(\w+)\)|ORT_API_T\([^,]+,\s*(\w+)`)
-	places := map[string]string{}
-	n := 0
-	for statement := range strings.SplitSeq(body, ";") {
-		if strings.TrimSpace(statement) == "" {
-			continue
-		}
-		m := member.FindStringSubmatch(statement)
-		if m == nil {
-			t.Fatalf("member %d of struct OrtApi is not understood: %s", n, statement)
-		}
-		name := m[1] + m[3] + m[4]
-		if m[2] != "" {
-			name = "Release" + m[2]
-		}
-		places[name] = itoa(n)
-		n++
-	}
-	return places
 }
 
 func TestEveryType(t *testing.T) {
@@ -491,12 +428,14 @@ func TestProviders(t *testing.T) {
 		if p.Available == (p.Error != nil) {
 			t.Errorf("%s: available %v, error %v", p.Name, p.Available, p.Error)
 		}
-		t.Logf("%s %v %v", p.Name, p.Available, p.Error)
+		t.Logf("%s %v %s %v", p.Name, p.Available, p.Hardware, p.Error)
 	}
 	if !seen["cpu"].Available {
 		t.Errorf("the CPU provider does not run: %v", seen["cpu"].Error)
 	}
-	if _, ok := seen["cuda"]; !ok {
-		t.Error("CUDA is not listed")
+	for _, device := range []string{"cuda", "webgpu", "openvino"} {
+		if _, ok := seen[device]; !ok {
+			t.Errorf("%s is not listed", device)
+		}
 	}
 }

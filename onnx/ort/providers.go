@@ -7,9 +7,9 @@ import "C"
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"unsafe"
 
 	"yolofreeze/onnx"
@@ -25,12 +25,13 @@ var probe []byte
 type Provider struct {
 	Name      string // the runtime's name, such as CPUExecutionProvider
 	Device    string // what Options.Device calls it; "" when this package does not drive it
+	Hardware  string // what a plugin provider says it runs on
 	Available bool   // it ran a model and the result was right
 	Error     error  // why it is not available
 }
 
-// Providers lists the providers that the library was built with, and CUDA in
-// any case, each really tried with a tiny session.
+// Providers lists the providers that the library was built with, and CUDA and
+// the known plugin providers in any case, each really tried with a tiny session.
 func Providers() ([]Provider, error) {
 	if err := Init(); err != nil {
 		return nil, err
@@ -39,23 +40,39 @@ func Providers() ([]Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(names, "CUDAExecutionProvider") {
-		names = append(names, "CUDAExecutionProvider")
+	devices := map[string]string{"CPUExecutionProvider": cpu, "CUDAExecutionProvider": cuda}
+	for kind, p := range plugins {
+		devices[p.name] = kind
+	}
+	for name := range devices {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
 	}
 	slices.Sort(names)
 	list := make([]Provider, len(names))
 	for i, name := range names {
-		list[i] = Provider{Name: name}
-		switch kind := strings.ToLower(strings.TrimSuffix(name, "ExecutionProvider")); kind {
-		case cpu, cuda:
-			list[i].Device = kind
-			list[i].Error = try(Device{Kind: kind})
+		list[i] = Provider{Name: name, Device: devices[name], Error: errors.New("yolofreeze does not use this provider")}
+		if kind := devices[name]; kind != "" {
+			d := Device{Kind: kind}
+			list[i].Error = try(d)
 			list[i].Available = list[i].Error == nil
-		default:
-			list[i].Error = fmt.Errorf("yolofreeze does not use this provider")
+			list[i].Hardware = d.hardware()
 		}
 	}
 	return list, nil
+}
+
+// hardware says what a plugin provider's device is, "" for others.
+func (d Device) hardware() string {
+	if d.Kind == cpu || d.Kind == cuda {
+		return ""
+	}
+	devices, err := d.Devices()
+	if err != nil || d.Index >= len(devices) {
+		return ""
+	}
+	return devices[d.Index].Hardware
 }
 
 // compiled returns the names of the providers that the library was built with.

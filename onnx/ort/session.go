@@ -9,6 +9,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"unsafe"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -33,6 +34,11 @@ type Session struct {
 	inputs  []IO
 	outputs []IO
 	types   [2]map[string]onnx.Type // of inputs, of outputs
+	memory  *memory                 // of the device, nil for the host's
+	options map[string]string       // of the provider
+
+	carriersLock sync.Mutex
+	carriers     map[[2]int]*Session // by element type and rank
 }
 
 // Open makes a session of a model's bytes (a .onnx file). A missing library or
@@ -60,7 +66,7 @@ func open(model []byte, device Device, o Options) (*Session, error) {
 		return nil, err
 	}
 	defer options.Destroy()
-	s := &Session{device: device}
+	s := &Session{device: device, options: o.ProviderOptions}
 	s.s, err = ort.NewDynamicAdvancedSessionWithONNXData(model, nil, nil, options)
 	if err != nil {
 		return nil, blame(device, model, fmt.Errorf("opening a session on %v: %s", device, tidy(err.Error())))
@@ -83,8 +89,8 @@ func (s *Session) prepare(o Options) (err error) {
 			s.types[kind][io.Name] = io.Type
 		}
 	}
-	if !o.ShrinkArena {
-		return nil
+	if err := s.openMemory(); err != nil || !o.ShrinkArena {
+		return err
 	}
 	arenas := "cpu:0"
 	if s.device.Kind == cuda {
@@ -173,13 +179,17 @@ func (s *Session) EndProfile() (string, error) {
 	return name, nil
 }
 
-// Close releases the session. Its bindings must be closed before.
+// Close releases the session. Its bindings must be closed before; values in its
+// device's memory can then no longer be copied.
 func (s *Session) Close() {
 	if s.s == nil {
 		return
 	}
+	for _, c := range s.carriers {
+		c.Close()
+	}
 	s.s.Destroy()
-	s.s, s.c = nil, nil
+	s.s, s.c, s.memory = nil, nil, nil
 	if s.run != nil {
 		C.capi_release_run_options(s.run)
 		s.run = nil

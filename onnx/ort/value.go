@@ -13,12 +13,14 @@ import (
 	"yolofreeze/onnx"
 )
 
-// Value is a tensor as the runtime sees it, an OrtValue. Over an onnx.Tensor it
-// copies nothing: the runtime reads and writes the tensor's own memory, which
-// stays pinned until Close.
+// Value is a tensor as the runtime sees it, an OrtValue, in the host's memory or
+// a device's. Over an onnx.Tensor it copies nothing: the runtime reads and
+// writes the tensor's own memory, which stays pinned until Close.
 type Value struct {
 	c      unsafe.Pointer
-	tensor *onnx.Tensor
+	typ    onnx.Type
+	tensor *onnx.Tensor // nil when the runtime owns the memory
+	memory *memory      // of the device; nil for host memory
 	pin    runtime.Pinner
 }
 
@@ -41,7 +43,7 @@ func NewValue(t *onnx.Tensor) (*Value, error) {
 	if elements*int64(size) != int64(len(t.Raw)) {
 		return nil, fmt.Errorf("ort: tensor %v%v holds %d bytes, not %d", t.DType, t.Shape, len(t.Raw), elements*int64(size))
 	}
-	v := &Value{tensor: t}
+	v := &Value{typ: onnx.TypeOf(t), tensor: t}
 	var data unsafe.Pointer
 	if len(t.Raw) > 0 {
 		data = unsafe.Pointer(unsafe.SliceData(t.Raw))
@@ -61,11 +63,20 @@ func NewValue(t *onnx.Tensor) (*Value, error) {
 	return v, nil
 }
 
-// Tensor returns the tensor that the value lies over, nil for one in device memory.
+// Tensor returns the tensor that the value lies over, nil where the runtime owns the memory.
 func (v *Value) Tensor() *onnx.Tensor { return v.tensor }
 
 // Type returns the value's element type and shape.
-func (v *Value) Type() onnx.Type { return onnx.TypeOf(v.tensor) }
+func (v *Value) Type() onnx.Type { return v.typ }
+
+// OnDevice reports whether the value lies in a device's memory.
+func (v *Value) OnDevice() bool { return v.memory != nil }
+
+// bytes is the size of the value's elements.
+func (v *Value) bytes() int64 {
+	shape, _ := v.typ.Static()
+	return onnx.NumElements(shape) * int64(v.typ.DType.Size())
+}
 
 // Close releases the value and lets go of the tensor's memory. Bindings that
 // hold the value refuse to run afterwards. Closing twice does nothing.
@@ -77,17 +88,22 @@ func (v *Value) Close() {
 	C.capi_release_value(v.c)
 	v.c = nil
 	v.pin.Unpin()
+	runtime.KeepAlive(v.memory)
 }
 
 // typeOf reads dtype and shape out of a tensor's type information; unknown
 // dimensions carry the model's name for them.
 func typeOf(info unsafe.Pointer) (onnx.Type, error) {
-	var dtype C.int
+	var dtype, ranked C.int
 	var rank C.size_t
-	if err := check(C.capi_rank(info, &dtype, &rank)); err != nil {
+	if err := check(C.capi_rank(info, &dtype, &ranked, &rank)); err != nil {
 		return onnx.Type{}, err
 	}
-	t := onnx.Type{DType: onnx.DType(dtype), Shape: make([]onnx.Dim, rank)}
+	t := onnx.Type{DType: onnx.DType(dtype)}
+	if ranked == 0 {
+		return t, nil
+	}
+	t.Shape = make([]onnx.Dim, rank)
 	if rank == 0 {
 		return t, nil
 	}
@@ -104,29 +120,29 @@ func typeOf(info unsafe.Pointer) (onnx.Type, error) {
 	return t, nil
 }
 
-// copyOut copies a host value that the runtime owns into a new tensor.
-func copyOut(value unsafe.Pointer) (*onnx.Tensor, error) {
+// valueType returns the type of a value that the runtime made.
+func valueType(value unsafe.Pointer) (onnx.Type, error) {
 	var info unsafe.Pointer
 	if err := check(C.capi_value_type(value, &info)); err != nil {
-		return nil, err
+		return onnx.Type{}, err
 	}
 	defer C.capi_release_info(info)
 	typ, err := typeOf(info)
-	if err != nil {
-		return nil, err
+	if err == nil && typ.DType.Size() == 0 {
+		err = fmt.Errorf("a value of type %v cannot be copied", typ)
 	}
-	shape, ok := typ.Static()
-	if !ok || typ.DType.Size() == 0 {
-		return nil, fmt.Errorf("a value of type %v cannot be copied out", typ)
-	}
-	t := onnx.NewTensor(typ.DType, shape...)
-	if len(t.Raw) == 0 {
-		return t, nil
+	return typ, err
+}
+
+// copyHost copies a value in host memory into raw, which has its size.
+func copyHost(raw []byte, value unsafe.Pointer) error {
+	if len(raw) == 0 {
+		return nil
 	}
 	var data unsafe.Pointer
 	if err := check(C.capi_value_data(value, &data)); err != nil {
-		return nil, err
+		return err
 	}
-	copy(t.Raw, unsafe.Slice((*byte)(data), len(t.Raw)))
-	return t, nil
+	copy(raw, unsafe.Slice((*byte)(data), len(raw)))
+	return nil
 }

@@ -1,0 +1,248 @@
+package ort
+
+/*
+#include "capi.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"yolofreeze/onnx"
+)
+
+// memory is the memory of a session's device. Values in it keep it: its
+// allocator is released after the last of them.
+type memory struct {
+	info unsafe.Pointer // OrtMemoryInfo, of the environment or never released
+	from unsafe.Pointer // OrtAllocator
+	s    *Session
+}
+
+// openMemory finds the device's memory; nil where the device works in the host's.
+func (s *Session) openMemory() error {
+	var info unsafe.Pointer
+	switch s.device.Kind {
+	case cpu:
+		return nil
+	case cuda:
+		if err := check(C.capi_named_memory(cudaMemory, C.int(s.device.Index), &info)); err != nil {
+			return err
+		}
+	default:
+		device, err := s.device.plugged()
+		if err != nil {
+			return err
+		}
+		if info = C.capi_device_memory(device); info == nil {
+			return nil
+		}
+	}
+	var from unsafe.Pointer
+	if err := check(C.capi_allocator(s.c, info, &from)); err != nil {
+		return fmt.Errorf("the memory of %v: %w", s.device, err)
+	}
+	s.memory = &memory{info: info, from: from, s: s}
+	runtime.SetFinalizer(s.memory, func(m *memory) { C.capi_release_allocator(m.from) })
+	return nil
+}
+
+// cudaMemory is what the CUDA provider calls its device memory (core/framework/allocator.h).
+var cudaMemory = C.CString("Cuda")
+
+// Place puts a tensor where the session's device works, as a value to bind. In
+// host memory it lies over t itself; in a device's memory it holds a copy.
+func (s *Session) Place(t *onnx.Tensor) (*Value, error) {
+	if s.memory == nil {
+		return NewValue(t)
+	}
+	v, err := s.allocate(onnx.TypeOf(t))
+	if err != nil {
+		return nil, err
+	}
+	if err := v.Write(t); err != nil {
+		v.Close()
+		return nil, err
+	}
+	return v, nil
+}
+
+// allocate makes a value in device memory, its contents undefined.
+func (s *Session) allocate(typ onnx.Type) (*Value, error) {
+	shape, ok := typ.Static()
+	if !ok || typ.DType.Size() == 0 {
+		return nil, fmt.Errorf("ort: no memory can be allocated for %v", typ)
+	}
+	var c unsafe.Pointer
+	status := C.capi_allocate(s.memory.from, (*C.int64_t)(unsafe.SliceData(shape)), C.size_t(len(shape)), C.int(typ.DType), &c)
+	if err := check(status); err != nil {
+		return nil, fmt.Errorf("ort: allocating %v on %v: %w", typ, s.device, err)
+	}
+	v := &Value{c: c, typ: typ, memory: s.memory}
+	runtime.SetFinalizer(v, (*Value).Close)
+	return v, nil
+}
+
+// own makes a Value of an OrtValue that the runtime made, and becomes its owner.
+func (s *Session) own(c unsafe.Pointer) (*Value, error) {
+	typ, err := valueType(c)
+	if err != nil {
+		return nil, err
+	}
+	var away C.int
+	if err := check(C.capi_in_device(c, &away)); err != nil {
+		return nil, err
+	}
+	v := &Value{c: c, typ: typ}
+	if away != 0 {
+		if s.memory == nil {
+			return nil, fmt.Errorf("it lies in a memory that %v does not have", s.device)
+		}
+		v.memory = s.memory
+	}
+	runtime.SetFinalizer(v, (*Value).Close)
+	return v, nil
+}
+
+// Write copies t, of the value's type, into the value.
+func (v *Value) Write(t *onnx.Tensor) error {
+	if err := v.same(t); err != nil || v.tensor == t {
+		return err
+	}
+	if v.tensor != nil {
+		copy(v.tensor.Raw, t.Raw)
+		return nil
+	}
+	if v.memory == nil {
+		return errors.New("ort: the runtime owns the value's host memory; it can be read only")
+	}
+	host, err := NewValue(t)
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	return v.memory.s.carry(host, v)
+}
+
+// Read copies the value into t, of its type.
+func (v *Value) Read(t *onnx.Tensor) error {
+	if err := v.same(t); err != nil || v.tensor == t {
+		return err
+	}
+	if v.memory == nil {
+		return copyHost(t.Raw, v.c)
+	}
+	host, err := NewValue(t)
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	return v.memory.s.carry(v, host)
+}
+
+// Fetch copies the value into a new tensor.
+func (v *Value) Fetch() (*onnx.Tensor, error) {
+	shape, ok := v.typ.Static()
+	if !ok {
+		return nil, fmt.Errorf("ort: the value's shape %v is not known", v.typ)
+	}
+	t := onnx.NewTensor(v.typ.DType, shape...)
+	return t, v.Read(t)
+}
+
+func (v *Value) same(t *onnx.Tensor) error {
+	if v.c == nil {
+		return errors.New("ort: the value is closed")
+	}
+	if got := onnx.TypeOf(t); !got.Equal(v.typ) {
+		return fmt.Errorf("ort: the value is %v, the tensor %v", v.typ, got)
+	}
+	return nil
+}
+
+// carry copies a value into another by running the model y = x on the device:
+// the one way between host and device that every provider has.
+func (s *Session) carry(from, to *Value) error {
+	if from.bytes() == 0 {
+		return nil
+	}
+	carrier, err := s.carrier(from.typ.DType, len(from.typ.Shape))
+	if err != nil {
+		return fmt.Errorf("ort: copying %v between host and %v: %w", from.typ, s.device, err)
+	}
+	b, err := carrier.Bind()
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	return errors.Join(b.Input("x", from), b.Output("y", to), b.Run())
+}
+
+// carrier returns the session of y = x for a type, made at its first use.
+func (s *Session) carrier(dtype onnx.DType, rank int) (*Session, error) {
+	if s.c == nil {
+		return nil, errors.New("the session is closed")
+	}
+	s.carriersLock.Lock()
+	defer s.carriersLock.Unlock()
+	key := [2]int{int(dtype), rank}
+	if s.carriers[key] == nil {
+		c, err := open(identityModel(dtype, rank), s.device, Options{Threads: 1, ProviderOptions: s.options})
+		if err != nil {
+			return nil, err
+		}
+		if s.carriers == nil {
+			s.carriers = map[[2]int]*Session{}
+		}
+		s.carriers[key] = c
+	}
+	return s.carriers[key], nil
+}
+
+// identityModel is the .onnx file of y = Identity(x) for a type whose sizes are
+// known at run time; this package does not know package wire. Protobuf's fields
+// of length below 128 are (number<<3|2, length, bytes), numbers (number<<3, value).
+func identityModel(dtype onnx.DType, rank int) []byte {
+	field := func(number byte, parts ...[]byte) []byte {
+		var body []byte
+		for _, p := range parts {
+			body = append(body, p...)
+		}
+		return append([]byte{number<<3 | 2, byte(len(body))}, body...)
+	}
+	number := func(n byte, v int) []byte { return []byte{n << 3, byte(v)} }
+	text := func(n byte, s string) []byte { return field(n, []byte(s)) }
+	value := func(n byte, name string) []byte {
+		var dims []byte
+		for i := range rank {
+			dims = append(dims, field(1, text(2, string(rune('a'+i))))...) // dim { dim_param }
+		}
+		return field(n, text(1, name), field(2, field(1, number(1, int(dtype)), field(2, dims)))) // tensor_type { elem_type, shape }
+	}
+	node := field(1, text(1, "x"), text(2, "y"), text(3, "Identity0"), text(4, "Identity"))
+	graph := field(7, node, text(2, "identity"), value(11, "x"), value(12, "y"))
+	return append(append(number(1, 8), graph...), field(8, number(2, 17))...) // ir_version 8, opset 17
+}
+
+// MemoryStats returns what the device's allocator tells of itself, such as
+// InUse, MaxInUse and Limit in bytes; nil for host memory.
+func (s *Session) MemoryStats() (map[string]string, error) {
+	if s.memory == nil {
+		return nil, nil
+	}
+	var pairs unsafe.Pointer
+	var keys, values **C.char
+	var n C.size_t
+	if err := check(C.capi_stats(s.memory.from, &pairs, &keys, &values, &n)); err != nil {
+		return nil, fmt.Errorf("ort: memory figures of %v: %w", s.device, err)
+	}
+	defer C.capi_release_stats(pairs)
+	stats := map[string]string{}
+	for i, key := range unsafe.Slice(keys, int(n)) {
+		stats[C.GoString(key)] = C.GoString(unsafe.Slice(values, int(n))[i])
+	}
+	return stats, nil
+}

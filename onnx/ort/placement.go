@@ -1,0 +1,46 @@
+package ort
+
+/*
+#include "capi.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// Placed is a node of the model and the provider that runs it.
+type Placed struct {
+	Provider, Node, Domain, Op string
+}
+
+// Placement lists which provider runs which node, of the graph as it is after
+// the runtime's basic rewrites. The session must have been opened with
+// Options.Placement. Of a plugin provider's nodes the runtime records those
+// that the provider compiles, not those it has kernels for (seen with 1.30 and
+// WebGPU); nodes that fell back to the CPU provider are always there.
+func (s *Session) Placement() ([]Placed, error) {
+	var list *unsafe.Pointer
+	var n C.size_t
+	if err := check(C.capi_subgraphs(s.c, &list, &n)); err != nil {
+		return nil, fmt.Errorf("ort: placement of nodes: %w", err)
+	}
+	var placed []Placed
+	for _, subgraph := range unsafe.Slice(list, int(n)) {
+		var provider *C.char
+		var nodes *unsafe.Pointer
+		var count C.size_t
+		if err := check(C.capi_subgraph(subgraph, &provider, &nodes, &count)); err != nil {
+			return nil, fmt.Errorf("ort: placement of nodes: %w", err)
+		}
+		for _, node := range unsafe.Slice(nodes, int(count)) {
+			var name, domain, op *C.char
+			if err := check(C.capi_node(node, &name, &domain, &op)); err != nil {
+				return nil, fmt.Errorf("ort: placement of nodes: %w", err)
+			}
+			placed = append(placed, Placed{C.GoString(provider), C.GoString(name), C.GoString(domain), C.GoString(op)})
+		}
+	}
+	return placed, nil
+}

@@ -1,0 +1,207 @@
+package ort
+
+/*
+#include <stdlib.h>
+#include "capi.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"unsafe"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// plugin is an execution provider in a library of its own.
+type plugin struct {
+	name    string       // the runtime's name for the provider
+	folder  string       // in setup.sh's cache folder
+	library string       // its file there
+	prepare func(string) // runs before the library is loaded, with its folder
+	cure    string
+}
+
+var plugins = map[string]plugin{
+	"webgpu": {"WebGpuExecutionProvider", "onnxruntime-ep-webgpu-0.4.0", "libonnxruntime_providers_webgpu" + dynamic, prepareVulkan,
+		"run scripts/setup.sh --webgpu, or install a Vulkan driver"},
+	"openvino": {"OpenVINOExecutionProvider", "onnxruntime-ep-openvino-1.8.1", "libonnxruntime_providers_openvino_plugin" + dynamic, nil,
+		"run scripts/setup.sh --openvino; it needs an Intel processor"},
+}
+
+var dynamic = map[bool]string{false: ".so", true: ".dylib"}[runtime.GOOS == "darwin"]
+
+// EPDevice is what a plugin provider says of one of its devices.
+type EPDevice struct {
+	Provider string // such as WebGpuExecutionProvider
+	Vendor   string // of the provider
+	Hardware string // CPU, GPU or NPU, and whose
+	c        unsafe.Pointer
+}
+
+// registered remembers, by library, the devices it brought.
+var registered = struct {
+	sync.Mutex
+	outcome map[string]registration
+}{outcome: map[string]registration{}}
+
+type registration struct {
+	devices []EPDevice
+	err     error
+}
+
+// Devices lists the devices of the plugin provider of d: webgpu, openvino or a
+// provider's library. The library is loaded at the first call.
+func (d Device) Devices() ([]EPDevice, error) {
+	if err := Init(); err != nil {
+		return nil, err
+	}
+	path, prepare, err := d.library()
+	if err != nil {
+		return nil, d.unavailable(err)
+	}
+	registered.Lock()
+	defer registered.Unlock()
+	r, ok := registered.outcome[path]
+	if !ok {
+		if prepare != nil {
+			prepare(filepath.Dir(path))
+		}
+		r.devices, r.err = register(path)
+		registered.outcome[path] = r
+	}
+	if r.err != nil {
+		return nil, d.unavailable(r.err)
+	}
+	return r.devices, nil
+}
+
+// library returns the file of the provider's library.
+func (d Device) library() (path string, prepare func(string), err error) {
+	p, ok := plugins[d.Kind]
+	if !ok {
+		path = d.Kind
+	} else {
+		cache, err := cacheFolder()
+		if err != nil {
+			return "", nil, err
+		}
+		path = filepath.Join(cache, p.folder, p.library)
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", nil, fmt.Errorf("no library %s", path)
+	}
+	return path, p.prepare, nil
+}
+
+// register loads a provider's library and returns the devices it brings.
+func register(path string) ([]EPDevice, error) {
+	before, err := allDevices()
+	if err != nil {
+		return nil, err
+	}
+	if err := ort.RegisterExecutionProviderLibrary(filepath.Base(path), path); err != nil {
+		return nil, errors.New(tidy(err.Error()))
+	}
+	after, err := allDevices()
+	if err != nil {
+		return nil, err
+	}
+	known := map[unsafe.Pointer]bool{}
+	for _, d := range before {
+		known[d.c] = true
+	}
+	var fresh []EPDevice
+	for _, d := range after {
+		if !known[d.c] {
+			fresh = append(fresh, d)
+		}
+	}
+	if len(fresh) == 0 {
+		return nil, errors.New("the provider found no device it can use")
+	}
+	return fresh, nil
+}
+
+func allDevices() ([]EPDevice, error) {
+	var list *unsafe.Pointer
+	var n C.size_t
+	if err := check(C.capi_devices(&list, &n)); err != nil {
+		return nil, fmt.Errorf("listing devices: %w", err)
+	}
+	kinds := map[C.int]string{0: "CPU", 1: "GPU", 2: "NPU"}
+	var devices []EPDevice
+	for _, c := range unsafe.Slice(list, int(n)) {
+		devices = append(devices, EPDevice{
+			Provider: C.GoString(C.capi_device_provider(c)), Vendor: C.GoString(C.capi_device_vendor(c)),
+			Hardware: strings.TrimSpace(kinds[C.capi_hardware_type(c)] + " " + C.GoString(C.capi_hardware_vendor(c))), c: c,
+		})
+	}
+	return devices, nil
+}
+
+// plugged returns the OrtEpDevice of d.
+func (d Device) plugged() (unsafe.Pointer, error) {
+	devices, err := d.Devices()
+	if err != nil {
+		return nil, err
+	}
+	if d.Index >= len(devices) {
+		return nil, d.unavailable(fmt.Errorf("the provider has %d devices, numbered from 0", len(devices)))
+	}
+	return devices[d.Index].c, nil
+}
+
+// appendPlugin puts the device's plugin provider before the CPU provider.
+func (d Device) appendPlugin(s *ort.SessionOptions, options map[string]string) error {
+	device, err := d.plugged()
+	if err != nil {
+		return err
+	}
+	var keys, values []*C.char
+	for key, value := range options {
+		keys, values = append(keys, C.CString(key)), append(values, C.CString(value))
+	}
+	defer func() {
+		for i := range keys {
+			C.free(unsafe.Pointer(keys[i]))
+			C.free(unsafe.Pointer(values[i]))
+		}
+	}()
+	status := C.capi_append(optionsOf(s), device, unsafe.SliceData(keys), unsafe.SliceData(values), C.size_t(len(keys)))
+	if err := check(status); err != nil {
+		return d.unavailable(err)
+	}
+	return nil
+}
+
+// prepareVulkan makes WebGPU find the Vulkan loader and the software driver
+// that setup.sh --webgpu puts beside the provider, besides the machine's own.
+// Variables that are set already are left alone.
+func prepareVulkan(folder string) {
+	driver := filepath.Join(folder, "vk_swiftshader_icd.json")
+	if _, err := os.Stat(driver); err != nil {
+		return
+	}
+	for name, value := range map[string]string{"VK_ADD_DRIVER_FILES": driver, "ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER": "1"} {
+		if os.Getenv(name) == "" {
+			os.Setenv(name, value)
+		}
+	}
+	if !preload("libvulkan.so.1") {
+		preload(filepath.Join(folder, "libvulkan.so.1"))
+	}
+}
+
+// preload loads a library for all, so that a later one finds it by its name.
+func preload(path string) bool {
+	c := C.CString(path)
+	defer C.free(unsafe.Pointer(c))
+	return C.capi_preload(c) != 0
+}

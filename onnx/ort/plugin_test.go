@@ -1,0 +1,252 @@
+package ort
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/wire"
+)
+
+// plugged opens a session on a plugin provider, or skips where it does not start.
+func plugged(t *testing.T, kind string, m *onnx.Model, o Options) *Session {
+	t.Helper()
+	needLibrary(t)
+	if kind != cpu {
+		if _, err := (Device{Kind: kind}).Devices(); err != nil {
+			t.Skipf("tier %s: %v", kind, err)
+		}
+	}
+	o.Device = kind
+	return open1(t, m, o)
+}
+
+var pluginKinds = []string{"webgpu", "openvino"}
+
+// TestDeviceState keeps state on the device over runs: bound in place, and
+// handed on as output of one run and input of the next.
+func TestDeviceState(t *testing.T) {
+	for _, kind := range append(pluginKinds, cpu) {
+		t.Run(kind, func(t *testing.T) {
+			const n = 1000
+			s := plugged(t, kind, add(n), Options{})
+			start, delta := onnx.NewTensor(onnx.Float, n), onnx.NewTensor(onnx.Float, n)
+			for i := range n {
+				onnx.Data[float32](start)[i] = float32(i)
+			}
+			state, err := s.Place(start)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer state.Close()
+			change, err := NewValue(delta)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer change.Close()
+			b, err := s.Bind()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close()
+			if err := errors.Join(b.Input("state", state), b.Input("delta", change), b.Output("next", state)); err != nil {
+				t.Fatal(err)
+			}
+			for step := range 5 {
+				// A device must see what the host's tensor holds now, not when it was bound.
+				for i := range n {
+					onnx.Data[float32](delta)[i] = float32(step)
+				}
+				if err := b.Run(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			expect(t, state, func(i int) float32 { return float32(i) + 10 })
+			if moved := b.Moved(); state.OnDevice() && moved != (Moved{In: 5 * 4 * n}) {
+				t.Errorf("moved %+v in 5 runs, want the %d bytes of delta each time and nothing back", moved, 4*n)
+			}
+			// Not in place: each run allocates, the next one takes it over.
+			if err := b.OutputDevice("next"); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				if err := b.Run(); err != nil {
+					t.Fatal(err)
+				}
+				next, err := b.Take("next")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if next.OnDevice() != state.OnDevice() {
+					t.Errorf("state on device %v, output on device %v", state.OnDevice(), next.OnDevice())
+				}
+				if err := b.Input("state", next); err != nil {
+					t.Fatal(err)
+				}
+				state.Close()
+				state = next
+			}
+			expect(t, state, func(i int) float32 { return float32(i) + 10 + 3*4 })
+			t.Logf("on device: %v", state.OnDevice())
+			if stats, err := s.MemoryStats(); err != nil {
+				t.Logf("memory: %v", err)
+			} else {
+				t.Logf("memory: %v", stats)
+			}
+		})
+	}
+}
+
+func expect(t *testing.T, v *Value, want func(i int) float32) {
+	t.Helper()
+	got, err := v.Fetch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, x := range onnx.Data[float32](got) {
+		if x != want(i) {
+			t.Fatalf("element %d is %v, want %v", i, x, want(i))
+		}
+	}
+}
+
+// TestPlace carries tensors of every type to a device and back.
+func TestPlace(t *testing.T) {
+	for _, kind := range append(pluginKinds, cpu) {
+		t.Run(kind, func(t *testing.T) {
+			s := plugged(t, kind, add(1), Options{})
+			for _, x := range []*onnx.Tensor{
+				onnx.Of([]float32{1, 2, 3, 4, 5, 6}, 2, 3), onnx.Scalar(float32(3)), onnx.NewTensor(onnx.Float, 0, 2),
+				onnx.Of([]int64{-1, 1 << 40}, 2), onnx.Of([]uint8{0, 1, 255}, 3), onnx.Of([]int32{-5}, 1, 1),
+				onnx.Of([]float32{0.5, -2}, 2).ToFloat16(), onnx.Of([]bool{true, false, true, true, false}, 5),
+			} {
+				v, err := s.Place(x)
+				if err != nil {
+					t.Errorf("%v%v: %v", x.DType, x.Shape, err)
+					continue
+				}
+				back, err := v.Fetch()
+				if err != nil {
+					t.Errorf("%v%v: %v", x.DType, x.Shape, err)
+				} else if !bytes.Equal(back.Raw, x.Raw) {
+					t.Errorf("%v%v: %v came back as %v", x.DType, x.Shape, x.Raw, back.Raw)
+				}
+				other := onnx.NewTensor(x.DType, x.Shape...)
+				if err := errors.Join(v.Write(other), v.Read(x)); err != nil || !bytes.Equal(x.Raw, other.Raw) && kind != cpu {
+					t.Errorf("%v%v: written zeros came back as %v, %v", x.DType, x.Shape, x.Raw, err)
+				}
+				if err := v.Read(onnx.NewTensor(onnx.Double, 7)); err == nil {
+					t.Errorf("%v%v: read into another type", x.DType, x.Shape)
+				}
+				v.Close()
+				if err := v.Read(other); err == nil {
+					t.Error("a closed value was read")
+				}
+			}
+		})
+	}
+}
+
+// TestIdentityModel: the model that carries tensors is what package wire writes.
+func TestIdentityModel(t *testing.T) {
+	for _, c := range []struct {
+		dtype onnx.DType
+		rank  int
+	}{{onnx.Float, 0}, {onnx.Int64, 1}, {onnx.Float16, 4}, {onnx.BFloat16, 8}} {
+		m, err := wire.Decode(identityModel(c.dtype, c.rank))
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := m.Inputs[0]
+		if m.Opset != 17 || len(m.Nodes) != 1 || m.Nodes[0].Op != "Identity" || m.Nodes[0].Inputs[0] != x || m.Nodes[0].Outputs[0] != m.Outputs[0] {
+			t.Errorf("%v rank %d: not y = x: %+v", c.dtype, c.rank, m)
+		}
+		if x.Type.DType != c.dtype || len(x.Type.Shape) != c.rank || !x.Type.Equal(m.Outputs[0].Type) {
+			t.Errorf("%v rank %d: input %v, output %v", c.dtype, c.rank, x.Type, m.Outputs[0].Type)
+		}
+	}
+}
+
+func TestPlacement(t *testing.T) {
+	s := open1(t, add(4), Options{Placement: true})
+	placed, err := s.Placement()
+	if want := (Placed{"CPUExecutionProvider", "Add0", "", "Add"}); err != nil || !slices.Equal(placed, []Placed{want}) {
+		t.Errorf("placed %v, %v, want %v", placed, err, want)
+	}
+	if _, err := open1(t, add(4), Options{}).Placement(); err == nil {
+		t.Error("a placement that nobody asked to record")
+	}
+	for _, kind := range pluginKinds {
+		t.Run(kind, func(t *testing.T) {
+			placed, err := plugged(t, kind, add(4), Options{Placement: true, Strict: true}).Placement()
+			if err != nil || slices.ContainsFunc(placed, func(p Placed) bool { return p.Provider == "CPUExecutionProvider" }) {
+				t.Errorf("placed %v, %v", placed, err)
+			}
+		})
+	}
+}
+
+// TestStrict: a node that the provider cannot run is an error when that is asked for.
+func TestStrict(t *testing.T) {
+	needLibrary(t)
+	m := identity(onnx.Double, onnx.Dims(4)...) // WebGPU has no float64
+	m.Nodes[0].Op = "Neg"
+	if _, err := (Device{Kind: "webgpu"}).Devices(); err != nil {
+		t.Skipf("tier webgpu: %v", err)
+	}
+	if _, err := Open(encode(t, m), Options{Device: "webgpu", Strict: true}); err == nil {
+		t.Error("a float64 node passed")
+	} else {
+		t.Log(err)
+	}
+	s := open1(t, m, Options{Device: "webgpu", Placement: true})
+	placed, err := s.Placement()
+	if err != nil || !slices.ContainsFunc(placed, func(p Placed) bool { return p.Provider == "CPUExecutionProvider" }) {
+		t.Errorf("placed %v, %v", placed, err)
+	}
+	if out, err := s.Run(map[string]*onnx.Tensor{"x": onnx.Of([]float64{1, 2, 3, 4}, 4)}); err != nil || out["y"].Float64s()[2] != -3 {
+		t.Errorf("ran to %v, %v", out, err)
+	}
+}
+
+// TestAbsentPlugin: a provider that is not installed, or is none, says how to mend it.
+func TestAbsentPlugin(t *testing.T) {
+	needLibrary(t)
+	none := filepath.Join(t.TempDir(), "none.so")
+	junk := filepath.Join(t.TempDir(), "junk.so")
+	if err := os.WriteFile(junk, []byte("no library"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	for device, want := range map[string]string{
+		"webgpu": "setup.sh --webgpu", "openvino:1": "setup.sh --openvino", none: "no library " + none, junk + ":0": "junk.so",
+	} {
+		_, err := Open(encode(t, add(1)), Options{Device: device})
+		var u *Unavailable
+		if !errors.As(err, &u) || u.Cure == "" || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: got %v, want %q in it", device, err, want)
+		}
+	}
+}
+
+func TestParseDevice(t *testing.T) {
+	for text, want := range map[string]Device{
+		"": {cpu, 0}, "cpu": {cpu, 0}, "CPU": {cpu, 0}, "cuda": {cuda, 0}, "cuda:2": {cuda, 2}, "3": {cuda, 3},
+		"webgpu": {"webgpu", 0}, "WebGPU:1": {"webgpu", 1}, "openvino": {"openvino", 0},
+		"/x/My.so": {"/x/My.so", 0}, "/x/My.so:2": {"/x/My.so", 2},
+	} {
+		if got, err := ParseDevice(text); err != nil || got != want {
+			t.Errorf("%q: got %v, %v, want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"tpu", "cuda:", "cuda:x", "cuda:-1", "cpu:1", "0:1", "0,1", ":", "webgpu:a"} {
+		if got, err := ParseDevice(text); err == nil {
+			t.Errorf("%q was read as %v", text, got)
+		}
+	}
+}
