@@ -21,6 +21,7 @@ var Standard = []Pass{
 	{"fold-batchnorm", FoldBatchNorm},
 	{"lower-batchnorm", LowerBatchNorm},
 	{"lower-atan", LowerAtan},
+	{"fold-constants", FoldConstants},
 	{"merge-equal", MergeEqual},
 	{"drop-unused", DropUnused},
 }
