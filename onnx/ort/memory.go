@@ -6,6 +6,7 @@ package ort
 import "C"
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -204,14 +205,14 @@ func (s *Session) carrier(dtype onnx.DType, rank int) (*Session, error) {
 
 // identityModel is the .onnx file of y = Identity(x) for a type whose sizes are
 // known at run time; this package does not know package wire. Protobuf's fields
-// of length below 128 are (number<<3|2, length, bytes), numbers (number<<3, value).
+// are (number<<3|2, length, bytes), small numbers (number<<3, value).
 func identityModel(dtype onnx.DType, rank int) []byte {
 	field := func(number byte, parts ...[]byte) []byte {
 		var body []byte
 		for _, p := range parts {
 			body = append(body, p...)
 		}
-		return append([]byte{number<<3 | 2, byte(len(body))}, body...)
+		return append(binary.AppendUvarint([]byte{number<<3 | 2}, uint64(len(body))), body...)
 	}
 	number := func(n byte, v int) []byte { return []byte{n << 3, byte(v)} }
 	text := func(n byte, s string) []byte { return field(n, []byte(s)) }
