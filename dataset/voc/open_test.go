@@ -1,0 +1,230 @@
+package voc
+
+import (
+	"fmt"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"yolofreeze/dataset"
+)
+
+// devkit writes a year; annotations are given by picture, each picture is 40 by
+// 20 pixels.
+func devkit(t testing.TB, dir string, notes map[string]string, sets map[string]string) string {
+	t.Helper()
+	for _, d := range []string{"Annotations", "JPEGImages", "ImageSets/Main"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, text := range notes {
+		f, err := os.Create(filepath.Join(dir, "JPEGImages", id+".jpg")) // PNG inside
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := png.Encode(f, image.NewGray(image.Rect(0, 0, 40, 20))); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		if text != "" {
+			write("Annotations/"+id+".xml", text)
+		}
+	}
+	for set, ids := range sets {
+		write("ImageSets/Main/"+set+".txt", ids)
+	}
+	return dir
+}
+
+const size = "<size><width>40</width><height>20</height></size>"
+
+func note(objects ...string) string {
+	return "<annotation>" + size + strings.Join(objects, "") + "</annotation>"
+}
+
+func obj(name, xmin, ymin, xmax, ymax, more string) string {
+	return fmt.Sprintf("<object><name>%s</name>%s<bndbox><xmin>%s</xmin><ymin>%s</ymin><xmax>%s</xmax><ymax>%s</ymax></bndbox></object>",
+		name, more, xmin, ymin, xmax, ymax)
+}
+
+func TestAnnotations(t *testing.T) {
+	good := obj("cat", "5", "6", "15", "16", "")
+	for _, c := range []struct {
+		name, xml string
+		policy    dataset.Policy
+		objects   int
+		want      string // part of the error
+		problem   string // part of the first problem, where there is no error
+		counts    dataset.Counts
+	}{
+		{name: "plain", xml: note(good), objects: 1, counts: dataset.Counts{Found: 1}},
+		{name: "missing", xml: "", counts: dataset.Counts{Missing: 1}},
+		{name: "no objects", xml: note(), counts: dataset.Counts{Found: 1, Empty: 1}},
+		{name: "fractions", xml: note(obj("cat", "5.5", "6.25", "15", " 16.75 ", "")), objects: 1, counts: dataset.Counts{Found: 1}},
+		{name: "parts", objects: 1, counts: dataset.Counts{Found: 1}, xml: note("<object><part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>3</xmax><ymax>3</ymax></bndbox></part>" +
+			"<name>cat</name><bndbox><xmin>5</xmin><ymin>6</ymin><xmax>15</xmax><ymax>16</ymax></bndbox></object>")},
+		{name: "difficult", xml: note(good, obj("dog", "1", "1", "9", "9", "<difficult>1</difficult>")), objects: 1, counts: dataset.Counts{Found: 1, Ignored: 1}},
+		{name: "unknown name", xml: note(good, obj("unicorn", "1", "1", "9", "9", "")), objects: 1, counts: dataset.Counts{Found: 1, Ignored: 1}},
+		{name: "size 0", xml: "<annotation><size><width>0</width></size>" + good + "</annotation>", objects: 1, problem: `a.xml: size "0x": the picture is 40x20`, counts: dataset.Counts{Found: 1}},
+		{name: "another size", xml: strings.Replace(note(good), "<width>40", "<width>400", 1), objects: 1, problem: `size "400x20"`, counts: dataset.Counts{Found: 1}},
+		{name: "another name", xml: strings.Replace(note(good), "<size>", "<filename>b.jpg</filename><size>", 1), objects: 1, problem: `filename "b.jpg": the picture is a.jpg`, counts: dataset.Counts{Found: 1}},
+		{name: "counted from 0", xml: note(obj("cat", "0", "0", "40", "20", "")), objects: 1, counts: dataset.Counts{Found: 1}},
+		{name: "latin 1", xml: `<?xml version="1.0" encoding="ISO-8859-1"?>` + note(good) + "<!-- \xe9 -->", objects: 1, counts: dataset.Counts{Found: 1}},
+
+		{name: "reversed", xml: note(good, obj("dog", "30", "6", "20", "16", "")), want: `a.xml: object 2: xmin "30": must be under xmax, which is 20`},
+		{name: "no width", xml: note(obj("dog", "20", "6", "20", "16", "")), want: `object 1: xmin "20": must be under xmax`},
+		{name: "no width dropped", xml: note(obj("dog", "20", "6", "20", "16", ""), good), policy: dataset.Drop, objects: 1, problem: "dropped", counts: dataset.Counts{Found: 1, Dropped: 1}},
+		{name: "outside", xml: note(obj("dog", "1", "1", "60", "16", "")), want: `object 1: bndbox "1 1 60 16": must lie in the picture, from 1 1 to 40 20`},
+		{name: "outside clipped", xml: note(obj("dog", "1", "1", "60", "16", "")), policy: dataset.Clip, objects: 1, problem: "clipped", counts: dataset.Counts{Found: 1, Clipped: 1}},
+		{name: "no number", xml: note(obj("dog", "one", "1", "60", "16", "")), want: `object 1: xmin "one": must be a decimal number`},
+		{name: "nan", xml: note(obj("dog", "nan", "1", "60", "16", "")), want: `xmin "nan"`},
+		{name: "no box", xml: note("<object><name>cat</name></object>"), want: `object 1: object without a <bndbox>`},
+		{name: "no name", xml: note(strings.Replace(good, "cat", " ", 1)), want: `object 1: object without a <name>`},
+		{name: "cut off", xml: note(good)[:60], want: `a.xml: line 1: not valid XML`},
+		{name: "not an annotation", xml: "<html></html>", want: `a.xml: not a VOC annotation: its element is <html>`},
+		{name: "empty file", xml: " ", want: `a.xml: holds no XML element`},
+		{name: "encoding", xml: `<?xml version="1.0" encoding="gbk"?>` + note(good), want: `encoding "gbk": must be UTF-8`},
+		{name: "entity bomb", want: `a.xml: line 1: not valid XML: invalid character entity &b;`,
+			xml: `<!DOCTYPE annotation [<!ENTITY a "xxxxxxxx"><!ENTITY b "&a;&a;&a;">]>` + note(strings.Replace(good, "cat", "&b;", 1))},
+		{name: "external entity", want: `entity`, xml: `<!DOCTYPE annotation [<!ENTITY x SYSTEM "file:///etc/passwd">]>` + note(strings.Replace(good, "cat", "&x;", 1))},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := devkit(t, t.TempDir(), map[string]string{"a": c.xml, "b": note(good)}, map[string]string{"train": "a\n", "val": "b"})
+			set, err := Open(dir, dataset.ReadOptions{BadLabels: c.policy, Classes: []string{"cat", "dog"}})
+			if c.want != "" {
+				if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+					t.Fatalf("error %v, want one line with %s", err, c.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.counts.Pictures, c.counts.Objects = 1, c.objects
+			if got := set.Report.Splits["train"]; got != c.counts {
+				t.Errorf("counts %+v, want %+v", got, c.counts)
+			}
+			if problems := fmt.Sprint(set.Report.Problems); c.problem != "" && !strings.Contains(problems, c.problem) || c.problem == "" && len(set.Report.Problems) > 0 {
+				t.Errorf("problems %v, want %q", problems, c.problem)
+			}
+		})
+	}
+}
+
+// TestBox holds the conversion against figures worked out by hand from the rule
+// centre = (min+max)/2 − 1, size = max − min.
+func TestBox(t *testing.T) {
+	dir := devkit(t, t.TempDir(), map[string]string{"a": note(obj("cat", "5", "6", "15", "16", "<difficult>1</difficult>"))}, map[string]string{"train": "a"})
+	set, err := Open(dir, dataset.ReadOptions{KeepDifficult: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := set.Splits["train"][0].Labels[0]
+	want := dataset.Label{Class: 7, X: 9.0 / 40, Y: 10.0 / 20, W: 10.0 / 40, H: 10.0 / 20, Difficult: true}.Snapped()
+	if !reflect.DeepEqual(l, want) {
+		t.Errorf("got %+v, want %+v", l, want)
+	}
+}
+
+// TestYears joins years, chooses image sets and finds class names.
+func TestYears(t *testing.T) {
+	cat, robot := note(obj("cat", "5", "6", "15", "16", "")), note(obj("robot", "5", "6", "15", "16", ""))
+	root := t.TempDir()
+	devkit(t, filepath.Join(root, "VOC2007"), map[string]string{"a": cat, "b": cat, "c": cat}, map[string]string{"trainval": "a\nb\n", "test": "c\n", "cat_trainval": "a 1\nb -1\n"})
+	devkit(t, filepath.Join(root, "VOC2012"), map[string]string{"d": cat, "e": robot}, map[string]string{"trainval": "d\r\n\r\ne\r\n"})
+	for _, c := range []struct {
+		name string
+		o    dataset.ReadOptions
+		want string
+	}{
+		{"as it is", dataset.ReadOptions{}, "[cat robot] train:a b d e val:c test:c"},
+		{"one split", dataset.ReadOptions{Splits: []string{"val"}}, "[aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant sheep sofa train tvmonitor] train: val:c test:"},
+		{"chosen", dataset.ReadOptions{ImageSets: map[string][]string{"train": {"VOC2007/trainval"}, "val": {"VOC2012/trainval"}}, Classes: []string{"robot", "cat"}}, "[robot cat] train:a b val:d e test:"},
+		{"missing set", dataset.ReadOptions{ImageSets: map[string][]string{"train": {"nothing"}}}, `error: ROOT: split "train": no pictures in the image sets nothing`},
+		{"way out", dataset.ReadOptions{ImageSets: map[string][]string{"train": {"../../x"}}}, `error: split "train": no pictures`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			set, err := Open(root, c.o)
+			if err != nil {
+				want := strings.ReplaceAll(strings.TrimPrefix(c.want, "error: "), "ROOT", root)
+				if !strings.Contains(err.Error(), want) {
+					t.Fatalf("%v, want %s", err, c.want)
+				}
+				return
+			}
+			got := fmt.Sprint(set.Names)
+			for _, split := range dataset.SplitNames {
+				var ids []string
+				for _, s := range set.Splits[split] {
+					ids = append(ids, strings.TrimSuffix(filepath.Base(s.Path), ".jpg"))
+				}
+				got += " " + split + ":" + strings.Join(ids, " ")
+			}
+			if got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+	if err := os.WriteFile(filepath.Join(root, "classes.txt"), []byte("robot\ncat\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if set, err := Open(root, dataset.ReadOptions{}); err != nil || fmt.Sprint(set.Names) != "[robot cat]" {
+		t.Errorf("classes.txt: %v, %v", set, err)
+	}
+}
+
+func TestHostileNames(t *testing.T) {
+	cat := note(obj("cat", "5", "6", "15", "16", ""))
+	for _, id := range []string{"../../etc/passwd", "/etc/passwd", strings.Repeat("x", 300)} {
+		dir := devkit(t, t.TempDir(), map[string]string{"a": cat}, map[string]string{"train": "a\n" + id + "\n"})
+		if _, err := Open(dir, dataset.ReadOptions{}); err == nil || !strings.Contains(err.Error(), "train.txt:2: ") {
+			t.Errorf("%.20q: %v", id, err)
+		}
+	}
+	dir := devkit(t, t.TempDir(), map[string]string{"a": cat}, map[string]string{"train": "a\ngone\n"})
+	set, err := Open(dir, dataset.ReadOptions{})
+	if err != nil || set.Report.Corrupt != 1 || !strings.Contains(fmt.Sprint(set.Report.Problems), "gone.jpg: no such file") {
+		t.Errorf("a missing picture: %v, %+v", err, set)
+	}
+	if _, err := Open(dir, dataset.ReadOptions{BadImages: dataset.Reject}); err == nil || !strings.Contains(err.Error(), "gone.jpg") {
+		t.Errorf("a missing picture, rejected: %v", err)
+	}
+}
+
+// FuzzVOC: any bytes give an annotation, whose boxes lie in the picture, or an
+// error.
+func FuzzVOC(f *testing.F) {
+	for _, s := range []string{
+		note(obj("cat", "5", "6", "15", "16", "<difficult>1</difficult>")), note(obj("dog", "-1e3", "nan", "1e99", "16.5", "")),
+		`<!DOCTYPE x [<!ENTITY a "b">]><annotation>&a;</annotation>`, `<?xml version="1.0" encoding="latin1"?><annotation/>`, "<annotation><object>",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, err := parseXML(data)
+		if err != nil {
+			return
+		}
+		rd := &reader{classes: map[string]int{"cat": 0, "dog": 1}, notes: []*annotation{a}, problems: []error{nil}, difficult: true}
+		for _, policy := range []dataset.Policy{dataset.Clip, dataset.Drop} {
+			o, _ := dataset.ReadOptions{BadLabels: policy}.Checked()
+			r := dataset.NewRecorder(2, o)
+			rd.read(dataset.Item{Picture: "a.jpg", Source: "a.xml"}, 40, 20, r)
+			for _, l := range r.Labels() {
+				if !(l.X >= 0 && l.X <= 1 && l.Y >= 0 && l.Y <= 1 && l.W > 0 && l.W <= 1 && l.H > 0 && l.H <= 1) {
+					t.Errorf("let %+v through", l)
+				}
+			}
+		}
+	})
+}
