@@ -40,8 +40,14 @@ func (inv Matrix) warpRow(row []uint8, src *Image, y float64) {
 	const half = one / (2 * mixOne)
 	fx, fy := int64((inv[1]*y+inv[2])*one)+half, int64((inv[4]*y+inv[5])*one)+half
 	dx, dy := int64(inv[0]*one), int64(inv[3]*one)
+	const cut = stepBits - mixBits
+	w, h := uint64(src.Width-1), uint64(src.Height-1)
 	for ; len(row) >= 3; row = row[3:] {
-		sample(row[:3:3], src, int(fx>>(stepBits-mixBits)), int(fy>>(stepBits-mixBits)))
+		if x, y := uint64(fx>>stepBits), uint64(fy>>stepBits); x < w && y < h {
+			mixInside(row[:3:3], src, int(x), int(y), int32(fx>>cut)&mixMask, int32(fy>>cut)&mixMask)
+		} else {
+			mixEdge(row[:3:3], src, int(fx>>cut), int(fy>>cut))
+		}
 		fx += dx
 		fy += dy
 	}
@@ -57,18 +63,13 @@ func (inv Matrix) warpRowPerspective(row []uint8, src *Image, y float64) {
 			continue
 		}
 		const shift = 1 << 31 // makes it positive, so that cutting is flooring
-		sample(row[:3:3], src, int(px+.5+shift)-shift, int(py+.5+shift)-shift)
+		mixEdge(row[:3:3], src, int(px+.5+shift)-shift, int(py+.5+shift)-shift)
 	}
 }
 
-// sample mixes the four pixels around a place given in 1/mixOne pixel.
-func sample(dst []uint8, src *Image, fx, fy int) {
-	x, y := fx>>mixBits, fy>>mixBits
-	if uint(x) >= uint(src.Width-1) || uint(y) >= uint(src.Height-1) {
-		sampleEdge(dst, src, fx, fy)
-		return
-	}
-	a, b := int32(fx&mixMask), int32(fy&mixMask)
+// mixInside mixes four pixels, all within src, the upper left of which is at
+// (x, y).
+func mixInside(dst []uint8, src *Image, x, y int, a, b int32) {
 	at, n := 3*(y*src.Width+x), 3*src.Width
 	p, q := src.Pix[at:at+6:at+6], src.Pix[at+n:at+n+6:at+n+6]
 	_ = dst[2]
@@ -82,9 +83,14 @@ func mix(p0, p1, q0, q1, a, b int32) uint8 {
 	return uint8((upper<<mixBits + b*(lower-upper) + 1<<(2*mixBits-1)) >> (2 * mixBits))
 }
 
-// sampleEdge is sample where one of the four pixels may be missing.
-func sampleEdge(dst []uint8, src *Image, fx, fy int) {
+// mixEdge mixes the four pixels around a place given in 1/mixOne pixel, any of
+// which may be missing.
+func mixEdge(dst []uint8, src *Image, fx, fy int) {
 	x, y := fx>>mixBits, fy>>mixBits
+	if uint(x) < uint(src.Width-1) && uint(y) < uint(src.Height-1) {
+		mixInside(dst, src, x, y, int32(fx&mixMask), int32(fy&mixMask))
+		return
+	}
 	if x < -1 || y < -1 || x >= src.Width || y >= src.Height {
 		dst[0], dst[1], dst[2] = PadColour, PadColour, PadColour
 		return

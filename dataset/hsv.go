@@ -55,24 +55,28 @@ func toHSV(red, green, blue uint8) (h, s, v uint8) {
 	return uint8(hue), uint8((d*satScale[top] + 1<<(hsvShift-1)) >> hsvShift), uint8(top)
 }
 
+// sector is the number of hues between two corners of the colour wheel.
+const sector = 30
+
+// paleness says, for each hue and each of red, green and blue, how far
+// saturation darkens that channel: from 0, not at all, to sector.
+var paleness = func() (p [256][3]uint8) {
+	for h := range 180 {
+		f := uint8(h % sector)
+		p[h] = [6][3]uint8{
+			{0, sector - f, sector}, {f, 0, sector}, {sector, 0, sector - f},
+			{sector, f, 0}, {sector - f, sector, 0}, {0, sector, f},
+		}[h/sector]
+	}
+	return p
+}()
+
 // fromHSV is the textbook conversion, cut to whole levels as OpenCV's vector
 // code cuts it.
 func fromHSV(h, s, v uint8) (r, g, b uint8) {
-	const one = 255 * 30 // full saturation × a sector of 30 half degrees
-	sector, f := uint32(h)/30, uint32(h)%30
-	top, sat := uint32(v), uint32(s)
-	share := func(w uint32) uint8 { return uint8(top * (one - sat*w) / one) }
-	switch sector {
-	case 0:
-		return v, share(30 - f), share(30)
-	case 1:
-		return share(f), v, share(30)
-	case 2:
-		return share(30), v, share(30 - f)
-	case 3:
-		return share(30), share(f), v
-	case 4:
-		return share(30 - f), share(30), v
-	}
-	return v, share(30), share(f)
+	const one = 255 * sector
+	top, sat, p := uint32(v), uint32(s), &paleness[h]
+	return uint8(top * (one - sat*uint32(p[0])) / one),
+		uint8(top * (one - sat*uint32(p[1])) / one),
+		uint8(top * (one - sat*uint32(p[2])) / one)
 }

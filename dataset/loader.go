@@ -185,6 +185,12 @@ type task struct {
 // context's, that of a picture under the policy reject, or Prepare's. Epochs of
 // one loader must not run at the same time.
 func (l *Loader) Epoch(ctx context.Context, epoch int) iter.Seq2[*Batch, error] {
+	return l.EpochFrom(ctx, epoch, 0)
+}
+
+// EpochFrom is Epoch without its first batches, which are not made: a run that
+// was stopped within an epoch goes on with the batch it would have had.
+func (l *Loader) EpochFrom(ctx context.Context, epoch, first int) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
 		e, err := l.epoch(epoch)
 		if err != nil {
@@ -196,7 +202,7 @@ func (l *Loader) Epoch(ctx context.Context, epoch int) iter.Seq2[*Batch, error] 
 		var group sync.WaitGroup
 		defer group.Wait()
 		defer cancel()
-		group.Go(func() { e.produce(ctx, jobs, tasks) })
+		group.Go(func() { e.produce(ctx, first, jobs, tasks) })
 		for range l.o.Workers {
 			group.Go(func() { e.work(ctx, tasks) })
 		}

@@ -60,14 +60,14 @@ func (e *epoch) perPicture() int {
 	return 1
 }
 
-// produce hands out the pictures of all batches, no more than Prefetch
+// produce hands out the pictures of the batches from first on, no more than Prefetch
 // unfinished or unclaimed batches ahead.
-func (e *epoch) produce(ctx context.Context, jobs chan<- *job, tasks chan<- task) {
+func (e *epoch) produce(ctx context.Context, first int, jobs chan<- *job, tasks chan<- task) {
 	defer close(jobs)
 	defer close(tasks)
 	for i, p := range e.plans {
 		n := len(p.slots) / e.perPicture()
-		if n == 0 {
+		if i < first || n == 0 {
 			continue
 		}
 		w, h := p.width, p.height

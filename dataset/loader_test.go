@@ -234,6 +234,26 @@ func TestBadPictures(t *testing.T) {
 	}
 }
 
+func TestEpochFrom(t *testing.T) {
+	o := augmenting(paintedSamples(t, 21))
+	o.MultiScale = true
+	want := epochOf(t, o, 1)
+	l, err := dataset.NewLoader(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := 1
+	for b, err := range l.EpochFrom(context.Background(), 1, at) {
+		if err != nil || !reflect.DeepEqual(b, want[at]) {
+			t.Fatalf("batch %d differs from that of the whole epoch (%v)", at, err)
+		}
+		at++
+	}
+	if at != len(want) {
+		t.Errorf("ended at batch %d of %d", at, len(want))
+	}
+}
+
 func TestEpochEndsEarly(t *testing.T) {
 	o := augmenting(paintedSamples(t, 21))
 	o.BatchSize, o.Workers = 2, 3
