@@ -17,9 +17,9 @@ type Placed struct {
 
 // Placement lists which provider runs which node, of the graph as it is after
 // the runtime's basic rewrites. The session must have been opened with
-// Options.Placement. Of a plugin provider's nodes the runtime records those
-// that the provider compiles, not those it has kernels for (seen with 1.30 and
-// WebGPU); nodes that fell back to the CPU provider are always there.
+// Options.Placement. Of a plugin provider's nodes the runtime leaves out most
+// that are where the first search put them (seen with 1.30 and WebGPU); nodes
+// that fell back to the CPU provider are all there.
 func (s *Session) Placement() ([]Placed, error) {
 	var list *unsafe.Pointer
 	var n C.size_t

@@ -140,6 +140,9 @@ func (k Kernel) refuses(n *onnx.Node) string {
 		if v == nil { // the optional argument is absent
 			continue
 		}
+		if v.Type.DType == onnx.Undefined {
+			return fmt.Sprintf("cannot be looked up: %s has no type", v.Name)
+		}
 		if typ := typeName(v.Type.DType); !slices.Contains(admitted, typ) {
 			return fmt.Sprintf("takes no %s for %s (%s)", typ, v.Name, name)
 		}

@@ -67,6 +67,7 @@ func TestMissing(t *testing.T) {
 		{"fused", 17, &onnx.Node{Name: "n", Op: "FusedMatMul", Domain: "com.microsoft", Inputs: []*onnx.Value{f, f}}, "", ""},
 		{"fused for the CPU alone", 17, &onnx.Node{Name: "n", Op: "QLinearAdd", Domain: "com.microsoft", Inputs: []*onnx.Value{u8}}, "CUDA has no kernel", ""},
 		{"unknown", 17, node("Nonsense", 0, nil, f), "package op knows no version", "package op"},
+		{"untyped", 17, node("Neg", 0, nil, &onnx.Value{Name: "v"}), "v has no type", "v has no type"},
 		{"constant", 17, &onnx.Node{Name: "n", Op: "Constant"}, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
