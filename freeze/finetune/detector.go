@@ -1,0 +1,110 @@
+package finetune
+
+import (
+	"fmt"
+	"sync"
+
+	"yolofreeze/dataset/metric"
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/yolov5"
+)
+
+// Detector runs a network on pictures and finds objects in its outputs.
+type Detector struct {
+	net   *yolov5.Network
+	graph *bound
+}
+
+// NewDetector opens the evaluation graph of a network with the given weights.
+func NewDetector(net *yolov5.Network, state map[string]*onnx.Tensor, o ort.Options) (*Detector, error) {
+	m, err := BuildEval(net, state)
+	if err != nil {
+		return nil, err
+	}
+	graph, err := open(m, o)
+	if err != nil {
+		return nil, fmt.Errorf("open the evaluation graph: %w", err)
+	}
+	return &Detector{net, graph}, nil
+}
+
+// Close releases the session.
+func (d *Detector) Close() { d.graph.close() }
+
+// Device says where the graph runs.
+func (d *Detector) Device() string { return d.graph.session.Device() }
+
+// heads makes room for the outputs of n pictures of the given size.
+func (d *Detector) heads(n, height, width int) []*onnx.Tensor {
+	list := make([]*onnx.Tensor, len(d.net.Strides))
+	for i, stride := range d.net.Strides {
+		channels := int64(len(d.net.Anchors[i])) * d.net.Outputs()
+		list[i] = onnx.NewTensor(onnx.Float, int64(n), channels, int64(height)/stride, int64(width)/stride)
+	}
+	return list
+}
+
+// forward runs the graph on RGB planes [N,3,H,W] into heads.
+func (d *Detector) forward(images []uint8, heads []*onnx.Tensor, height, width int) error {
+	n := heads[0].Shape[0]
+	bind := func(name string, t *onnx.Tensor, to func(string, *ort.Value) error) error {
+		v, err := d.graph.value(name, t)
+		if err != nil {
+			return err
+		}
+		return to(name, v)
+	}
+	in := onnx.Of(images, n, 3, int64(height), int64(width))
+	if err := bind("images", in, d.graph.binding.Input); err != nil {
+		return err
+	}
+	for i, h := range heads {
+		if err := bind(fmt.Sprintf("head%d", i), h, d.graph.binding.Output); err != nil {
+			return err
+		}
+	}
+	if err := d.graph.binding.Run(); err != nil {
+		return fmt.Errorf("run the evaluation graph: %w", err)
+	}
+	return nil
+}
+
+// Detect finds the objects of n pictures, RGB planes [N,3,height,width], in pixels of these planes.
+func (d *Detector) Detect(images []uint8, n, height, width int, o metric.NMSOptions) ([][]metric.Detection, error) {
+	heads := d.heads(n, height, width)
+	if err := d.forward(images, heads, height, width); err != nil {
+		return nil, err
+	}
+	found, errs := make([][]metric.Detection, n), make([]error, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() { found[i], errs[i] = d.find(pictureOf(heads, i), o) })
+	}
+	group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// find reduces one picture's outputs to its detections.
+func (d *Detector) find(heads []*onnx.Tensor, o metric.NMSOptions) ([]metric.Detection, error) {
+	rows, err := d.net.Rows(heads, o.Conf)
+	if err != nil {
+		return nil, err
+	}
+	return metric.NMS(rows, d.net.NC, o), nil
+}
+
+// pictureOf returns the outputs of picture i, sharing memory.
+func pictureOf(heads []*onnx.Tensor, i int) []*onnx.Tensor {
+	list := make([]*onnx.Tensor, len(heads))
+	for k, h := range heads {
+		size := len(h.Raw) / int(h.Shape[0])
+		list[k] = &onnx.Tensor{DType: h.DType, Shape: append([]int64{1}, h.Shape[1:]...), Raw: h.Raw[i*size : (i+1)*size]}
+	}
+	return list
+}

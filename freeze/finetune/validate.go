@@ -1,0 +1,225 @@
+package finetune
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"yolofreeze/dataset"
+	"yolofreeze/dataset/metric"
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/yolov5"
+)
+
+// ValOptions say how a split is validated; zero values are YOLOv5's where it has a default.
+type ValOptions struct {
+	Samples   []dataset.Sample
+	BatchSize int                 // 32
+	ImageSize int                 // 640
+	Conf, IoU float64             // .001 and .6
+	MaxDet    int                 // 300
+	SingleCls bool                // labels and detections are all class 0
+	Loss      *yolov5.LossOptions // scaled; nil computes no losses
+	Loader    dataset.LoaderOptions
+}
+
+// ValDefaults are the options that YOLOv5's val.py starts from.
+func ValDefaults() ValOptions {
+	return ValOptions{BatchSize: 32, ImageSize: 640, Conf: .001, IoU: .6, MaxDet: 300}
+}
+
+// Evaluation is what a validation found.
+type Evaluation struct {
+	metric.Result
+	Box, Obj, Cls       float64 // losses, means over batches
+	Pre, Inference, NMS time.Duration
+	Total               time.Duration
+}
+
+// Found is one picture's detections, in pixels of the original.
+type Found struct {
+	Sample     *dataset.Sample
+	Detections []metric.Detection
+	Labels     []metric.LabelBox
+}
+
+// Validator validates one split again and again, with pictures kept in memory
+// as far as the loader's options allow.
+type Validator struct {
+	o      ValOptions
+	loader *dataset.Loader
+	// Each, when set, is called for every picture in order.
+	Each func(Found) error
+	// Progress, when set, is called after every batch.
+	Progress func(done, batches int)
+}
+
+// chunk is the most pictures that run at once: enough to fill the cores,
+// few enough for caches and memory.
+const chunk = 8
+
+// NewValidator makes the loader: rectangular batches, padded by half a stride.
+func NewValidator(net *yolov5.Network, o ValOptions) (*Validator, error) {
+	l := o.Loader
+	l.Samples, l.BatchSize, l.ImageSize, l.Stride = o.Samples, o.BatchSize, o.ImageSize, int(net.MaxStride())
+	l.Rect, l.Pad = true, 0.5
+	if l.BatchSize < 1 {
+		return nil, fmt.Errorf("validate: batch size %d, want 1 or more", o.BatchSize)
+	}
+	l.BatchSize = min(l.BatchSize, max(len(l.Samples), 1))
+	loader, err := dataset.NewLoader(l)
+	if err != nil {
+		return nil, fmt.Errorf("validate: %w", err)
+	}
+	return &Validator{o: o, loader: loader}, nil
+}
+
+// Bad lists the pictures that could not be decoded.
+func (v *Validator) Bad() []dataset.BadPicture { return v.loader.Bad() }
+
+// Run validates a network with the given weights.
+func (v *Validator) Run(ctx context.Context, net *yolov5.Network, state map[string]*onnx.Tensor, o ort.Options) (*Evaluation, error) {
+	start := time.Now()
+	d, err := NewDetector(net, state, o)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	r := &validation{Validator: v, detector: d, ctx: ctx}
+	r.evaluator = metric.NewEvaluator(net.NC)
+	r.nms = metric.NMSOptions{Conf: v.o.Conf, IoU: v.o.IoU, MaxDet: v.o.MaxDet, MultiLabel: net.NC > 1, Agnostic: v.o.SingleCls}
+	waited := v.loader.Waited()
+	for b, err := range v.loader.Epoch(ctx, 0) {
+		if err != nil {
+			return nil, err
+		}
+		if err := r.batch(b); err != nil {
+			return nil, err
+		}
+		v.loader.Recycle(b)
+		if r.batches++; v.Progress != nil {
+			v.Progress(r.batches, v.loader.Batches())
+		}
+	}
+	r.found.Result = r.evaluator.Result()
+	if n := float64(r.batches); n > 0 {
+		r.found.Box, r.found.Obj, r.found.Cls = r.found.Box/n, r.found.Obj/n, r.found.Cls/n
+	}
+	r.found.Pre = v.loader.Waited() - waited
+	r.found.Total = time.Since(start)
+	return &r.found, nil
+}
+
+// validation is one run of a Validator.
+type validation struct {
+	*Validator
+	ctx       context.Context
+	detector  *Detector
+	evaluator *metric.Evaluator
+	nms       metric.NMSOptions
+	batches   int
+	found     Evaluation
+}
+
+// outcome is what one picture contributes.
+type outcome struct {
+	found []metric.Detection
+	loss  yolov5.LossSums
+	err   error
+}
+
+// batch runs one batch in chunks; the pictures of one are looked at while the next runs.
+func (r *validation) batch(b *dataset.Batch) error {
+	outcomes := make([]outcome, b.Size)
+	buffers := [2][]*onnx.Tensor{}
+	var pending [2]sync.WaitGroup
+	area := 3 * b.Width * b.Height
+	targets := targetsByPicture(b)
+	for i := 0; i*chunk < b.Size; i++ {
+		first, side := i*chunk, i%2
+		n := min(chunk, b.Size-first)
+		r.wait(&pending[side])
+		if heads := buffers[side]; heads == nil || int(heads[0].Shape[0]) != n {
+			buffers[side] = r.detector.heads(n, b.Height, b.Width)
+		}
+		heads, start := buffers[side], time.Now()
+		if err := r.detector.forward(b.Images[first*area:(first+n)*area], heads, b.Height, b.Width); err != nil {
+			return err
+		}
+		r.found.Inference += time.Since(start)
+		for k := range n {
+			pending[side].Go(func() { outcomes[first+k] = r.picture(pictureOf(heads, k), targets[first+k], b.Height, b.Width) })
+		}
+		if err := r.ctx.Err(); err != nil {
+			r.wait(&pending[0])
+			r.wait(&pending[1])
+			return err
+		}
+	}
+	r.wait(&pending[0])
+	r.wait(&pending[1])
+	return r.add(b, outcomes)
+}
+
+// wait waits for pictures to be looked at: the part of that time in which no graph runs.
+func (r *validation) wait(pending *sync.WaitGroup) {
+	start := time.Now()
+	pending.Wait()
+	r.found.NMS += time.Since(start)
+}
+
+func (r *validation) picture(heads []*onnx.Tensor, targets []yolov5.Target, height, width int) (o outcome) {
+	if o.found, o.err = r.detector.find(heads, r.nms); o.err != nil || r.o.Loss == nil {
+		return o
+	}
+	net := r.detector.net
+	o.loss, o.err = net.LossSums(heads, net.Assign(targets, height, width, r.o.Loss.AnchorT), *r.o.Loss)
+	return o
+}
+
+// add takes a batch's outcomes in order.
+func (r *validation) add(b *dataset.Batch, outcomes []outcome) error {
+	var loss yolov5.LossSums
+	for i, o := range outcomes {
+		if o.err != nil {
+			return o.err
+		}
+		b.Restore(i, o.found)
+		labels := b.Labels(i)
+		if r.o.SingleCls {
+			for k := range o.found {
+				o.found[k].Class = 0
+			}
+			for k := range labels {
+				labels[k].Class = 0
+			}
+		}
+		if err := r.evaluator.Add(o.found, labels); err != nil {
+			return fmt.Errorf("validate %s: %w", r.o.Samples[b.Samples[i]].Path, err)
+		}
+		if r.Each != nil {
+			if err := r.Each(Found{&r.o.Samples[b.Samples[i]], o.found, labels}); err != nil {
+				return err
+			}
+		}
+		if r.o.Loss != nil {
+			loss.Add(o.loss)
+		}
+	}
+	if r.o.Loss != nil {
+		box, obj, cls := loss.Parts(r.detector.net, *r.o.Loss)
+		r.found.Box, r.found.Obj, r.found.Cls = r.found.Box+box, r.found.Obj+obj, r.found.Cls+cls
+	}
+	return nil
+}
+
+// targetsByPicture sorts a batch's targets by picture; each calls its own picture 0.
+func targetsByPicture(b *dataset.Batch) [][]yolov5.Target {
+	lists := make([][]yolov5.Target, b.Size)
+	for _, t := range b.Targets {
+		lists[t.Image] = append(lists[t.Image], yolov5.Target{Class: int(t.Class), X: float64(t.X), Y: float64(t.Y), W: float64(t.W), H: float64(t.H)})
+	}
+	return lists
+}
