@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +22,12 @@ type Model struct {
 	Net   *yolov5.Network
 	State map[string]*onnx.Tensor // float32, by state-dict name
 	Names []string                // of the classes, by index
+
+	// Metadata are the yolofreeze.* entries beside the network's description that
+	// travel with the weights: what was frozen, what they were made from.
+	Metadata map[string]string
+	// Freeze are the selectors that the weights come with: those of an artifacts folder.
+	Freeze []string
 }
 
 // InputError is an error of an input file, which it names.
@@ -33,15 +40,19 @@ func (e *InputError) Error() string  { return e.Path + ": " + e.Err.Error() }
 func (e *InputError) Unwrap() error  { return e.Err }
 func (e *InputError) BadInput() bool { return true }
 
-// LoadModel reads a checkpoint (.pt) or a file that SaveModel wrote (.safetensors).
+// LoadModel reads a checkpoint (.pt), a file that SaveModel wrote (.safetensors)
+// or an artifacts folder.
 func LoadModel(path string) (*Model, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return loadArtifacts(path)
+	}
 	switch filepath.Ext(path) {
 	case ".safetensors":
 		return loadSafetensors(path)
 	case ".pt", ".pth":
 		return loadTorch(path)
 	}
-	return nil, &InputError{path, fmt.Errorf("not a model file that is known: want .pt or .safetensors")}
+	return nil, &InputError{path, fmt.Errorf("not a model file that is known: want .pt, .safetensors or an artifacts folder")}
 }
 
 func loadTorch(path string) (*Model, error) {
@@ -73,8 +84,11 @@ func (m *Model) checkNames() error {
 	return nil
 }
 
-// modelKey is the metadata entry that describes the network.
-const modelKey = "yolofreeze.model"
+// Metadata entries of yolofreeze's own; modelKey's describes the network.
+const (
+	metadataPrefix = "yolofreeze."
+	modelKey       = metadataPrefix + "model"
+)
 
 // modelInfo is what modelKey holds, as JSON.
 type modelInfo struct {
@@ -88,8 +102,11 @@ func (m *Model) File() (*safetensors.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describe the model: %w", err)
 	}
+	metadata := map[string]string{}
+	maps.Copy(metadata, m.Metadata)
+	metadata[modelKey] = string(info)
 	return &safetensors.File{
-		Metadata: map[string]string{modelKey: string(info)},
+		Metadata: metadata,
 		Names:    slices.Sorted(maps.Keys(m.State)),
 		Tensors:  maps.Clone(m.State),
 	}, nil
@@ -129,7 +146,12 @@ func modelOf(path string, f *safetensors.File) (*Model, error) {
 	if err != nil {
 		return nil, &InputError{path, err}
 	}
-	m := &Model{Path: path, Net: net, State: state, Names: info.Names}
+	m := &Model{Path: path, Net: net, State: state, Names: info.Names, Metadata: map[string]string{}}
+	for key, value := range f.Metadata {
+		if strings.HasPrefix(key, metadataPrefix) && key != modelKey {
+			m.Metadata[key] = value
+		}
+	}
 	return m, m.checkNames()
 }
 
@@ -141,7 +163,7 @@ func (m *Model) ForClasses(names []string, seed uint64) (*Model, []string, error
 	if err != nil {
 		return nil, nil, &InputError{m.Path, err}
 	}
-	return &Model{m.Path, net, state, names}, fresh, nil
+	return &Model{m.Path, net, state, names, m.Metadata, m.Freeze}, fresh, nil
 }
 
 // Freezable describes the model's tensors to package freeze.

@@ -1,0 +1,140 @@
+package artifact
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+
+	"yolofreeze/freeze"
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/wire"
+)
+
+// Is reports whether dir looks like an artifacts folder.
+func Is(dir string) bool {
+	info, err := os.Stat(filepath.Join(dir, ManifestFile))
+	return err == nil && info.Mode().IsRegular()
+}
+
+// Open reads a folder's manifest, plan and checkpoint and holds them against
+// each other and their checksums. The graphs stay on the disk. Errors that the
+// folder is to blame for are of type *Error.
+func Open(dir string) (*Bundle, error) {
+	b := &Bundle{}
+	if err := b.Manifest.read(dir); err != nil {
+		return nil, err
+	}
+	plan, err := b.file(dir, PlanFile)
+	if err != nil {
+		return nil, err
+	}
+	if b.Plan, err = freeze.ParseYAML(plan); err != nil {
+		return nil, &Error{filepath.Join(dir, PlanFile), err.Error(), ""}
+	}
+	checkpoint, err := b.file(dir, CheckpointFile)
+	if err != nil {
+		return nil, err
+	}
+	if b.Checkpoint, err = safetensors.Decode(checkpoint); err != nil {
+		return nil, &Error{filepath.Join(dir, CheckpointFile), err.Error(), ""}
+	}
+	if err := b.check(); err != nil {
+		return nil, &Error{dir, err.Error(), ""}
+	}
+	return b, nil
+}
+
+// Read is Open, and reads the graphs too.
+func Read(dir string) (*Bundle, error) {
+	b, err := Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range []struct {
+		file string
+		to   **onnx.Model
+	}{{TrainingFile, &b.Training}, {OptimizerFile, &b.Optimizer}, {EvalFile, &b.Eval}} {
+		data, err := b.file(dir, g.file)
+		if err != nil {
+			return nil, err
+		}
+		if *g.to, err = wire.Decode(data); err != nil {
+			return nil, &Error{filepath.Join(dir, g.file), err.Error(), ""}
+		}
+	}
+	if err := b.checkGraphs(); err != nil {
+		return nil, &Error{dir, err.Error(), ""}
+	}
+	return b, nil
+}
+
+const maxManifest = 64 << 20
+
+func (m *Manifest) read(dir string) error {
+	path := filepath.Join(dir, ManifestFile)
+	data, err := readRegular(path, maxManifest)
+	if errors.Is(err, os.ErrNotExist) {
+		return &Error{dir, "not an artifacts folder: it has no " + ManifestFile, "yolofreeze convert WEIGHTS -o DIR makes one"}
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, m); err != nil {
+		return &Error{path, err.Error(), ""}
+	}
+	switch {
+	case m.Format != Format:
+		return &Error{path, fmt.Sprintf("format %d is not known, only %d is", m.Format, Format), ""}
+	case m.Batch < 1 || m.ImgSize < 1:
+		return &Error{path, fmt.Sprintf("batch %d, imgsz %d", m.Batch, m.ImgSize), ""}
+	}
+	return nil
+}
+
+// file reads a file of the folder and holds it against its checksum.
+func (b *Bundle) file(dir, name string) ([]byte, error) {
+	path := filepath.Join(dir, name)
+	want, ok := b.Manifest.Files[name]
+	if !ok {
+		return nil, &Error{filepath.Join(dir, ManifestFile), "files lacks " + name, ""}
+	}
+	data, err := readRegular(path, math.MaxInt64)
+	if err != nil {
+		return nil, err
+	}
+	if got := fileOf(data); got != want {
+		e := &Error{path, fmt.Sprintf("is not the file that was written: %d bytes, SHA-256 %.12s…, in %s %d bytes, %.12s…",
+			got.Size, got.SHA256, ManifestFile, want.Size, want.SHA256), ""}
+		if name == PlanFile {
+			e.hint = "keep a plan of your own outside and apply it: yolofreeze freeze DIR --freeze @plan.yaml"
+		}
+		return nil, e
+	}
+	return data, nil
+}
+
+// readRegular reads a regular file of at most limit bytes.
+func readRegular(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) && filepath.Base(path) != ManifestFile {
+			return nil, &Error{path, "is missing", ""}
+		}
+		return nil, fmt.Errorf("read artifacts: %w", err)
+	}
+	switch {
+	case !info.Mode().IsRegular():
+		return nil, &Error{path, "not a regular file", ""}
+	case info.Size() > limit:
+		return nil, &Error{path, fmt.Sprintf("%d bytes, want at most %d", info.Size(), limit), ""}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read artifacts: %w", err)
+	}
+	return data, nil
+}

@@ -1,0 +1,153 @@
+package artifact
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/wire"
+)
+
+// Write writes a bundle as the folder dir, whole or not at all. dir must not
+// exist or be empty, unless replace is set and it is an artifacts folder.
+func Write(dir string, b *Bundle, replace bool) error {
+	if err := Free(dir, replace); err != nil {
+		return err
+	}
+	b.Manifest.Format = Format
+	b.Manifest.Trainable, b.Manifest.Frozen = b.Plan.TrainableNames(), b.Plan.FrozenNames()
+	b.Manifest.Freeze, b.Manifest.BN = b.Plan.Selectors, b.Plan.Policies
+	if b.Manifest.Freeze == nil {
+		b.Manifest.Freeze = []string{}
+	}
+	err := errors.Join(b.check(), b.checkGraphs())
+	if err != nil {
+		return fmt.Errorf("write artifacts %s: %w", dir, err)
+	}
+	temp, err := makeTemp(dir)
+	if err != nil {
+		return fmt.Errorf("write artifacts: %w", err)
+	}
+	defer os.RemoveAll(temp) // the new folder on failure, the old one after an exchange
+	if err := b.fill(temp); err != nil {
+		return fmt.Errorf("write artifacts %s: %w", dir, err)
+	}
+	if err := place(temp, dir); err != nil {
+		return fmt.Errorf("write artifacts %s: %w", dir, err)
+	}
+	return nil
+}
+
+// makeTemp makes an empty folder beside dir.
+func makeTemp(dir string) (string, error) {
+	whole, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	parent, name := filepath.Split(whole)
+	if err := os.MkdirAll(parent, 0o777); err != nil {
+		return "", err
+	}
+	temp := filepath.Join(parent, fmt.Sprintf(".%s.tmp%d", name, os.Getpid()))
+	if err := os.RemoveAll(temp); err != nil { // of a process that is gone
+		return "", err
+	}
+	return temp, os.Mkdir(temp, 0o777)
+}
+
+// Free returns an error unless Write may write to dir.
+func Free(dir string, replace bool) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0:
+		return nil
+	case err != nil:
+		return &Error{dir, "is there and not a folder", ""}
+	case !Is(dir):
+		return &Error{dir, "is there and not an artifacts folder", "name a new folder"}
+	case !replace:
+		return &Error{dir, "is there already", "name another folder, or write over it with --exist-ok"}
+	}
+	return nil
+}
+
+// fill writes every file, the manifest last.
+func (b *Bundle) fill(dir string) error {
+	graph := func(m *onnx.Model) func() ([]byte, error) {
+		return func() ([]byte, error) { return wire.Encode(m) }
+	}
+	content := map[string]func() ([]byte, error){
+		TrainingFile:   graph(b.Training),
+		OptimizerFile:  graph(b.Optimizer),
+		EvalFile:       graph(b.Eval),
+		CheckpointFile: func() ([]byte, error) { return safetensors.Encode(b.Checkpoint) },
+		PlanFile:       func() ([]byte, error) { return b.Plan.YAML(), nil },
+	}
+	b.Manifest.Files = map[string]File{}
+	for _, name := range hashed {
+		data, err := content[name]()
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if err := writeSynced(filepath.Join(dir, name), data); err != nil {
+			return err
+		}
+		b.Manifest.Files[name] = fileOf(data)
+	}
+	data, err := json.MarshalIndent(b.Manifest, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", ManifestFile, err)
+	}
+	return writeSynced(filepath.Join(dir, ManifestFile), append(data, '\n'))
+}
+
+func fileOf(data []byte) File {
+	sum := sha256.Sum256(data)
+	return File{int64(len(data)), hex.EncodeToString(sum[:])}
+}
+
+func writeSynced(path string, data []byte) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// place gives the folder temp the name dir; what had it before is then at temp.
+func place(temp, dir string) error {
+	var err error
+	if Is(dir) {
+		err = exchange(temp, dir)
+	} else if err = os.Remove(dir); err == nil || errors.Is(err, os.ErrNotExist) { // an empty folder
+		err = os.Rename(temp, dir)
+	}
+	if err != nil {
+		return err
+	}
+	if parent, err := os.Open(filepath.Dir(dir)); err == nil {
+		parent.Sync() // not every file system can; the rename has happened
+		parent.Close()
+	}
+	return nil
+}
+
+// exchangeByRenames is for systems that cannot exchange two names at once:
+// between its two steps the old folder is at dir+".old".
+func exchangeByRenames(temp, dir string) error {
+	old := dir + ".old"
+	if err := os.Rename(dir, old); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, dir); err != nil {
+		return errors.Join(err, os.Rename(old, dir))
+	}
+	return os.Rename(old, temp)
+}
