@@ -69,7 +69,11 @@ func (p *parser) token(what string) (json.Token, error) {
 }
 
 func (p *parser) wrong(what, want string, got json.Token) error {
-	return badf("header byte %d: %s: expected %s, found %s", p.InputOffset(), what, want, clip(fmt.Sprint(got)))
+	format := "%v"
+	if _, ok := got.(string); ok {
+		format = "%q"
+	}
+	return badf("header byte %d: %s: expected %s, found %s", p.InputOffset(), what, want, clip(fmt.Sprintf(format, got)))
 }
 
 // object reads {key: value …}, calling value once for each key, and refuses a key given twice.

@@ -75,7 +75,7 @@ func Decode(data []byte) (*File, error) {
 		raw := body[e.begin:e.end:e.end]
 		if e.dtype == onnx.Bool {
 			if at := slices.IndexFunc(raw, func(b byte) bool { return b > 1 }); at >= 0 {
-				return nil, badf("tensor %q: bool element %d is %d, not 0 or 1", e.name, at, raw[at])
+				return nil, badf("tensor %q: bool element %d is %d, not 0 or 1", clip(e.name), at, raw[at])
 			}
 		}
 		f.Names = append(f.Names, e.name)
@@ -97,18 +97,18 @@ func checkCover(entries []entry, body int64) error {
 	for _, e := range order {
 		switch want, ok := byteLen(e.dtype, e.shape); {
 		case !ok:
-			return badf("tensor %q: shape %v overflows", e.name, e.shape)
+			return badf("tensor %q: shape %v overflows", clip(e.name), e.shape)
 		case e.end < e.begin:
-			return badf("tensor %q: data_offsets [%d,%d] run backwards", e.name, e.begin, e.end)
+			return badf("tensor %q: data_offsets [%d,%d] run backwards", clip(e.name), e.begin, e.end)
 		case e.end-e.begin != want:
 			return badf("tensor %q: data_offsets [%d,%d] hold %d bytes, %v of shape %v needs %d",
-				e.name, e.begin, e.end, e.end-e.begin, e.dtype, e.shape, want)
+				clip(e.name), e.begin, e.end, e.end-e.begin, e.dtype, e.shape, want)
 		case e.begin > at:
-			return badf("tensor %q: hole of %d bytes before its data at offset %d", e.name, e.begin-at, e.begin)
+			return badf("tensor %q: hole of %d bytes before its data at offset %d", clip(e.name), e.begin-at, e.begin)
 		case e.begin < at:
-			return badf("tensor %q: data at offset %d overlaps the tensor before it, which ends at %d", e.name, e.begin, at)
+			return badf("tensor %q: data at offset %d overlaps the tensor before it, which ends at %d", clip(e.name), e.begin, at)
 		case e.end > body:
-			return badf("tensor %q: data ends at offset %d of %d: the file is incomplete", e.name, e.end, body)
+			return badf("tensor %q: data ends at offset %d of %d: the file is incomplete", clip(e.name), e.end, body)
 		}
 		at = e.end
 	}

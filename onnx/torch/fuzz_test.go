@@ -1,6 +1,7 @@
 package torch
 
 import (
+	"strings"
 	"testing"
 
 	"yolofreeze/onnx"
@@ -20,12 +21,19 @@ func FuzzPickle(f *testing.F) {
 		m := &machine{data: data, store: s}
 		root, err := m.run()
 		if err != nil {
+			oneLine(t, err)
 			return
 		}
 		plain(root)
-		if c, err := newCheckpoint(root); err == nil && s.finish() == nil {
-			examine(t, c)
+		c, err := newCheckpoint(root)
+		if err == nil {
+			err = s.finish()
 		}
+		if err != nil {
+			oneLine(t, err)
+			return
+		}
+		examine(t, c)
 	})
 }
 
@@ -37,10 +45,19 @@ func FuzzZip(f *testing.F) {
 	f.Add(legacy(legacyObject(), lst(str("17"), str("940")), little(1, 8)+little(5, 8)+little(2, 8)+floats(1, 2)))
 	f.Add([]byte(lfsHead + "v1\nsize 7\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if c, err := decode(data); err == nil {
-			examine(t, c)
+		c, err := decode(data)
+		if err != nil {
+			oneLine(t, err)
+			return
 		}
+		examine(t, c)
 	})
+}
+
+func oneLine(t *testing.T, err error) {
+	if text := err.Error(); strings.ContainsAny(text, "\n\r\x1b") || len(text) > 1000 {
+		t.Fatalf("not a line to show: %q", text)
+	}
 }
 
 // examine checks what every loaded checkpoint promises.

@@ -138,11 +138,7 @@ func identifiers(s string) bool {
 }
 
 func globalName(module, name string) string {
-	full := module + "." + name
-	if identifiers(full) && len(full) <= 80 {
-		return full
-	}
-	return quote(full)
+	return shown(module + "." + name)
 }
 
 // foreign adds what a well-known stranger is.

@@ -68,15 +68,15 @@ func (s *store) fillInOrder(keys []any, data []byte, at int) error {
 		key, _ := k.(string)
 		st := s.storages[key]
 		if st == nil || st.data != nil {
-			return fmt.Errorf("storage key %s is unknown or given twice", quote(key))
+			return fmt.Errorf("storage key %s is unknown or given twice", shown(key))
 		}
 		want := st.count * int64(st.dtype.Size())
 		left := int64(len(data)-at) - 8
 		if left < want {
-			return fmt.Errorf("storage %s declares %d bytes, %d are left: the file is incomplete", quote(key), want, max(left, 0))
+			return fmt.Errorf("storage %s declares %d bytes, %d are left: the file is incomplete", shown(key), want, max(left, 0))
 		}
 		if n := binary.LittleEndian.Uint64(data[at:]); n != uint64(st.count) {
-			return fmt.Errorf("storage %s declares %d elements, its data %d", quote(key), st.count, n)
+			return fmt.Errorf("storage %s declares %d elements, its data %d", shown(key), st.count, n)
 		}
 		at += 8
 		st.data = data[at : at+int(want) : at+int(want)]

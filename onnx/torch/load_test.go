@@ -96,8 +96,8 @@ func checkAttributes(t *testing.T, c *Checkpoint) {
 
 func TestRecordedBadFiles(t *testing.T) {
 	for file, want := range map[string]string{
-		"git-lfs-pointer.pt":           "Git LFS pointer; real file is 14808437 bytes, run git lfs pull",
-		"git-lfs-pointer.onnx":         "Git LFS pointer; real file is 7921434 bytes, run git lfs pull",
+		"git-lfs-pointer.pt":           "a Git LFS pointer; real file is 14808437 bytes, run git lfs pull",
+		"git-lfs-pointer.onnx":         "a Git LFS pointer; real file is 7921434 bytes, run git lfs pull",
 		"html-404-saved-as.pt":         "not a checkpoint: looks like an HTML page",
 		"truncated-download-915353.pt": "no zip end record, 915353 bytes: the download is incomplete",
 	} {
@@ -258,20 +258,32 @@ func TestWrongContent(t *testing.T) {
 	root := func(children string, attrs ...string) string {
 		return proto(mod("models.yolo", "Model", "", "", children, attrs...))
 	}
-	endless := "]q\x07h\x07a" // a list that holds itself
 	deep := strings.Repeat("]", 200) + strings.Repeat("a", 199)
+	endless := "]q\x07h\x07a" // a list that holds itself
+	loop := glob("models.common", "C3") + ")\x81q\x09" + dct(str("_modules"), odict(str("m"), "h\x09")) + "b"
+	doubled := leaf // each level holds the one below twice
+	for i := range 20 {
+		id := string(rune(i))
+		doubled = cat(doubled, "q", id, "0", mod("models.common", "C3", "", "", str("a")+"h"+id+str("b")+"h"+id))
+	}
 	cases := []struct{ name, pickle, want string }{
+		{"a module in itself", root(sequential(str("0") + loop)), "modules nested deeper than 64"},
+		{"modules without number", root(sequential(str("0") + doubled)), "more than 20000 modules"},
+		{"a name of much", root(sequential(str(strings.Repeat("x", 600)) + leaf)), "a name longer than 512"},
+		{"a tensor name of much", proto(mod("models.yolo", "Model", str(strings.Repeat("x", 600))+num(1), "", "")), "tensor \"xxxx"},
+		{"a list of pairs", proto(dct(str("model"), lst(num(1), num(2)))), "neither a model nor a state dict"},
+		{"opt holds itself", proto(dct(str("model"), mod("models.yolo", "Model", "", "", sequential(str("0")+leaf)), str("opt"), dct(str("a"), endless))), "opt: a: nested deeper"},
 		{"a number", proto(num(3)), "holds an int"},
 		{"empty dict", proto(dct()), "a dict of nothing"},
 		{"other dict", proto(dct(str("a"), num(1), num(2), num(3))), `a dict of "a", "2"`},
 		{"dict of many", proto(dct(cat(str("a"), "N", str("b"), "N", str("c"), "N", str("d"), "N", str("e"), "N", str("f"), "N"))), `"e", …`},
 		{"no layers called model", root(""), "has no list of layers called model"},
 		{"empty list of layers", root(sequential("")), "has no layers"},
-		{"layers out of order", root(sequential(str("1") + leaf)), `layer "model.1" comes after 0 layers`},
-		{"child is a number", root(sequential(str("0") + num(1))), `module "model.0" is an int`},
-		{"parameter is a str", proto(mod("models.yolo", "Model", str("w")+str("x"), "", sequential(str("0")+leaf))), `tensor "w" is a str`},
+		{"layers out of order", root(sequential(str("1") + leaf)), `layer model.1 comes after 0 layers`},
+		{"child is a number", root(sequential(str("0") + num(1))), `module model.0 is an int`},
+		{"parameter is a str", proto(mod("models.yolo", "Model", str("w")+str("x"), "", sequential(str("0")+leaf))), `tensor w is a str`},
 		{"name for class missing", root(sequential(str("0")+leaf), str("names"), dct(num(1), str("a"))), "none for class 0"},
-		{"table holds itself", root(sequential(str("0")+leaf), str("yaml"), dct(str("backbone"), endless)), `yaml: "backbone": nested deeper than 64`},
+		{"table holds itself", root(sequential(str("0")+leaf), str("yaml"), dct(str("backbone"), endless)), `yaml: backbone: nested deeper than 64`},
 		{"table too deep", root(sequential(str("0")+leaf), str("yaml"), dct(str("head"), deep)), "nested deeper than 64"},
 		{"names hold themselves", root(sequential(str("0")+leaf), str("names"), endless), "names: nested deeper"},
 	}

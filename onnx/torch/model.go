@@ -54,7 +54,7 @@ func (c *Checkpoint) readLayers() error {
 	for name, o := range list.Children() {
 		index, err := strconv.Atoi(name)
 		if err != nil || index != len(c.Layers) {
-			return fmt.Errorf("layer %s comes after %d layers", quote("model."+name), len(c.Layers))
+			return fmt.Errorf("layer %s comes after %d layers", shown("model."+name), len(c.Layers))
 		}
 		layer := Layer{Index: index, Class: o.Class(), Object: o}
 		from, _ := o.Ints("f")

@@ -175,7 +175,7 @@ type walker struct {
 
 func (w *walker) module(prefix string, o *Object, depth int) error {
 	if w.modules++; w.modules > maxModules {
-		return fmt.Errorf("%s: more than %d modules", quote(prefix), maxModules)
+		return fmt.Errorf("%s: more than %d modules", shown(prefix), maxModules)
 	}
 	if depth > maxModuleDepth || len(prefix) > maxName {
 		return fmt.Errorf("%s: modules nested deeper than %d, or a name longer than %d", quote(prefix), maxModuleDepth, maxName)
@@ -205,7 +205,7 @@ func (w *walker) module(prefix string, o *Object, depth int) error {
 				return err
 			}
 		default:
-			return fmt.Errorf("module %s is %s", quote(name), kind(child))
+			return fmt.Errorf("module %s is %s", shown(name), kind(child))
 		}
 	}
 	return nil
@@ -230,15 +230,15 @@ func (w *walker) tensor(name string, v any, parameter bool) error {
 	t, ok := v.(*tensor)
 	switch {
 	case !ok:
-		return fmt.Errorf("tensor %s is %s", quote(name), kind(v))
+		return fmt.Errorf("tensor %s is %s", shown(name), kind(v))
 	case len(name) > maxName:
 		return fmt.Errorf("tensor %s: a name longer than %d", quote(name), maxName)
 	case w.names[name]:
-		return fmt.Errorf("tensor %s twice in the model", quote(name))
+		return fmt.Errorf("tensor %s twice in the model", shown(name))
 	}
 	made, err := t.get()
 	if err != nil {
-		return fmt.Errorf("tensor %s: %w", name, err)
+		return fmt.Errorf("tensor %s: %w", shown(name), err)
 	}
 	w.names[name] = true
 	w.state = append(w.state, NamedTensor{name, made, parameter})

@@ -25,7 +25,7 @@ func notCheckpoint(data []byte) error {
 	case len(data) == 0:
 		return fmt.Errorf("empty file: the download is incomplete")
 	case bytes.HasPrefix(head, []byte(lfsHead)):
-		return fmt.Errorf("Git LFS pointer; real file is %s, run git lfs pull", lfsSize(head))
+		return fmt.Errorf("a Git LFS pointer; real file is %s, run git lfs pull", lfsSize(head))
 	case starts("<!doctype html", "<html", "<head", "<body"):
 		return fmt.Errorf("not a checkpoint: looks like an HTML page")
 	case starts("<?xml"):

@@ -49,14 +49,14 @@ func (s *store) persistent(id tuple) (any, error) {
 	case !ok1 || !class.storage || !ok2 || !ok3:
 		return nil, fmt.Errorf("persistent id is not a storage class, key, location and count")
 	case len(id) == 6 && id[5] != nil:
-		return nil, fmt.Errorf("storage %s is a view of another, which is not supported", quote(key))
+		return nil, fmt.Errorf("storage %s is a view of another, which is not supported", shown(key))
 	case count < 0 || count > math.MaxInt64/8:
-		return nil, fmt.Errorf("storage %s: impossible count %d", quote(key), count)
+		return nil, fmt.Errorf("storage %s: impossible count %d", shown(key), count)
 	}
 	if old := s.storages[key]; old != nil {
 		if old.dtype != class.dtype || old.count != count {
 			return nil, fmt.Errorf("storage %s is %d %v here and %d %v before",
-				quote(key), count, class.dtype, old.count, old.dtype)
+				shown(key), count, class.dtype, old.count, old.dtype)
 		}
 		return old, nil
 	}
@@ -77,7 +77,7 @@ func (s *storage) fill(data []byte, err error) {
 		s.problem = err
 	case int64(len(data)) != want:
 		s.problem = fmt.Errorf("storage %s declares %d %v elements, %d bytes; its record has %d bytes",
-			quote(s.key), s.count, s.dtype, want, len(data))
+			shown(s.key), s.count, s.dtype, want, len(data))
 	default:
 		s.data = data
 	}
@@ -193,7 +193,7 @@ func (t *tensor) check() error {
 	}
 	if last >= have {
 		return fmt.Errorf("size %v with stride %v at offset %d needs %d elements, storage %s declares %d",
-			t.shape, t.stride, t.offset, last+1, quote(t.storage.key), have)
+			t.shape, t.stride, t.offset, last+1, shown(t.storage.key), have)
 	}
 	return nil
 }
@@ -267,14 +267,14 @@ func (t *tensor) gather(out []byte, offset int64, dim int) []byte {
 // finish makes every tensor, also those that no module holds, so that a file is
 // refused for any of them.
 func (s *store) finish() error {
-	for _, t := range s.tensors {
-		if _, err := t.get(); err != nil {
-			return fmt.Errorf("tensor in storage %s: %w", quote(t.storage.key), err)
-		}
-	}
 	for _, st := range s.order {
 		if st.problem != nil {
 			return st.problem
+		}
+	}
+	for _, t := range s.tensors {
+		if _, err := t.get(); err != nil {
+			return fmt.Errorf("tensor in storage %s: %w", shown(t.storage.key), err)
 		}
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 	"yolofreeze/onnx"
 )
 
-// oneTensor makes a checkpoint of one tensor "model.0.w" in storage "0".
+// oneTensor makes a checkpoint of one tensor "model.0.w" in storage 0.
 func oneTensor(t testing.TB, class string, count int, data string, offset int, shape, stride string) []byte {
 	return withTensor(t, rebuilt(pid(class, "0", count), offset, shape, stride), data)
 }
@@ -83,10 +83,10 @@ func TestTensorsRefused(t *testing.T) {
 		want string
 	}{
 		{"storage larger than its record", oneTensor(t, "FloatStorage", 7, six, 0, nums(7), nums(1)),
-			`tensor model.0.w: storage "0" declares 7 float32 elements, 28 bytes; its record has 24 bytes`},
+			`tensor model.0.w: storage 0 declares 7 float32 elements, 28 bytes; its record has 24 bytes`},
 		{"storage smaller than its record", oneTensor(t, "FloatStorage", 5, six, 0, nums(5), nums(1)), "declares 5 float32 elements, 20 bytes; its record has 24 bytes"},
 		{"storage of another type", oneTensor(t, "DoubleStorage", 6, six, 0, nums(6), nums(1)), "declares 6 float64 elements, 48 bytes"},
-		{"storage without record", withTensor(t, rebuilt(pid("FloatStorage", "9", 1), 0, nums(1), nums(1)), six), `storage "9" has no record "a/data/9"`},
+		{"storage without record", withTensor(t, rebuilt(pid("FloatStorage", "9", 1), 0, nums(1), nums(1)), six), `storage 9 has no record a/data/9`},
 		{"storage outside", withTensor(t, rebuilt(pid("FloatStorage", "../0", 6), 0, nums(1), nums(1)), six), "has no record"},
 		{"negative count", oneTensor(t, "FloatStorage", -1, six, 0, nums(1), nums(1)), "impossible count -1"},
 		{"count beyond int64 bytes", oneTensor(t, "DoubleStorage", huge, six, 0, nums(1), nums(1)), "impossible count"},
@@ -109,7 +109,7 @@ func TestTensorsRefused(t *testing.T) {
 		{"quantised", oneTensor(t, "QInt8Storage", 2, "ab", 0, nums(2), nums(1)), "refused: global torch.QInt8Storage"},
 		{"class no storage", oneTensor(t, "Size", 2, "ab", 0, nums(2), nums(1)), "not a storage class"},
 		{"a key as two storages", withTensor(t, "("+rebuilt(pid("FloatStorage", "0", 6), 0, nums(1), nums(1))+"0"+rebuilt(pid("IntStorage", "0", 6), 0, nums(1), nums(1))+"t", six),
-			`storage "0" is 6 int32 here and 6 float32 before`},
+			`storage 0 is 6 int32 here and 6 float32 before`},
 		{"a view of a storage", withTensor(t, rebuilt(tup(str("storage"), glob("torch", "FloatStorage"), str("0"), str("cpu"), num(6), nums(1, 2))+"Q", 0, nums(1), nums(1)), six), "is a view of another"},
 		{"short persistent id", withTensor(t, tup(str("storage"))+"Q", six), "not that of a storage"},
 		{"persistent id of another kind", withTensor(t, nums(1, 2, 3, 4, 5)+"Q", six), "not that of a storage"},
@@ -119,9 +119,9 @@ func TestTensorsRefused(t *testing.T) {
 			"\x89", odict(), glob("torch", "Size")), six), "element type is a reference to torch.Size"},
 		{"unused but wrong", zipped(t, record{"a/data.pkl", proto(dct(str("state_dict"), odict(str("w"), rebuilt(pid("FloatStorage", "0", 1), 0, nums(1), nums(1))),
 			str("optimizer"), rebuilt(pid("FloatStorage", "1", 9), 0, nums(1), nums(1))))}, record{"a/data/0", six[:4]}, record{"a/data/1", six}),
-			`storage "1" declares 9 float32 elements, 36 bytes; its record has 24 bytes`},
+			`storage 1 declares 9 float32 elements, 36 bytes; its record has 24 bytes`},
 		{"storage of no tensor", zipped(t, record{"a/data.pkl", proto(dct(str("state_dict"), odict(str("w"), rebuilt(pid("FloatStorage", "0", 1), 0, nums(1), nums(1))),
-			str("x"), pid("FloatStorage", "1", 9)))}, record{"a/data/0", six[:4]}, record{"a/data/1", six}), `storage "1" declares 9`},
+			str("x"), pid("FloatStorage", "1", 9)))}, record{"a/data/0", six[:4]}, record{"a/data/1", six}), `storage 1 declares 9`},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -181,10 +181,10 @@ func TestLegacyRefused(t *testing.T) {
 		{"a global later", string(legacy(glob("os", "system"), keys, data)), "refused: global os.system at byte"},
 		{"keys no list", string(legacy(legacyObject(), dct(), data)), "the storage keys are a dict"},
 		{"key missing", string(legacy(legacyObject(), lst(str("17")), data)), "1 storage keys for 2 storages"},
-		{"key twice", string(legacy(legacyObject(), lst(str("17"), str("17")), data)), `storage key "17" is unknown or given twice`},
+		{"key twice", string(legacy(legacyObject(), lst(str("17"), str("17")), data)), `storage key 17 is unknown or given twice`},
 		{"key unknown", string(legacy(legacyObject(), lst(str("17"), num(3)), data)), `storage key "" is unknown`},
-		{"another count", string(legacy(legacyObject(), keys, little(2, 8)+data[8:])), `storage "17" declares 1 elements, its data 2`},
-		{"cut", good[:len(good)-1], `storage "940" declares 8 bytes, 7 are left: the file is incomplete`},
+		{"another count", string(legacy(legacyObject(), keys, little(2, 8)+data[8:])), `storage 17 declares 1 elements, its data 2`},
+		{"cut", good[:len(good)-1], `storage 940 declares 8 bytes, 7 are left: the file is incomplete`},
 		{"more", good + "x", "1 bytes after the last storage"},
 		{"persistent id among the keys", string(legacy(legacyObject(), legacyPID("FloatStorage", "1", 1), data)), "unexpected persistent id"},
 	}

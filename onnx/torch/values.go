@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"yolofreeze/onnx"
@@ -165,7 +166,7 @@ func plainMap(d *dict, depth int, nodes *int) (any, error) {
 	for i, key := range d.keys {
 		p, err := plainWithin(d.values[i], depth+1, nodes)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", quote(keyText(key)), err)
+			return nil, fmt.Errorf("%s: %w", shown(keyText(key)), err)
 		}
 		out[keyText(key)] = p
 	}
@@ -228,6 +229,14 @@ func integers(v any, limit int) ([]int64, bool) {
 		out[i] = n
 	}
 	return out, true
+}
+
+// shown prints a name bare where that cannot mislead, quoted elsewhere.
+func shown(name string) string {
+	if q := quote(name); name == "" || q != `"`+name+`"` || strings.Contains(name, " ") {
+		return q
+	}
+	return name
 }
 
 // quote prints a stranger's text on one line and of bounded length.

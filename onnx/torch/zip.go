@@ -46,7 +46,7 @@ func openZip(data []byte) (*archive, error) {
 	for _, f := range r.File {
 		record, err := readRecord(data, f)
 		if err != nil {
-			return nil, fmt.Errorf("zip record %s: %w", quote(f.Name), err)
+			return nil, fmt.Errorf("zip record %s: %w", shown(f.Name), err)
 		}
 		a.names = append(a.names, f.Name)
 		a.records[f.Name] = record
@@ -70,7 +70,7 @@ func checkDirectory(files []*zip.File, size int64) error {
 	grown, most := uint64(0), uint64(inflateFloor+inflateRatio*size)
 	for _, f := range files {
 		wrong := func(format string, args ...any) error {
-			return fmt.Errorf("zip record %s: %s", quote(f.Name), fmt.Sprintf(format, args...))
+			return fmt.Errorf("zip record %s: %s", shown(f.Name), fmt.Sprintf(format, args...))
 		}
 		begin, err := f.DataOffset()
 		switch {
@@ -84,7 +84,7 @@ func checkDirectory(files []*zip.File, size int64) error {
 			return wrong("compression method %d is not supported", f.Method)
 		case err != nil:
 			return wrong("damaged header: %v", err)
-		case f.CompressedSize64 > uint64(size-begin):
+		case begin > size || f.CompressedSize64 > uint64(size-begin):
 			return wrong("%d bytes at offset %d of a file of %d", f.CompressedSize64, begin, size)
 		case f.Method == zip.Store && f.CompressedSize64 != f.UncompressedSize64:
 			return wrong("stored with two sizes, %d and %d", f.CompressedSize64, f.UncompressedSize64)
@@ -101,7 +101,7 @@ func checkDirectory(files []*zip.File, size int64) error {
 	slices.SortFunc(spans, func(a, b span) int { return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end)) })
 	for i := 1; i < len(spans); i++ {
 		if spans[i].begin < spans[i-1].end {
-			return fmt.Errorf("zip records %s and %s overlap", quote(spans[i-1].name), quote(spans[i].name))
+			return fmt.Errorf("zip records %s and %s overlap", shown(spans[i-1].name), shown(spans[i].name))
 		}
 	}
 	return nil
@@ -130,17 +130,13 @@ func readRecord(data []byte, f *zip.File) ([]byte, error) {
 			return nil, err
 		}
 		defer r.Close()
-		// One byte more than declared tells a lie from the truth.
-		record, err = io.ReadAll(io.LimitReader(r, int64(f.UncompressedSize64)+1))
-		if err != nil {
+		record = make([]byte, f.UncompressedSize64) // within the limits, as checkDirectory saw
+		if _, err := io.ReadFull(r, record); err != nil {
 			return nil, err
-		}
-		if uint64(len(record)) != f.UncompressedSize64 {
-			return nil, fmt.Errorf("declares %d bytes, holds %d or more", f.UncompressedSize64, len(record))
 		}
 	}
 	if crc32.ChecksumIEEE(record) != f.CRC32 {
-		return nil, zip.ErrChecksum
+		return nil, fmt.Errorf("%w: the file is damaged", zip.ErrChecksum)
 	}
 	return record, nil
 }
@@ -158,21 +154,21 @@ func (a *archive) pickle() (prefix string, err error) {
 	if len(found) == 0 {
 		first := "no record"
 		if len(a.names) > 0 {
-			first = quote(a.names[0])
+			first = shown(a.names[0])
 		}
 		return "", fmt.Errorf("zip archive without data.pkl (it holds %s): not a PyTorch checkpoint", first)
 	}
 	if len(found) > 1 {
-		return "", fmt.Errorf("zip archive with %s and %s: not a checkpoint of one model", quote(found[0]), quote(found[1]))
+		return "", fmt.Errorf("zip archive with %s and %s: not a checkpoint of one model", shown(found[0]), shown(found[1]))
 	}
 	prefix = strings.TrimSuffix(found[0], name)
 	for _, n := range a.names {
 		if n == prefix+"constants.pkl" || strings.HasPrefix(n, prefix+"code/") {
-			return "", fmt.Errorf("TorchScript archive (it holds %s): give the checkpoint it was exported from", quote(n))
+			return "", fmt.Errorf("TorchScript archive (it holds %s): give the checkpoint it was exported from", shown(n))
 		}
 	}
 	if order, ok := a.records[prefix+"byteorder"]; ok && string(order) != "little" {
-		return "", fmt.Errorf("byte order %s is not supported", quote(string(order)))
+		return "", fmt.Errorf("byte order %s is not supported", shown(string(order)))
 	}
 	return prefix, nil
 }
@@ -189,13 +185,13 @@ func unpickleZip(data []byte) (any, *store, error) {
 	}
 	pickle := a.records[prefix+"data.pkl"]
 	if len(pickle) > maxPickle {
-		return nil, nil, fmt.Errorf("%sdata.pkl of %d bytes, more than %d", prefix, len(pickle), maxPickle)
+		return nil, nil, fmt.Errorf("%s of %d bytes, more than %d", shown(prefix+"data.pkl"), len(pickle), maxPickle)
 	}
 	s := newStore(len(data))
 	s.record = func(key string) ([]byte, error) {
 		record, ok := a.records[prefix+"data/"+key]
 		if !ok {
-			return nil, fmt.Errorf("storage %s has no record %s", quote(key), quote(prefix+"data/"+key))
+			return nil, fmt.Errorf("storage %s has no record %s", shown(key), shown(prefix+"data/"+key))
 		}
 		return record, nil
 	}
@@ -205,7 +201,7 @@ func unpickleZip(data []byte) (any, *store, error) {
 		err = fmt.Errorf("corrupt pickle at byte %d: %d bytes after STOP", m.at, len(pickle)-m.at)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%sdata.pkl: %w", prefix, err)
+		return nil, nil, fmt.Errorf("%s: %w", shown(prefix+"data.pkl"), err)
 	}
 	return root, s, nil
 }
