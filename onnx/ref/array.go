@@ -15,8 +15,9 @@ type Array struct {
 	Data  []float64
 }
 
-// maxElements bounds an array, so that a small file cannot ask for all memory (8 bytes each).
-const maxElements = 1 << 28
+// maxElements bounds an array, so that a small file cannot ask for all memory (8 bytes
+// each). A variable for tests only.
+var maxElements int64 = 1 << 28
 
 // FromTensor copies a tensor's elements. It panics on a tensor of strings.
 func FromTensor(t *onnx.Tensor) *Array {
@@ -106,18 +107,20 @@ func bfloat16(a *Array) *onnx.Tensor {
 
 // newArray returns zeros.
 func newArray(shape []int64) *Array {
-	n := int64(1)
+	return &Array{slices.Clone(shape), make([]float64, elements(shape))}
+}
+
+// elements counts what a shape holds. It refuses negative sizes and too large a product,
+// of an empty array that of its other sizes, because loops run over them.
+func elements(shape []int64) int64 {
+	n, bound := int64(1), maxElements
 	for _, d := range shape {
 		need(d >= 0, "shape %v has a negative size", shape)
-		if d == 0 {
-			return &Array{slices.Clone(shape), nil}
-		}
-	}
-	for _, d := range shape {
-		need(d <= maxElements/n, "shape %v is too large", shape)
+		need(d <= bound, "shape %v is too large", shape)
+		bound /= max(d, 1)
 		n *= d
 	}
-	return &Array{slices.Clone(shape), make([]float64, n)}
+	return n
 }
 
 // filled returns an array of one value.

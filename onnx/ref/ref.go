@@ -129,7 +129,7 @@ func Eval(n *onnx.Node, opset int64, in []*Array) (out []*Array, err error) {
 	need(len(in) >= k.min && len(in) <= k.max, "%d inputs, want %d to %d", len(in), k.min, k.max)
 	for i, a := range in {
 		need(i >= k.min || a != nil, "input %d is missing", i)
-		need(a == nil || onnx.NumElements(a.Shape) == int64(len(a.Data)), "input %d is not an array", i)
+		need(a == nil || elements(a.Shape) == int64(len(a.Data)), "input %d is not an array", i)
 	}
 	if k.one != nil {
 		out = []*Array{k.one(c)}

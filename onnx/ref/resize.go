@@ -13,6 +13,7 @@ func resize(c *call) *Array {
 		need(c.Int(name, 0) == 0, "%s is not supported", name)
 	}
 	need(c.Str("keep_aspect_ratio_policy", "stretch") == "stretch" && c.Ints("axes", nil) == nil, "keeping the aspect ratio, and axes, are not supported")
+	elements(sizes)
 	place := placement(c.coordinates())
 	out := x
 	for axis := range x.Shape {
@@ -69,7 +70,7 @@ func (c *call) target(shape []int64) (scales []float64, sizes []int64) {
 	scales = slices.Clone(c.in[scaleInput].Data)
 	need(len(scales) == len(shape), "%d scales for rank %d", len(scales), len(shape))
 	for i, s := range scales {
-		need(s > 0 && s < 1<<20, "scale %v", s)
+		need(s > 0 && s <= float64(maxElements), "scale %v", s)
 		sizes = append(sizes, int64(math.Floor(float64(shape[i])*s)))
 	}
 	return scales, sizes

@@ -10,31 +10,24 @@ func identity(c *call) *Array { return c.in[0] }
 
 // reshape keeps a size where the wanted one is 0, unless allowzero, and works out one of -1.
 func reshape(c *call) *Array {
-	x := c.in[0]
-	shape := c.listArg("shape", 1)
-	free, known := -1, int64(1)
-	for i, d := range shape {
+	x, wanted := c.in[0], c.listArg("shape", 1)
+	shape, free := slices.Clone(wanted), -1
+	for i, d := range wanted {
 		switch {
 		case d == -1 && free < 0:
-			free = i
-			continue
+			free, shape[i] = i, 1
 		case d == 0 && c.Int("allowzero", 0) == 0:
-			need(i < len(x.Shape), "shape %v from %v", shape, x.Shape)
-			shape = slices.Clone(shape)
+			need(i < len(x.Shape), "shape %v from %v", wanted, x.Shape)
 			shape[i] = x.Shape[i]
 		}
-		need(shape[i] >= 0 && shape[i] <= maxElements, "shape %v from %v", shape, x.Shape)
-		known *= max(shape[i], 0)
-		need(known <= maxElements, "shape %v is too large", shape)
 	}
-	total := int64(len(x.Data))
+	total, known := int64(len(x.Data)), elements(shape)
 	if free >= 0 {
-		need(known > 0 && total%known == 0, "shape %v from %v", shape, x.Shape)
-		shape = slices.Clone(shape)
+		need(known > 0 && total%known == 0, "shape %v from %v", wanted, x.Shape)
 		shape[free] = total / known
 		known = total
 	}
-	need(known == total, "shape %v from %v", shape, x.Shape)
+	need(known == total, "shape %v from %v", wanted, x.Shape)
 	return x.reshaped(shape)
 }
 

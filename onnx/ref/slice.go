@@ -88,8 +88,7 @@ func pad(c *call) *Array {
 	from, to := make([]int64, len(shape)), make([]int64, len(shape)) // where the part of x that stays begins
 	for i, axis := range axes {
 		begin, end := pads[i], pads[len(axes)+i]
-		const sane = maxElements
-		need(begin > -sane && begin < sane && end > -sane && end < sane, "pads %v", pads)
+		need(max(begin, end) <= maxElements && min(begin, end) >= -maxElements, "pads %v", pads)
 		shape[axis] += begin + end
 		need(shape[axis] >= 0, "pads %v of shape %v", pads, x.Shape)
 		from[axis], to[axis] = max(-begin, 0), max(begin, 0)
@@ -154,7 +153,7 @@ func sizeOf(c *call) *Array { return scalar(float64(len(c.in[0].Data))) }
 func span(c *call) *Array {
 	start, limit, delta := c.single(0), c.single(1), c.single(2)
 	count := (limit - start) / delta
-	need(delta != 0 && count < maxElements, "from %v to %v in steps of %v", start, limit, delta)
+	need(delta != 0 && count < float64(maxElements), "from %v to %v in steps of %v", start, limit, delta)
 	n := int64(max(count, 0))
 	if float64(n) < count {
 		n++

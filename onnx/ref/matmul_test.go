@@ -1,0 +1,43 @@
+package ref
+
+import "yolofreeze/onnx"
+
+// matmulCases holds inputs chosen by hand and what ONNX Runtime 1.32 makes of them.
+var matmulCases = []evalCase{
+	{name: "matrices", op: "MatMul",
+		in:   []*Array{arr([]int64{2, 5}, -3, -3, -3, -3, -3, -3, -3, -3, -3, -3), arr([]int64{5, 3}, -3, -3, -3, -3, -3, -3, -3, -3, -3, -3, -3, -3, -3, -3, -3)},
+		want: []*Array{arr([]int64{2, 3}, 45, 45, 45, 45, 45, 45)}},
+	{name: "vector first", op: "MatMul",
+		in:   []*Array{arr([]int64{3}, -3, -3, -3), arr([]int64{3, 2}, -3, -3, -3, -3, -3, -3)},
+		want: []*Array{arr([]int64{2}, 27, 27)}},
+	{name: "vector second", op: "MatMul",
+		in:   []*Array{arr([]int64{2, 3}, -3, -3, -3, -3, -3, -3), arr([]int64{3}, -3, -3, -3)},
+		want: []*Array{arr([]int64{2}, 27, 27)}},
+	{name: "vectors", op: "MatMul",
+		in:   []*Array{arr([]int64{5}, -3, -3, -3, -3, -3), arr([]int64{5}, -3, -3, -3, -3, -3)},
+		want: []*Array{arr([]int64{}, 45)}},
+	{name: "batch", op: "MatMul",
+		in:   []*Array{arr([]int64{2, 1, 2, 3}, -3, -3, -3, -3, -3, -3, -3, -3, -3, -3, -3, -3), arr([]int64{2, 3, 1}, -3, -3, -3, -3, -3, -3)},
+		want: []*Array{arr([]int64{2, 2, 2, 1}, 27, 27, 27, 27, 27, 27, 27, 27)}},
+	{name: "batch of one", op: "MatMul",
+		in:   []*Array{arr([]int64{2, 2}, -3, -3, -3, -3), arr([]int64{2, 2, 2}, -3, -3, -3, -3, -3, -3, -3, -3)},
+		want: []*Array{arr([]int64{2, 2, 2}, 18, 18, 18, 18, 18, 18, 18, 18)}},
+	{name: "nothing to add", op: "MatMul",
+		in:   []*Array{arr([]int64{2, 0}), arr([]int64{0, 2})},
+		want: []*Array{arr([]int64{2, 2}, 0, 0, 0, 0)}},
+	{name: "no rows", op: "MatMul",
+		in:   []*Array{arr([]int64{0, 3}), arr([]int64{3, 2}, -3, -3, -3, -3, -3, -3)},
+		want: []*Array{arr([]int64{0, 2})}},
+	{name: "plain", op: "Gemm",
+		in:   []*Array{arr([]int64{2, 3}, -3, -3, -3, -3, -3, -3), arr([]int64{3, 2}, -3, -3, -3, -3, -3, -3)},
+		want: []*Array{arr([]int64{2, 2}, 27, 27, 27, 27)}},
+	{name: "transposed, row", op: "Gemm", attrs: []onnx.Attr{{Name: "alpha", Value: float32(0.5)}, {Name: "beta", Value: float32(2.0)}, {Name: "transA", Value: int64(1)}, {Name: "transB", Value: int64(1)}},
+		in:   []*Array{arr([]int64{3, 2}, -3, -3, -3, -3, -3, -3), arr([]int64{2, 3}, -3, -3, -3, -3, -3, -3), arr([]int64{2}, 1, 2)},
+		want: []*Array{arr([]int64{2, 2}, 15.5, 17.5, 15.5, 17.5)}},
+	{name: "column", op: "Gemm", attrs: []onnx.Attr{{Name: "transB", Value: int64(1)}},
+		in:   []*Array{arr([]int64{2, 3}, -3, -3, -3, -3, -3, -3), arr([]int64{2, 3}, -3, -3, -3, -3, -3, -3), arr([]int64{2, 1}, 1, 2)},
+		want: []*Array{arr([]int64{2, 2}, 28, 28, 29, 29)}},
+	{name: "scalar", op: "Gemm",
+		in:   []*Array{arr([]int64{1, 3}, -3, -3, -3), arr([]int64{3, 2}, -3, -3, -3, -3, -3, -3), arr([]int64{}, 3)},
+		want: []*Array{arr([]int64{1, 2}, 30, 30)}},
+}

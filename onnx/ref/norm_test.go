@@ -1,0 +1,43 @@
+package ref
+
+import "yolofreeze/onnx"
+
+// normCases holds inputs chosen by hand and what ONNX Runtime 1.32 makes of them.
+var normCases = []evalCase{
+	{name: "inference", op: "BatchNormalization", attrs: []onnx.Attr{{Name: "epsilon", Value: float32(0.001)}},
+		in:   []*Array{arr([]int64{2, 2, 2}, -3, -3, -3, -3, -3, -3, -3, -3), arr([]int64{2}, 2, -1), arr([]int64{2}, 1, 0.5), arr([]int64{2}, 0.5, -1), arr([]int64{2}, 4, 0.25)},
+		want: []*Array{arr([]int64{2, 2, 2}, -2.499563, -2.499563, 4.492024, 4.492024, -2.499563, -2.499563, 4.492024, 4.492024)}},
+	{name: "training", op: "BatchNormalization", attrs: []onnx.Attr{{Name: "epsilon", Value: float32(0.001)}, {Name: "momentum", Value: float32(0.75)}, {Name: "training_mode", Value: int64(1)}},
+		in:   []*Array{arr([]int64{2, 2, 1, 2}, -3, -3, -3, -3, -3, -3, -3, -3), arr([]int64{2}, 2, -1), arr([]int64{2}, 1, 0.5), arr([]int64{2}, 0.5, -1), arr([]int64{2}, 4, 0.25)},
+		want: []*Array{arr([]int64{2, 2, 1, 2}, 1, 1, 0.5, 0.5, 1, 1, 0.5, 0.5), arr([]int64{2}, -0.375, -1.5), arr([]int64{2}, 3, 0.1875)}},
+	{name: "two axes", op: "BatchNormalization",
+		in:   []*Array{arr([]int64{2, 2}, -3, -3, -3, -3), arr([]int64{2}, 2, -1), arr([]int64{2}, 1, 0.5), arr([]int64{2}, 0.5, -1), arr([]int64{2}, 4, 0.25)},
+		want: []*Array{arr([]int64{2, 2}, -2.499996, 4.49992, -2.499996, 4.49992)}},
+	{name: "no images", op: "BatchNormalization",
+		in:   []*Array{arr([]int64{0, 2, 3, 3}), arr([]int64{2}, 2, -1), arr([]int64{2}, 1, 0.5), arr([]int64{2}, 0.5, -1), arr([]int64{2}, 4, 0.25)},
+		want: []*Array{arr([]int64{0, 2, 3, 3})}},
+	{name: "last axis", op: "Softmax",
+		in:   []*Array{arr([]int64{2, 3}, -3, -3, -3, -3, -3, -3)},
+		want: []*Array{arr([]int64{2, 3}, 0.333333, 0.333333, 0.333333, 0.333333, 0.333333, 0.333333)}},
+	{name: "first axis", op: "Softmax", attrs: []onnx.Attr{{Name: "axis", Value: int64(0)}},
+		in:   []*Array{arr([]int64{2, 2}, -3, -3, -3, -3)},
+		want: []*Array{arr([]int64{2, 2}, 0.5, 0.5, 0.5, 0.5)}},
+	{name: "before opset 13", op: "Softmax", opset: 11, attrs: []onnx.Attr{{Name: "axis", Value: int64(1)}},
+		in:   []*Array{arr([]int64{1, 2, 2}, -3, -3, -3, -3)},
+		want: []*Array{arr([]int64{1, 2, 2}, 0.25, 0.25, 0.25, 0.25)}},
+	{name: "last axis", op: "LogSoftmax",
+		in:   []*Array{arr([]int64{2, 3}, -3, -3, -3, -3, -3, -3)},
+		want: []*Array{arr([]int64{2, 3}, -1.098612, -1.098612, -1.098612, -1.098612, -1.098612, -1.098612)}},
+	{name: "first axis", op: "LogSoftmax", attrs: []onnx.Attr{{Name: "axis", Value: int64(0)}},
+		in:   []*Array{arr([]int64{2, 2}, -3, -3, -3, -3)},
+		want: []*Array{arr([]int64{2, 2}, -0.693147, -0.693147, -0.693147, -0.693147)}},
+	{name: "before opset 13", op: "LogSoftmax", opset: 11, attrs: []onnx.Attr{{Name: "axis", Value: int64(1)}},
+		in:   []*Array{arr([]int64{1, 2, 2}, -3, -3, -3, -3)},
+		want: []*Array{arr([]int64{1, 2, 2}, -1.386294, -1.386294, -1.386294, -1.386294)}},
+	{name: "large", op: "Softmax",
+		in:   []*Array{arr([]int64{3}, 1000, 1000, -1000)},
+		want: []*Array{arr([]int64{3}, 0.5, 0.5, 0)}},
+	{name: "empty", op: "Softmax",
+		in:   []*Array{arr([]int64{2, 0})},
+		want: []*Array{arr([]int64{2, 0})}},
+}
