@@ -1,0 +1,74 @@
+package yolov5
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The texts are what Python's repr prints for the dicts.
+func TestNames(t *testing.T) {
+	for text, names := range map[string][]string{
+		`{}`:                                {},
+		`{0: 'person', 1: 'traffic light'}`: {"person", "traffic light"},
+		`{0: "it's", 1: 'say "hi"'}`:        {"it's", `say "hi"`},
+		`{0: 'both \' and "'}`:              {`both ' and "`},
+		`{0: 'a\\b', 1: 'tab\tnl\ncr\r'}`:   {`a\b`, "tab\tnl\ncr\r"},
+		`{0: 'Übergrößenträger', 1: '猫', 2: '😀'}`: {"Übergrößenträger", "猫", "😀"},
+		`{0: '\x00\x7f\xa0', 1: '\u200b'}`:        {"\x00\x7f\u00a0", "\u200b"},
+	} {
+		if got := FormatNames(names); got != text {
+			t.Errorf("%q is written %s, want %s", names, got, text)
+		}
+		if got, err := ParseNames(text); err != nil || !slices.Equal(got, names) {
+			t.Errorf("%s is read %q, %v", text, got, err)
+		}
+	}
+	for text, names := range map[string][]string{
+		`['a', "b",]`:              {"a", "b"},
+		"{ 1 : 'b',\n 0:'a' , }":   {"a", "b"},
+		`{"0": "cat", "1": "dog"}`: {"cat", "dog"}, // JSON, as some exporters write it
+		`{0: '\u00e9\U0001F600'}`:  {"é😀"},
+	} {
+		if got, err := ParseNames(text); err != nil || !slices.Equal(got, names) {
+			t.Errorf("%s is read %q, %v", text, got, err)
+		}
+	}
+}
+
+func TestParseNamesRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                      "neither { nor [",
+		"person":                "neither { nor [",
+		"{0: 'a'":               "neither a comma nor }",
+		"{0: 'a}":               "without its end",
+		"{0: a}":                "quoted name is missing",
+		"{'a'}":                 "class number is missing",
+		"{x: 'a'}":              "not a class number",
+		"{0: 'a', 0: 'b'}":      "class 0 is there twice",
+		"{1: 'a'}":              "none is 0",
+		"{-1: 'a'}":             "out of range",
+		"{99999999: 'a'}":       "out of range",
+		"{0: 'a'} x":            "text after the end",
+		`{0: '\q'}`:             "not an escape",
+		"{0: __import__('os')}": "quoted name is missing",
+	} {
+		if got, err := ParseNames(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %q, %v, want %q", text, got, err, want)
+		}
+	}
+}
+
+func FuzzParseNames(f *testing.F) {
+	f.Add(`{0: 'person', 1: "it's"}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		names, err := ParseNames(text)
+		if err != nil {
+			return
+		}
+		again, err := ParseNames(FormatNames(names))
+		if err != nil || !slices.Equal(again, names) {
+			t.Errorf("%q is written %s and read %q, %v", names, FormatNames(names), again, err)
+		}
+	})
+}
