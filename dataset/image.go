@@ -251,7 +251,7 @@ func plainEOF(err error) error {
 }
 
 // Decode reads a picture as 8-bit RGB the way OpenCV's colour mode does: turned
-// as its EXIF orientation says, alpha left out (not blended), 16-bit samples
+// as its EXIF orientation says, alpha left out (blended only in TIFF), 16-bit samples
 // cut to their upper byte, grey, palette and CMYK expanded. The content decides
 // the format, not the name. The limits hold before anything is allocated.
 func Decode(path string, l Limits) (*Image, error) {
@@ -288,9 +288,13 @@ func DecodeBytes(data []byte, l Limits) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decoding %s: %w", info.Format, plainEOF(err))
 	}
-	img, err := toRGB(src)
+	img, err := toRGB(src, info.Format)
 	if err != nil {
 		return nil, err
+	}
+	if info.Format == "gif" { // a frame may cover part of the picture
+		at := src.Bounds().Min
+		img = img.placed(info.Width, info.Height, at.X, at.Y)
 	}
 	return img.oriented(info.Orientation), nil
 }

@@ -6,15 +6,18 @@ import (
 	"image/color"
 )
 
-// toRGB converts what a decoder returned.
-func toRGB(src image.Image) (*Image, error) {
+// toRGB converts what the decoder of a format returned.
+func toRGB(src image.Image, format string) (*Image, error) {
 	b := src.Bounds()
 	w, h := b.Dx(), b.Dy()
 	switch m := src.(type) {
 	case *image.YCbCr:
-		return fromYCbCr(m), nil
+		if format == "webp" {
+			return fromYCbCr(m, videoRange), nil
+		}
+		return fromYCbCr(m, fullRange), nil
 	case *image.NYCbCrA:
-		return fromYCbCr(&m.YCbCr), nil
+		return fromYCbCr(&m.YCbCr, videoRange), nil
 	case *image.Gray:
 		return fromSamples(w, h, m.Pix, m.Stride, 1, 0, 0, 0), nil
 	case *image.Gray16:
@@ -22,6 +25,9 @@ func toRGB(src image.Image) (*Image, error) {
 	case *image.RGBA: // decoders use it for opaque pictures
 		return fromSamples(w, h, m.Pix, m.Stride, 4, 0, 1, 2), nil
 	case *image.NRGBA:
+		if format == "tiff" {
+			return fromBlended(m), nil
+		}
 		return fromSamples(w, h, m.Pix, m.Stride, 4, 0, 1, 2), nil
 	case *image.RGBA64:
 		return fromSamples(w, h, m.Pix, m.Stride, 8, 0, 2, 4), nil
@@ -44,6 +50,22 @@ func fromSamples(w, h int, pix []uint8, stride, step, r, g, b int) *Image {
 		for x := range w {
 			p := row[x*step : x*step+step]
 			dst[3*x], dst[3*x+1], dst[3*x+2] = p[r], p[g], p[b]
+		}
+	}
+	return out
+}
+
+// fromBlended multiplies by alpha, as libtiff does for OpenCV.
+func fromBlended(m *image.NRGBA) *Image {
+	w, h := m.Rect.Dx(), m.Rect.Dy()
+	out := NewImage(w, h)
+	for y := range h {
+		row, dst := m.Pix[y*m.Stride:], out.Pix[3*w*y:3*w*(y+1)]
+		for x := range w {
+			p := row[4*x : 4*x+4]
+			for c := range 3 {
+				dst[3*x+c] = uint8((int(p[c])*int(p[3]) + 127) / 255)
+			}
 		}
 	}
 	return out
@@ -86,6 +108,19 @@ func fromCMYK(m *image.CMYK) *Image {
 				dst[3*x+c] = uint8(light - int32(p[c])*light>>8)
 			}
 		}
+	}
+	return out
+}
+
+// placed returns the picture on black at the given place.
+func (img *Image) placed(w, h, left, top int) *Image {
+	if img.Width == w && img.Height == h && left == 0 && top == 0 {
+		return img
+	}
+	out := NewImage(w, h)
+	width := min(img.Width, w-left)
+	for y := range min(img.Height, h-top) {
+		copy(out.Pix[3*(w*(top+y)+left):], img.Pix[3*img.Width*y:][:3*width])
 	}
 	return out
 }
