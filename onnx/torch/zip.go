@@ -37,7 +37,7 @@ func openZip(data []byte) (*archive, error) {
 	}
 	r, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
-		return nil, fmt.Errorf("damaged zip directory: %w", err)
+		return nil, fmt.Errorf("damaged or incomplete zip directory, %d bytes: %w", len(data), err)
 	}
 	if err := checkDirectory(r.File, int64(len(data))); err != nil {
 		return nil, err
