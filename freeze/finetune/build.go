@@ -149,7 +149,7 @@ func optimParams(params []yolov5.Param) []optim.Param {
 	groups := map[yolov5.Kind]optim.Group{yolov5.Weight: optim.Weights, yolov5.NormScale: optim.Norms}
 	list := make([]optim.Param, len(params))
 	for i, p := range params {
-		list[i] = optim.Param{Name: p.Name, Shape: p.Shape, Group: groups[p.Kind]} // biases and buffers: 0
+		list[i] = optim.Param{Name: p.Name, Size: onnx.NumElements(p.Shape), Group: groups[p.Kind]} // biases and buffers: 0
 	}
 	return list
 }

@@ -115,6 +115,17 @@ func open(m *onnx.Model, o ort.Options) (*bound, error) {
 	return &bound{session, binding, map[string]*ort.Value{}}, nil
 }
 
+// view is the memory behind a graph's input or output in the shape that it has
+// there: the optimizer sees vectors. It is nil where there is none.
+func (e *Engine) view(v *onnx.Value) *onnx.Tensor {
+	t := e.tensor(stateOf(v.Name))
+	if t == nil {
+		return nil
+	}
+	shape, _ := v.Type.Static()
+	return &onnx.Tensor{DType: t.DType, Shape: shape, Raw: t.Raw}
+}
+
 // tensor finds the memory behind a graph's input, or behind the output that replaces it.
 func (e *Engine) tensor(name string) *onnx.Tensor {
 	if name == "images" {
@@ -135,18 +146,14 @@ func (e *Engine) bind() error {
 		m *onnx.Model
 	}{{e.training, e.Graphs.Training}, {e.optimizer, e.Graphs.Optimizer}} {
 		for _, in := range side.m.Inputs {
-			if t := e.tensor(in.Name); t != nil {
+			if t := e.view(in); t != nil {
 				if err := side.b.input(in.Name, t); err != nil {
 					return err
 				}
 			}
 		}
 		for _, out := range side.m.Outputs {
-			t := e.tensor(stateOf(out.Name))
-			if t == nil {
-				return fmt.Errorf("output %q has no memory", out.Name)
-			}
-			v, err := side.b.value(stateOf(out.Name), t)
+			v, err := side.b.output(out, e.view(out))
 			if err != nil {
 				return err
 			}
@@ -166,10 +173,18 @@ func stateOf(output string) string {
 	return output
 }
 
-func (b *bound) value(name string, t *onnx.Tensor) (*ort.Value, error) {
-	if v := b.values[name]; v != nil && v.Tensor() == t {
+// output is the value of the state that an output replaces, or one of its own.
+func (b *bound) output(out *onnx.Value, t *onnx.Tensor) (*ort.Value, error) {
+	if t == nil {
+		return nil, fmt.Errorf("output %q has no memory", out.Name)
+	}
+	if v := b.values[stateOf(out.Name)]; v != nil {
 		return v, nil
 	}
+	return b.value(out.Name, t)
+}
+
+func (b *bound) value(name string, t *onnx.Tensor) (*ort.Value, error) {
 	v, err := ort.NewValue(t)
 	if err != nil {
 		return nil, err

@@ -18,10 +18,12 @@ const (
 	Norms                // BatchNorm scales: no decay
 )
 
-// Param is a tensor that the optimizer updates.
+// Param is a tensor that the optimizer updates. The graph takes every tensor as
+// a vector: ONNX Runtime's CPU provider multiplies [256,256,1,1] by a scalar
+// element by element, a vector by whole registers.
 type Param struct {
 	Name  string
-	Shape []int64
+	Size  int64 // elements
 	Group Group
 }
 
@@ -81,14 +83,14 @@ func Build(params, averaged []Param, o Options) (*onnx.Model, error) {
 	}
 	grads := make([]*onnx.Value, len(params))
 	for i, p := range params {
-		grads[i] = s.Input(Gradient(p.Name), onnx.Float, onnx.Dims(p.Shape...))
+		grads[i] = s.Input(Gradient(p.Name), onnx.Float, onnx.Dims(p.Size))
 	}
 	scale := s.clip(grads)
 	for i, p := range params {
 		s.In("step/"+p.Name, func() { s.update(p, grads[i], scale) })
 	}
 	for _, p := range averaged {
-		v := s.Input(p.Name, onnx.Float, onnx.Dims(p.Shape...))
+		v := s.Input(p.Name, onnx.Float, onnx.Dims(p.Size))
 		s.In("step/"+p.Name, func() { s.average(p, v) })
 	}
 	return s.Model, s.Err()
@@ -126,7 +128,7 @@ func (s *step) clip(grads []*onnx.Value) (factor *onnx.Value) {
 // update appends one parameter's step. Every output is the last reader of the
 // state that it replaces, so that both may share memory.
 func (s *step) update(p Param, g, scale *onnx.Value) {
-	shape := onnx.Dims(p.Shape...)
+	shape := onnx.Dims(p.Size)
 	w := s.Input(p.Name, onnx.Float, shape)
 	if scale != nil {
 		g = s.Mul(g, scale)
@@ -150,7 +152,7 @@ func (s *step) update(p Param, g, scale *onnx.Value) {
 // nesterov is SGD's direction: v ← μv + g, then g + μv (Sutskever et al., ICML 2013, in PyTorch's form).
 func (s *step) nesterov(p Param, g *onnx.Value) *onnx.Value {
 	name := s.o.Moments(p.Name)[0]
-	v := s.Input(name, onnx.Float, onnx.Dims(p.Shape...))
+	v := s.Input(name, onnx.Float, onnx.Dims(p.Size))
 	v = s.Output(Out(name), s.Add(s.Mul(s.momentum, v), g))
 	return s.Add(g, s.Mul(s.momentum, v))
 }
@@ -158,8 +160,8 @@ func (s *step) nesterov(p Param, g *onnx.Value) *onnx.Value {
 // adam is the direction of Kingma and Ba (arXiv:1412.6980) in PyTorch's form.
 func (s *step) adam(p Param, g *onnx.Value) *onnx.Value {
 	names := s.o.Moments(p.Name)
-	m := s.Input(names[0], onnx.Float, onnx.Dims(p.Shape...))
-	v := s.Input(names[1], onnx.Float, onnx.Dims(p.Shape...))
+	m := s.Input(names[0], onnx.Float, onnx.Dims(p.Size))
+	v := s.Input(names[1], onnx.Float, onnx.Dims(p.Size))
 	m = s.Output(Out(names[0]), s.Add(s.Mul(s.momentum, m), s.Mul(s.OneMinus(s.momentum), g)))
 	v = s.Output(Out(names[1]), s.Add(s.Scale(v, Beta2), s.Scale(s.Square(g), 1-Beta2)))
 	root := s.Shift(s.Mul(s.Sqrt(v), s.correction[1]), adamEpsilon)
@@ -169,6 +171,6 @@ func (s *step) adam(p Param, g *onnx.Value) *onnx.Value {
 // average moves the exponential moving average towards v.
 func (s *step) average(p Param, v *onnx.Value) {
 	name := EMA(p.Name)
-	ema := s.Input(name, onnx.Float, onnx.Dims(p.Shape...))
+	ema := s.Input(name, onnx.Float, onnx.Dims(p.Size))
 	s.Output(Out(name), s.Add(s.Mul(s.decay, ema), s.Mul(s.OneMinus(s.decay), v)))
 }
