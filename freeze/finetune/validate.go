@@ -13,10 +13,10 @@ import (
 	"yolofreeze/onnx/yolov5"
 )
 
-// ValOptions say how a split is validated; zero values are YOLOv5's where it has a default.
+// ValOptions say how a split is validated; ValDefaults has YOLOv5's defaults.
 type ValOptions struct {
 	Samples   []dataset.Sample
-	BatchSize int                 // 32
+	BatchSize int                 // 16
 	ImageSize int                 // 640
 	Conf, IoU float64             // .001 and .6
 	MaxDet    int                 // 300
@@ -25,9 +25,10 @@ type ValOptions struct {
 	Loader    dataset.LoaderOptions
 }
 
-// ValDefaults are the options that YOLOv5's val.py starts from.
+// ValDefaults are the options that YOLOv5's val.py starts from, but for its batch
+// of 32: larger batches pad more, and small sets then come out worse.
 func ValDefaults() ValOptions {
-	return ValOptions{BatchSize: 32, ImageSize: 640, Conf: .001, IoU: .6, MaxDet: 300}
+	return ValOptions{BatchSize: 16, ImageSize: 640, Conf: .001, IoU: .6, MaxDet: 300}
 }
 
 // Evaluation is what a validation found.
