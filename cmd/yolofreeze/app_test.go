@@ -13,6 +13,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/urfave/cli/v2"
+
+	"yolofreeze/onnx/ort"
 )
 
 // programs are what scripts can execute.
@@ -178,6 +180,7 @@ func failing() *cli.Command {
 		"input":       fmt.Errorf("reading: %w", badInputf("bad\x1b[31m").hinted("mend it")),
 		"usage":       fmt.Errorf("asking: %w", usageErrorf("misspelt")),
 		"unavailable": fmt.Errorf("starting: %w", answer{unavailable: true}),
+		"runtime":     fmt.Errorf("starting: %w", &ort.Unavailable{What: "cuda:0", Reason: errors.New("no device")}),
 		"nonfinite":   errors.Join(errors.New("also"), answer{nonFinite: true}),
 		"outer":       &cliError{error: answer{unavailable: true}},
 		"silent":      answer{},
@@ -212,6 +215,7 @@ func TestExitCodes(t *testing.T) {
 		{"input", exitBadInput, "yolofreeze: reading: bad [31m\nhint: mend it\n"},
 		{"usage", exitUsage, "yolofreeze: asking: misspelt\n"},
 		{"unavailable", exitUnavailable, "yolofreeze: starting: answer\n"},
+		{"runtime", exitUnavailable, "yolofreeze: starting: cuda:0 is not available: no device\n"},
 		{"nonfinite", exitNonFinite, "yolofreeze: also; answer\n"},
 		{"outer", exitBadInput, "yolofreeze: answer\n"},
 		{"silent", exitFailure, "yolofreeze: answer\n"},

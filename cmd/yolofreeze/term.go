@@ -43,6 +43,10 @@ var answers = []struct {
 func exitCode(err error) int {
 	code := exitFailure
 	visit(err, func(e error) bool {
+		if c, ok := e.(interface{ ExitCode() int }); ok { // as package ort's errors have it
+			code = c.ExitCode()
+			return true
+		}
 		if s, ok := e.(interface{ Signal() os.Signal }); ok {
 			if number, ok := s.Signal().(syscall.Signal); ok {
 				code = exitSignal + int(number)

@@ -144,12 +144,12 @@ func TestExchangeByRenames(t *testing.T) {
 
 func TestWriteRefuses(t *testing.T) {
 	for want, harm := range map[string]func(*Bundle){
-		"tensor model.0.weight is [3] in checkpoint.safetensors, [2 2] in freeze.yaml": func(b *Bundle) { b.Checkpoint.Tensors["model.0.weight"] = onnx.NewTensor(onnx.Float, 3) },
-		"tensor model.0.weight of checkpoint.safetensors is float16, want float32":     func(b *Bundle) { b.Checkpoint.Tensors["model.0.weight"] = onnx.NewTensor(onnx.Float16, 2, 2) },
-		"checkpoint.safetensors holds 4 tensors, freeze.yaml speaks of 3":              func(b *Bundle) { b.Checkpoint.Tensors["more"] = onnx.NewTensor(onnx.Float, 2) },
-		"training_model.onnx lacks the input model.1.weight, which trains":             func(b *Bundle) { b.Training = b.Eval },
-		"optimizer_model.onnx takes model.0.weight as an input, which is frozen":       func(b *Bundle) { b.Optimizer.Inputs[0].Name = "model.0.weight" },
-		"input model.1.weight of training_model.onnx is float32[3], want float32[2]":   func(b *Bundle) { b.Training.Inputs[1].Type.Shape = onnx.Dims(3) },
+		"tensor model.0.weight is [3] in checkpoint.safetensors, [2 2] in freeze.yaml":  func(b *Bundle) { b.Checkpoint.Tensors["model.0.weight"] = onnx.NewTensor(onnx.Float, 3) },
+		"tensor model.0.weight of checkpoint.safetensors is float16, want float32":      func(b *Bundle) { b.Checkpoint.Tensors["model.0.weight"] = onnx.NewTensor(onnx.Float16, 2, 2) },
+		"checkpoint.safetensors holds 4 tensors, freeze.yaml speaks of 3":               func(b *Bundle) { b.Checkpoint.Tensors["more"] = onnx.NewTensor(onnx.Float, 2) },
+		"training_model.onnx lacks the input model.1.weight, which trains":              func(b *Bundle) { b.Training = b.Eval },
+		"optimizer_model.onnx takes model.0.weight as an input, which is frozen":        func(b *Bundle) { b.Optimizer.Inputs[0].Name = "model.0.weight" },
+		"input model.1.weight of training_model.onnx is float32[3] for a tensor of [2]": func(b *Bundle) { b.Training.Inputs[1].Type.Shape = onnx.Dims(3) },
 	} {
 		b, dir := sample(t, 64), filepath.Join(t.TempDir(), "art")
 		harm(b)
