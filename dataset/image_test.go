@@ -221,6 +221,8 @@ func TestNoEndMarker(t *testing.T) {
 	}
 }
 
+func mkfifo(path string) error { return syscall.Mkfifo(path, 0o644) }
+
 // hugePNG claims a size in 74 bytes or so.
 func hugePNG(w, h uint32) []byte {
 	chunk := func(name string, data []byte) []byte {
@@ -234,7 +236,7 @@ func hugePNG(w, h uint32) []byte {
 	return append(out, chunk("IEND", nil)...)
 }
 
-func TestBadPictures(t *testing.T) {
+func TestPictureErrors(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name string, data []byte) string {
 		path := filepath.Join(dir, name)
@@ -244,7 +246,7 @@ func TestBadPictures(t *testing.T) {
 		return path
 	}
 	pipe := filepath.Join(dir, "pipe.jpg")
-	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
+	if err := mkfifo(pipe); err != nil {
 		t.Log(err)
 	}
 	jpg := encode(t, "jpeg", scene())

@@ -3,10 +3,8 @@ package dataset
 import (
 	"fmt"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 )
 
 // Item is a picture that belongs to a split, before it is read.
@@ -36,33 +34,28 @@ func Index(path string, names []string, items []Item, read Reader, o ReadOptions
 	sortItems(items)
 	sizes := openSizes(o.CacheDir, path)
 	results := make([]Recorder, len(items))
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(o.Workers, len(items)) {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(items); i = int(next.Add(1)) - 1 {
-				results[i].picture(items[i], len(names), sizes, read, o)
-			}
-		})
-	}
-	wg.Wait()
+	each(len(items), o.Workers, func(i int) {
+		results[i].picture(items[i], len(names), sizes, read, o)
+	})
 	sizes.save()
 	return collect(path, names, items, results, o)
 }
 
 func sortItems(items []Item) {
-	stems := make(map[string]string, len(items))
-	for _, it := range items {
-		base := filepath.Base(it.Picture)
-		stems[it.Picture] = strings.TrimSuffix(base, filepath.Ext(base))
+	slices.SortStableFunc(items, func(a, b Item) int { return comparePictures(a.Picture, b.Picture) })
+}
+
+// comparePictures orders pictures by name without ending, then by path.
+func comparePictures(a, b string) int {
+	if c := strings.Compare(stem(a), stem(b)); c != 0 {
+		return c
 	}
-	sort.SliceStable(items, func(i, j int) bool {
-		a, b := items[i].Picture, items[j].Picture
-		if stems[a] != stems[b] {
-			return stems[a] < stems[b]
-		}
-		return a < b
-	})
+	return strings.Compare(a, b)
+}
+
+func stem(path string) string {
+	base := filepath.Base(path)
+	return strings.TrimSuffix(base, filepath.Ext(base))
 }
 
 // collect joins the results in the order of the items.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 )
 
 // WriteOptions says how a data set is written in another format.
@@ -25,7 +24,7 @@ type Placed struct {
 }
 
 // Stem is the name without its ending.
-func (p Placed) Stem() string { return strings.TrimSuffix(p.Name, filepath.Ext(p.Name)) }
+func (p Placed) Stem() string { return stem(p.Name) }
 
 // CutLabels returns the labels with boxes that leave the picture cut at its edge:
 // formats that count pixels have no place for the rest.
@@ -60,14 +59,12 @@ func (s *Set) Place() []Placed {
 }
 
 func freeName(base string, taken map[string]bool) string {
-	ext := filepath.Ext(base)
-	stem := strings.TrimSuffix(base, ext)
-	name := stem
+	name := stem(base)
 	for n := 2; taken[name]; n++ {
-		name = fmt.Sprintf("%s_%d", stem, n)
+		name = fmt.Sprintf("%s_%d", stem(base), n)
 	}
 	taken[name] = true
-	return name + ext
+	return name + filepath.Ext(base)
 }
 
 // SplitNames are the splits of a set in their usual order.

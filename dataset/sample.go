@@ -40,3 +40,17 @@ type Set struct {
 	Splits map[string][]Sample
 	Report Report
 }
+
+// SingleClass makes every object one class called item, as --single-cls asks.
+// Objects that then repeat another stay.
+func (s *Set) SingleClass() {
+	s.Names = []string{"item"}
+	for _, samples := range s.Splits {
+		for i := range samples {
+			for k := range samples[i].Labels {
+				samples[i].Labels[k].Class = 0
+			}
+		}
+	}
+	s.finish()
+}

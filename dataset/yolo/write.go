@@ -14,8 +14,10 @@ import (
 // Open returns the same boxes to the last bit. dir must not exist or be empty.
 func Write(dir string, set *dataset.Set, o dataset.WriteOptions) error {
 	return dataset.WriteFolder(dir, func(tmp string) error {
+		var splits []string
 		for _, split := range dataset.SplitNames {
 			if _, ok := set.Splits[split]; ok {
+				splits = append(splits, split)
 				if err := dataset.MakeFolders(tmp, "images/"+split, "labels/"+split); err != nil {
 					return err
 				}
@@ -33,7 +35,7 @@ func Write(dir string, set *dataset.Set, o dataset.WriteOptions) error {
 				return err
 			}
 		}
-		return os.WriteFile(filepath.Join(tmp, "data.yaml"), formatConfig(set), 0o644)
+		return os.WriteFile(filepath.Join(tmp, "data.yaml"), FormatConfig(set.Names, splits), 0o644)
 	})
 }
 
@@ -58,16 +60,16 @@ func FormatLabels(labels []dataset.Label, outlines bool) []byte {
 	return []byte(s.String())
 }
 
-func formatConfig(set *dataset.Set) []byte {
+// FormatConfig returns the text of a data.yaml that lies beside the folders
+// images and labels.
+func FormatConfig(names, splits []string) []byte {
 	var s strings.Builder
 	s.WriteString("path: .\n")
-	for _, split := range dataset.SplitNames {
-		if _, ok := set.Splits[split]; ok {
-			fmt.Fprintf(&s, "%s: images/%s\n", split, split)
-		}
+	for _, split := range splits {
+		fmt.Fprintf(&s, "%s: images/%s\n", split, split)
 	}
 	s.WriteString("\nnames:\n")
-	for i, name := range set.Names {
+	for i, name := range names {
 		fmt.Fprintf(&s, "  %d: %s\n", i, quoteYAML(name))
 	}
 	return []byte(s.String())
