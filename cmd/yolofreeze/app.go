@@ -15,7 +15,9 @@ import (
 // commands lists every command in the order of the help page.
 func commands() []*cli.Command {
 	return []*cli.Command{
+		inspectCommand(),
 		completionCommand(),
+		valCommand(),
 		versionCommand(),
 	}
 }

@@ -60,6 +60,10 @@ func loadTorch(path string) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	return modelOfTorch(path, c)
+}
+
+func modelOfTorch(path string, c *torch.Checkpoint) (*Model, error) {
 	net, state, err := yolov5.FromCheckpoint(c)
 	if err != nil {
 		return nil, &InputError{path, err}
@@ -96,15 +100,24 @@ type modelInfo struct {
 	Names []string       `json:"names"`
 }
 
+// about describes the network and its classes for modelKey.
+func (m *Model) about() (string, error) {
+	text, err := json.Marshal(modelInfo{m.Net.Table, m.Names})
+	if err != nil {
+		return "", fmt.Errorf("describe the model: %w", err)
+	}
+	return string(text), nil
+}
+
 // File lays the model out as a safetensors file; further metadata may be added to it.
 func (m *Model) File() (*safetensors.File, error) {
-	info, err := json.Marshal(modelInfo{m.Net.Table, m.Names})
+	about, err := m.about()
 	if err != nil {
-		return nil, fmt.Errorf("describe the model: %w", err)
+		return nil, err
 	}
 	metadata := map[string]string{}
 	maps.Copy(metadata, m.Metadata)
-	metadata[modelKey] = string(info)
+	metadata[modelKey] = about
 	return &safetensors.File{
 		Metadata: metadata,
 		Names:    slices.Sorted(maps.Keys(m.State)),
@@ -134,6 +147,24 @@ func modelOf(path string, f *safetensors.File) (*Model, error) {
 	if !ok {
 		return nil, &InputError{path, fmt.Errorf("metadata lacks %s: not a model that yolofreeze saved", modelKey)}
 	}
+	m, err := describedModel(path, text)
+	if err != nil {
+		return nil, err
+	}
+	if m.State, err = m.Net.Pick(f.Tensors); err != nil {
+		return nil, &InputError{path, err}
+	}
+	m.Metadata = map[string]string{}
+	for key, value := range f.Metadata {
+		if strings.HasPrefix(key, metadataPrefix) && key != modelKey {
+			m.Metadata[key] = value
+		}
+	}
+	return m, nil
+}
+
+// describedModel reads what about wrote: a model without weights.
+func describedModel(path, text string) (*Model, error) {
 	var info modelInfo
 	if err := json.Unmarshal([]byte(text), &info); err != nil {
 		return nil, &InputError{path, fmt.Errorf("metadata %s: %w", modelKey, err)}
@@ -142,16 +173,7 @@ func modelOf(path string, f *safetensors.File) (*Model, error) {
 	if err != nil {
 		return nil, &InputError{path, err}
 	}
-	state, err := net.Pick(f.Tensors)
-	if err != nil {
-		return nil, &InputError{path, err}
-	}
-	m := &Model{Path: path, Net: net, State: state, Names: info.Names, Metadata: map[string]string{}}
-	for key, value := range f.Metadata {
-		if strings.HasPrefix(key, metadataPrefix) && key != modelKey {
-			m.Metadata[key] = value
-		}
-	}
+	m := &Model{Path: path, Net: net, Names: info.Names}
 	return m, m.checkNames()
 }
 

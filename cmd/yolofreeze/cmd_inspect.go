@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"yolofreeze/freeze/finetune"
+)
+
+func inspectCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "inspect",
+		Usage:     "show a model's layers, parameters, classes and anchors",
+		ArgsUsage: "MODEL",
+		Description: "MODEL is a checkpoint (.pt), an exported model (.onnx), a .safetensors file or an artifacts\n" +
+			"folder.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "graph", Usage: "of an .onnx file, print the graph, node by node"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := needArgs(c, 1, 1); err != nil {
+				return err
+			}
+			info, err := finetune.Inspect(c.Args().First())
+			if err != nil {
+				return asInput(err)
+			}
+			if c.Bool("graph") {
+				if info.Graph == nil {
+					return usageErrorf("inspect: --graph is for .onnx files, not for %s", info.Path)
+				}
+				return info.Graph.Text(termOf(c).out)
+			}
+			return termOf(c).result(info, func(w io.Writer) error { return writeInfo(w, info) })
+		},
+	}
+}
+
+// asInput marks the error of an input that could not be read, unless the
+// error says by itself what it is.
+func asInput(err error) error {
+	if err == nil || exitCode(err) != exitFailure {
+		return err
+	}
+	return badInput(err)
+}
+
+func writeInfo(w io.Writer, info *finetune.Info) error {
+	fmt.Fprintf(w, "%s: %s, %d classes\n", info.Path, info.Kind, info.NC)
+	if len(info.Names) > 0 {
+		fmt.Fprintf(w, "classes   %s\n", strings.Join(info.Names, ", "))
+	}
+	for i, stride := range info.Strides {
+		pairs := make([]string, len(info.Anchors[i]))
+		for j, a := range info.Anchors[i] {
+			pairs[j] = fmt.Sprintf("%.4g×%.4g", a[0], a[1])
+		}
+		fmt.Fprintf(w, "stride %-3d anchors %s\n", stride, strings.Join(pairs, " "))
+	}
+	for _, p := range info.Inputs {
+		fmt.Fprintf(w, "input     %s %s%v\n", p.Name, p.DType, p.Shape)
+	}
+	for _, p := range info.Outputs {
+		fmt.Fprintf(w, "output    %s %s%v\n", p.Name, p.DType, p.Shape)
+	}
+	if info.Opset > 0 {
+		fmt.Fprintf(w, "opset     %d\n", info.Opset)
+	}
+	for _, key := range slices.Sorted(maps.Keys(info.Metadata)) {
+		if value := info.Metadata[key]; key != "names" {
+			fmt.Fprintf(w, "metadata  %s = %s\n", oneLine(key), shorten(oneLine(value), 100))
+		}
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "\nlayer\tfrom\tmodule\trepeat\tchannels\telements\tstate")
+	for _, l := range info.Layers {
+		from := strings.Trim(strings.ReplaceAll(fmt.Sprint(l.From), " ", ","), "[]")
+		state := "frozen"
+		switch {
+		case l.Trainable:
+			state = "trains"
+		case l.Elements == 0:
+			state = "-"
+		}
+		if l.Module == "" { // an exported graph has no table
+			fmt.Fprintf(t, "%s\t\t\t\t\t%d\t%s\n", l.Name, l.Elements, state)
+			continue
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", l.Name, from, l.Module, l.Repeat, l.Channels, l.Elements, state)
+	}
+	fmt.Fprintln(t, "\nparameter\tshape\tdtype\tstate")
+	for _, p := range info.Parameters {
+		state := "frozen"
+		switch {
+		case p.Buffer:
+			state = "statistics"
+		case p.Trainable:
+			state = "trains"
+		}
+		fmt.Fprintf(t, "%s\t%v\t%s\t%s\n", p.Name, p.Shape, p.DType, state)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", info.Counts)
+	return err
+}
+
+// shorten cuts a text to at most n characters.
+func shorten(text string, n int) string {
+	if r := []rune(text); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return text
+}

@@ -1,0 +1,170 @@
+package finetune
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/op"
+	"yolofreeze/onnx/pass"
+	"yolofreeze/onnx/yolov5"
+)
+
+// ExportOptions say what a model is exported as.
+type ExportOptions struct {
+	Version       string // of the program
+	Batch         int
+	Height, Width int   // multiples of the largest stride
+	Dynamic       bool  // batch, height and width are left to the run
+	Half          bool  // float16 throughout, inputs and output too
+	Opset         int64 // 11 to 20; 0: op.Opset
+}
+
+// The opsets that an export can be written in: below 11 Resize means
+// something else, above 20 CUDA builds of ONNX Runtime lack kernels.
+const (
+	OldestOpset = 11
+	NewestOpset = 20
+)
+
+// versionKey holds the version of the program that wrote a file.
+const versionKey = metadataPrefix + "version"
+
+// Export writes the model as YOLOv5's own exporter lays it out: images
+// [N,3,H,W], RGB in 0…1, to output0 [N, rows, 5+nc] as Decode has it, Conv and
+// BatchNorm folded; stride and names in the metadata as YOLOv5 writes them,
+// and yolofreeze.* entries of what the weights come from. source names the
+// weights.
+func Export(m *Model, source artifact.Source, o ExportOptions) (*onnx.Model, error) {
+	if o.Opset == 0 {
+		o.Opset = op.Opset
+	}
+	batch, height, width := o.Batch, o.Height, o.Width
+	if o.Dynamic {
+		batch, height, width = int(onnx.Unknown), int(onnx.Unknown), int(onnx.Unknown)
+	}
+	g, err := BuildExport(m.Net, m.State, batch, height, width)
+	if err != nil {
+		return nil, err
+	}
+	if o.Half {
+		if err := toHalf(g); err != nil {
+			return nil, fmt.Errorf("export as float16: %w", err)
+		}
+	}
+	if o.Dynamic {
+		g.Inputs[0].Type.Shape = []onnx.Dim{onnx.Sym("batch"), {Size: 3}, onnx.Sym("height"), onnx.Sym("width")}
+		g.Outputs[0].Type.Shape = []onnx.Dim{onnx.Sym("batch"), onnx.Sym("anchors"), {Size: m.Net.Outputs()}}
+	}
+	if err := toOpset(g, o.Opset); err != nil {
+		return nil, err
+	}
+	if g.Metadata, err = m.exportMetadata(source, o.Version); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// exportMetadata is what an export says of itself.
+func (m *Model) exportMetadata(source artifact.Source, version string) (map[string]string, error) {
+	about, err := m.about()
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]string{
+		"stride":      strconv.FormatInt(m.Net.MaxStride(), 10),
+		"names":       yolov5.FormatNames(m.Names),
+		modelKey:      about,
+		sourceFileKey: source.File,
+		sourceHashKey: source.SHA256,
+		versionKey:    version,
+	}
+	for _, key := range []string{frozenKey, bnKey} {
+		if value, ok := m.Metadata[key]; ok {
+			all[key] = value
+		}
+	}
+	return all, nil
+}
+
+// ExportWeights returns the model as SaveModel takes it, with an export's metadata.
+func ExportWeights(m *Model, source artifact.Source, o ExportOptions) (*Model, error) {
+	all, err := m.exportMetadata(source, o.Version)
+	if err != nil {
+		return nil, err
+	}
+	out := *m
+	out.Metadata, out.State = all, maps.Clone(m.State)
+	for name, t := range out.State {
+		if !o.Half {
+			break
+		}
+		if out.State[name], err = half(name, t); err != nil {
+			return nil, fmt.Errorf("export as float16: %w", err)
+		}
+	}
+	return &out, nil
+}
+
+// half rounds a tensor to float16, unless that makes a number infinite.
+func half(name string, t *onnx.Tensor) (*onnx.Tensor, error) {
+	const largest = 65504
+	for i, v := range t.Float32s() {
+		if v > largest || v < -largest {
+			return nil, fmt.Errorf("%s holds %g at %d, float16 ends at ±%d", name, v, i, largest)
+		}
+	}
+	return t.ToFloat16(), nil
+}
+
+// toHalf turns a model's float32 into float16, its inputs and outputs too. The
+// scales of Resize stay float32, as its schema asks.
+func toHalf(m *onnx.Model) error {
+	scales := map[*onnx.Value]bool{}
+	for _, n := range m.Nodes {
+		if n.Op == "Resize" {
+			scales[n.Input(2)] = true
+		}
+		for i, a := range n.Attrs {
+			if n.Op == "Cast" && a.Name == "to" && a.Value == int64(onnx.Float) {
+				n.Attrs[i].Value = int64(onnx.Float16)
+			}
+		}
+	}
+	for _, v := range m.Initializers {
+		if v.Const.DType != onnx.Float || scales[v] {
+			continue
+		}
+		t, err := half(v.Name, v.Const)
+		if err != nil {
+			return err
+		}
+		v.Const, v.Type = t, onnx.TypeOf(t)
+	}
+	for _, v := range m.Inputs {
+		if v.Type.DType == onnx.Float {
+			v.Type.DType = onnx.Float16
+		}
+	}
+	return op.InferTypes(m)
+}
+
+// toOpset restates a model in another version of ai.onnx.
+func toOpset(m *onnx.Model, opset int64) error {
+	if opset < OldestOpset || opset > NewestOpset {
+		return fmt.Errorf("opset %d: want %d to %d", opset, OldestOpset, NewestOpset)
+	}
+	for _, n := range m.Nodes {
+		if _, ok := op.Since(n.Op, opset); !ok {
+			return fmt.Errorf("opset %d has no %s, which node %q is", opset, n.Op, n.Name)
+		}
+		if n.Op == "Split" && opset < 13 { // its sizes were an attribute
+			n.Attrs = append(n.Attrs, onnx.Attr{Name: "split", Value: n.Inputs[1].Const.Int64s()})
+			n.Inputs = n.Inputs[:1]
+		}
+	}
+	m.Opset = opset
+	return pass.DropUnused(m)
+}
