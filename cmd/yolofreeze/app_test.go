@@ -23,7 +23,7 @@ var programs = map[string]func(){"yolofreeze": main}
 func TestMain(m *testing.M) { testscript.Main(m, programs) }
 
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: filepath.Join("testdata", "script")})
+	testscript.Run(t, testscript.Params{Dir: filepath.Join("testdata", "script"), Setup: offerTools, Condition: condition})
 }
 
 // probe is a command with flags of every kind; it prints what it was given.

@@ -11,3 +11,7 @@ func imgszFlag() cli.Flag {
 func batchSizeFlag(size int) cli.Flag {
 	return &cli.IntFlag{Name: "batch-size", Aliases: []string{"batch"}, Value: size, Usage: "pictures a `BATCH`"}
 }
+
+func deviceFlag() cli.Flag {
+	return &cli.StringFlag{Name: "device", Value: "auto", Usage: "`DEVICE` to run on: cpu, cuda:N or auto"}
+}

@@ -39,6 +39,42 @@ type Evaluation struct {
 	Total               time.Duration
 }
 
+// ClassEvaluation is one class's share of an evaluation; its JSON keys are stable.
+type ClassEvaluation struct {
+	Class     int     `json:"class"`
+	Name      string  `json:"name"`
+	Images    int     `json:"images"`
+	Instances int     `json:"instances"`
+	Precision float64 `json:"precision"`
+	Recall    float64 `json:"recall"`
+	F1        float64 `json:"f1"`
+	AP50      float64 `json:"map50"`
+	AP        float64 `json:"map"`
+}
+
+// Classes lists the classes that occur in the labels.
+func (e *Evaluation) Classes(names []string) []ClassEvaluation {
+	list := make([]ClassEvaluation, len(e.PerClass))
+	for i, c := range e.PerClass {
+		list[i] = ClassEvaluation{c.Class, names[c.Class], c.Images, c.Instances, c.P, c.R, c.F1, c.AP50, c.AP}
+	}
+	return list
+}
+
+// Speed is milliseconds per picture: waiting for pictures, running the graph,
+// and what remains of decoding and suppression when the graph has run.
+type Speed struct {
+	Pre       float64 `json:"pre"`
+	Inference float64 `json:"inference"`
+	NMS       float64 `json:"nms"`
+}
+
+// Speed returns the means over the split's pictures.
+func (e *Evaluation) Speed() Speed {
+	per := func(d time.Duration) float64 { return d.Seconds() * 1e3 / float64(max(e.Images, 1)) }
+	return Speed{per(e.Pre), per(e.Inference), per(e.NMS)}
+}
+
 // Found is one picture's detections, in pixels of the original.
 type Found struct {
 	Sample     *dataset.Sample
@@ -76,6 +112,9 @@ func NewValidator(net *yolov5.Network, o ValOptions) (*Validator, error) {
 	}
 	return &Validator{o: o, loader: loader}, nil
 }
+
+// Batches is the number of batches.
+func (v *Validator) Batches() int { return v.loader.Batches() }
 
 // Bad lists the pictures that could not be decoded.
 func (v *Validator) Bad() []dataset.BadPicture { return v.loader.Bad() }
@@ -124,8 +163,8 @@ type validation struct {
 	found     Evaluation
 }
 
-// outcome is what one picture contributes.
-type outcome struct {
+// contribution is what one picture contributes.
+type contribution struct {
 	found []metric.Detection
 	loss  yolov5.LossSums
 	err   error
@@ -133,7 +172,7 @@ type outcome struct {
 
 // batch runs one batch in chunks; the pictures of one are looked at while the next runs.
 func (r *validation) batch(b *dataset.Batch) error {
-	outcomes := make([]outcome, b.Size)
+	parts := make([]contribution, b.Size)
 	buffers := [2][]*onnx.Tensor{}
 	var pending [2]sync.WaitGroup
 	area := 3 * b.Width * b.Height
@@ -151,7 +190,7 @@ func (r *validation) batch(b *dataset.Batch) error {
 		}
 		r.found.Inference += time.Since(start)
 		for k := range n {
-			pending[side].Go(func() { outcomes[first+k] = r.picture(pictureOf(heads, k), targets[first+k], b.Height, b.Width) })
+			pending[side].Go(func() { parts[first+k] = r.picture(pictureOf(heads, k), targets[first+k], b.Height, b.Width) })
 		}
 		if err := r.ctx.Err(); err != nil {
 			r.wait(&pending[0])
@@ -161,7 +200,7 @@ func (r *validation) batch(b *dataset.Batch) error {
 	}
 	r.wait(&pending[0])
 	r.wait(&pending[1])
-	return r.add(b, outcomes)
+	return r.add(b, parts)
 }
 
 // wait waits for pictures to be looked at: the part of that time in which no graph runs.
@@ -171,7 +210,7 @@ func (r *validation) wait(pending *sync.WaitGroup) {
 	r.found.NMS += time.Since(start)
 }
 
-func (r *validation) picture(heads []*onnx.Tensor, targets []yolov5.Target, height, width int) (o outcome) {
+func (r *validation) picture(heads []*onnx.Tensor, targets []yolov5.Target, height, width int) (o contribution) {
 	if o.found, o.err = r.detector.find(heads, r.nms); o.err != nil || r.o.Loss == nil {
 		return o
 	}
@@ -180,10 +219,10 @@ func (r *validation) picture(heads []*onnx.Tensor, targets []yolov5.Target, heig
 	return o
 }
 
-// add takes a batch's outcomes in order.
-func (r *validation) add(b *dataset.Batch, outcomes []outcome) error {
+// add takes a batch's parts in order.
+func (r *validation) add(b *dataset.Batch, parts []contribution) error {
 	var loss yolov5.LossSums
-	for i, o := range outcomes {
+	for i, o := range parts {
 		if o.err != nil {
 			return o.err
 		}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"yolofreeze/dataset"
+	"yolofreeze/freeze/finetune"
+	"yolofreeze/onnx/ort"
+)
+
+func valCommand() *cli.Command {
+	d := finetune.ValDefaults()
+	return &cli.Command{
+		Name:  "val",
+		Usage: "measure a model's average precision on a split",
+		Flags: append(dataFlags(),
+			&cli.StringFlag{Name: "weights", Usage: "`MODEL` to validate: .pt, .safetensors or an artifacts folder"},
+			batchSizeFlag(d.BatchSize), imgszFlag(),
+			&cli.Float64Flag{Name: "conf-thres", Value: d.Conf, Usage: "least `CONFIDENCE` of a detection"},
+			&cli.Float64Flag{Name: "iou-thres", Value: d.IoU, Usage: "`IOU` above which a detection suppresses another"},
+			&cli.IntFlag{Name: "max-det", Value: d.MaxDet, Usage: "most detections `N` a picture"},
+			&cli.StringFlag{Name: "task", Value: "val", Usage: "`SPLIT`: train, val or test"},
+			deviceFlag(),
+			&cli.IntFlag{Name: "workers", Value: 0, Usage: "`N` goroutines that load pictures; 0: one a core"},
+			&cli.BoolFlag{Name: "single-cls", Usage: "treat all classes as one"},
+			&cli.BoolFlag{Name: "verbose", Usage: "a line per class"},
+			&cli.BoolFlag{Name: "save-txt", Usage: "save detections as YOLO labels"},
+			&cli.BoolFlag{Name: "save-conf", Usage: "with their confidence"},
+			&cli.BoolFlag{Name: "save-json", Usage: "save detections as COCO results"},
+			&cli.StringFlag{Name: "project", Value: filepath.Join("runs", "val"), Usage: "`FOLDER` of runs"},
+			&cli.StringFlag{Name: "name", Value: "exp", Usage: "`NAME` of this run's folder"},
+			&cli.BoolFlag{Name: "exist-ok", Usage: "write into a folder that is there"},
+		),
+		Action: validate,
+	}
+}
+
+// valResult is what val prints with --json.
+type valResult struct {
+	Weights   string                     `json:"weights"`
+	Data      string                     `json:"data"`
+	Split     string                     `json:"split"`
+	ImageSize int                        `json:"imgsz"`
+	Images    int                        `json:"images"`
+	Instances int                        `json:"instances"`
+	Precision float64                    `json:"precision"`
+	Recall    float64                    `json:"recall"`
+	MAP50     float64                    `json:"map50"`
+	MAP       float64                    `json:"map"`
+	PerClass  []finetune.ClassEvaluation `json:"per_class"`
+	Speed     finetune.Speed             `json:"speed_ms"`
+	Skipped   []string                   `json:"skipped,omitempty"`
+	RunDir    string                     `json:"run_dir,omitempty"`
+}
+
+func validate(c *cli.Context) error {
+	if err := needArgs(c, 0, 0); err != nil {
+		return err
+	}
+	if err := needFlags(c, "weights", "data"); err != nil {
+		return err
+	}
+	split := c.String("task")
+	if !slices.Contains(dataset.SplitNames, split) {
+		return usageErrorf("val: task %q: want train, val or test", split)
+	}
+	t := termOf(c)
+	if err := checkPolicies(c); err != nil {
+		return err
+	}
+	m, err := loadModel(c)
+	if err != nil {
+		return err
+	}
+	set, err := openData(c, split)
+	if err != nil {
+		return err
+	}
+	o := finetune.ValDefaults()
+	o.Samples, o.BatchSize, o.ImageSize = set.Splits[split], c.Int("batch-size"), finetune.ImageSize(m.Net, c.Int("imgsz"), 1)
+	o.Conf, o.IoU, o.MaxDet, o.SingleCls = c.Float64("conf-thres"), c.Float64("iou-thres"), c.Int("max-det"), c.Bool("single-cls")
+	o.Loader.Workers = c.Int("workers")
+	if err := checkVal(c, m, set, o); err != nil {
+		return err
+	}
+	v, err := finetune.NewValidator(m.Net, o)
+	if err != nil {
+		return err
+	}
+	saver, err := newDetectionSaver(c, m.Names)
+	if err != nil {
+		return err
+	}
+	if saver != nil {
+		v.Each = saver.add
+	}
+	b := t.bar("validating", v.Batches())
+	v.Progress = func(int, int) { b.add(1) }
+	e, err := v.Run(c.Context, m.Net, m.State, ort.Options{Device: c.String("device")})
+	b.finish()
+	if err != nil {
+		return err
+	}
+	r := valResult{Weights: m.Path, Data: set.Path, Split: split, ImageSize: o.ImageSize, Images: e.Images, Instances: e.Instances,
+		Precision: e.Precision, Recall: e.Recall, MAP50: e.MAP50, MAP: e.MAP, PerClass: e.Classes(m.Names), Speed: e.Speed()}
+	for _, bad := range v.Bad() {
+		t.warnf("%s was skipped: %v", bad.Path, bad.Err)
+		r.Skipped = append(r.Skipped, bad.Path)
+	}
+	if saver != nil {
+		if r.RunDir, err = saver.finish(); err != nil {
+			return err
+		}
+	}
+	perClass := c.Bool("verbose") || m.Net.NC < 50
+	return t.result(r, func(w io.Writer) error { return r.write(w, perClass && m.Net.NC > 1) })
+}
+
+func checkVal(c *cli.Context, m *finetune.Model, set *dataset.Set, o finetune.ValOptions) error {
+	switch {
+	case c.Int("imgsz") < 1:
+		return usageErrorf("val: imgsz %d: want 1 or more", c.Int("imgsz"))
+	case o.BatchSize < 1:
+		return usageErrorf("val: batch-size %d: want 1 or more", o.BatchSize)
+	case !(o.Conf >= 0 && o.Conf < 1):
+		return usageErrorf("val: conf-thres %g: want 0 or more, less than 1", o.Conf)
+	case !(o.IoU > 0 && o.IoU <= 1):
+		return usageErrorf("val: iou-thres %g: want more than 0, at most 1", o.IoU)
+	case o.MaxDet < 0:
+		return usageErrorf("val: max-det %d: want 0 (no limit) or more", o.MaxDet)
+	case c.Bool("save-conf") && !c.Bool("save-txt"):
+		return usageErrorf("val: --save-conf needs --save-txt")
+	case len(o.Samples) == 0:
+		return badInputf("%s: split %s is empty", set.Path, c.String("task"))
+	case len(set.Names) != m.Net.NC && !o.SingleCls:
+		return badInputf("%s has %d classes, %s has %d", set.Path, len(set.Names), m.Path, m.Net.NC).
+			hinted("validate with the data that the model was trained for")
+	}
+	if o.Conf > .001 {
+		termOf(c).warnf("--conf-thres %g is above 0.001, average precision will come out too low", o.Conf)
+	}
+	return nil
+}
+
+// write prints the lines that YOLOv5 prints.
+func (r *valResult) write(w io.Writer, perClass bool) error {
+	row := func(name string, images, instances int, values ...float64) {
+		fmt.Fprintf(w, "%22s%11d%11d", name, images, instances)
+		for _, v := range values {
+			fmt.Fprintf(w, "%11.3g", v)
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "%22s%11s%11s%11s%11s%11s%11s\n", "Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95")
+	row("all", r.Images, r.Instances, r.Precision, r.Recall, r.MAP50, r.MAP)
+	if perClass {
+		for _, c := range r.PerClass {
+			row(c.Name, c.Images, c.Instances, c.Precision, c.Recall, c.AP50, c.AP)
+		}
+	}
+	_, err := fmt.Fprintf(w, "Speed: %.1fms pre-process, %.1fms inference, %.1fms NMS per image at %d pixels\n",
+		r.Speed.Pre, r.Speed.Inference, r.Speed.NMS, r.ImageSize)
+	if r.RunDir != "" {
+		_, err = fmt.Fprintf(w, "Results saved to %s\n", r.RunDir)
+	}
+	return err
+}

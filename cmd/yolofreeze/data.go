@@ -1,0 +1,83 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"yolofreeze/dataset"
+	"yolofreeze/dataset/format"
+	"yolofreeze/freeze/finetune"
+)
+
+// dataFlags are those of commands that read a data set.
+func dataFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "data", Usage: "data set: a data.yaml, a VOC devkit, or COCO `FILES`"},
+		&cli.StringSliceFlag{Name: "classes", Usage: "class `NAMES` in order, where the data set does not list them"},
+		&cli.StringFlag{Name: "bad-labels", Value: string(dataset.Reject), Usage: "what to do about bad labels: `POLICY` reject, clip or drop"},
+		&cli.StringFlag{Name: "bad-images", Value: string(dataset.Skip), Usage: "what to do about pictures that cannot be read: `POLICY` skip or reject"},
+	}
+}
+
+func readOptions(c *cli.Context, splits ...string) dataset.ReadOptions {
+	return dataset.ReadOptions{
+		Splits: splits, Classes: c.StringSlice("classes"), CacheDir: dataset.DefaultCacheDir(),
+		BadLabels: dataset.Policy(c.String("bad-labels")), BadImages: dataset.Policy(c.String("bad-images")),
+	}
+}
+
+// checkPolicies refuses misspelt policies before anything is read.
+func checkPolicies(c *cli.Context) error {
+	if _, err := readOptions(c).Checked(); err != nil {
+		return usageErrorf("%s: %v", commandPath(c), err)
+	}
+	return nil
+}
+
+// openData reads the data set of --data and says what was found.
+func openData(c *cli.Context, splits ...string) (*dataset.Set, error) {
+	set, err := format.Open(c.String("data"), readOptions(c, splits...))
+	if err != nil {
+		return nil, badInput(err)
+	}
+	t := termOf(c)
+	for _, split := range dataset.SplitNames {
+		if n, ok := set.Report.Splits[split]; ok {
+			t.logf("%s: %d pictures, %d objects, %d without labels, %d corrupt", split, n.Pictures, n.Objects, n.Missing+n.Empty, n.Corrupt)
+		}
+	}
+	reportProblems(t, &set.Report)
+	return set, nil
+}
+
+// loadModel reads the model of --weights.
+func loadModel(c *cli.Context) (*finetune.Model, error) {
+	m, err := finetune.LoadModel(c.String("weights"))
+	if err != nil {
+		return nil, badInput(err)
+	}
+	return m, nil
+}
+
+// mostProblems is how many problems of a data set are listed.
+const mostProblems = 10
+
+func reportProblems(t *terminal, r *dataset.Report) {
+	for _, p := range r.Problems[:min(len(r.Problems), mostProblems)] {
+		t.warnf("%s", p)
+	}
+	if more := len(r.Problems) + r.More - mostProblems; more > 0 {
+		t.warnf("%d more problems; see yolofreeze dataset check", more)
+	}
+	for split, names := range r.NeverSeen {
+		if split != "test" {
+			t.warnf("classes without an object in %s: %s", split, strings.Join(names, ", "))
+		}
+	}
+	if len(r.Shared) > 0 {
+		s := r.Shared[0]
+		t.warnf("%d pictures are in more than one split, the first %s in %s", len(r.Shared), filepath.Base(s.Paths[0]), strings.Join(s.Splits, " and "))
+	}
+}
