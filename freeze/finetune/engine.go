@@ -232,10 +232,8 @@ func (e *Engine) Accumulate(images []uint8, matches []yolov5.Matches) (Losses, e
 	}
 	copy(e.images.Raw, images)
 	for i, m := range matches {
-		n := int64(len(m.Row))
-		tensors := []*onnx.Tensor{onnx.Of(m.Row, n), onnx.Of(m.Box, n, 4), onnx.Of(m.Anchor, n, 2), onnx.Of(m.Class, n), onnx.Of(m.Weight, n), onnx.Of(m.Winner, n)}
-		for j, name := range yolov5.MatchNames(i) {
-			if err := e.training.input(name, tensors[j]); err != nil {
+		for name, t := range matchTensors(i, m) {
+			if err := e.training.input(name, t); err != nil {
 				return Losses{}, err
 			}
 		}
@@ -244,6 +242,15 @@ func (e *Engine) Accumulate(images []uint8, matches []yolov5.Matches) (Losses, e
 		return Losses{}, fmt.Errorf("run the training graph: %w", err)
 	}
 	return Losses{e.scalar(OutTotal), e.scalar(OutBox), e.scalar(OutObj), e.scalar(OutCls)}, nil
+}
+
+// matchTensors lays one level's matches out as the training graph's inputs.
+func matchTensors(level int, m yolov5.Matches) map[string]*onnx.Tensor {
+	n, names := int64(len(m.Row)), yolov5.MatchNames(level)
+	return map[string]*onnx.Tensor{
+		names[0]: onnx.Of(m.Row, n), names[1]: onnx.Of(m.Box, n, 4), names[2]: onnx.Of(m.Anchor, n, 2),
+		names[3]: onnx.Of(m.Class, n), names[4]: onnx.Of(m.Weight, n), names[5]: onnx.Of(m.Winner, n),
+	}
 }
 
 func (e *Engine) scalar(name string) float64 { return float64(onnx.Data[float32](e.scalars[name])[0]) }
