@@ -233,6 +233,11 @@ func probe(r io.ReaderAt, size int64) (Info, error) {
 		if err != nil {
 			return info, fmt.Errorf("reading the %s header: %w", d.format, plainEOF(err))
 		}
+		if d.format == "tiff" {
+			if err := misreadTIFF(r); err != nil {
+				return info, err
+			}
+		}
 		info.Width, info.Height = c.Width, c.Height
 		info.Orientation = orientationOf(d.format, r, size)
 	}
