@@ -16,6 +16,7 @@ import (
 func commands() []*cli.Command {
 	return []*cli.Command{
 		inspectCommand(),
+		exportCommand(),
 		completionCommand(),
 		valCommand(),
 		versionCommand(),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/artifact"
@@ -49,6 +50,7 @@ func Export(m *Model, source artifact.Source, o ExportOptions) (*onnx.Model, err
 	if err != nil {
 		return nil, err
 	}
+	nameFolded(g)
 	if o.Half {
 		if err := toHalf(g); err != nil {
 			return nil, fmt.Errorf("export as float16: %w", err)
@@ -119,6 +121,24 @@ func half(name string, t *onnx.Tensor) (*onnx.Tensor, error) {
 	return t.ToFloat16(), nil
 }
 
+// nameFolded gives what folding made of a Conv and its BatchNorm the names that
+// YOLOv5's exporter gives it, those of the Conv: readers of exports find layers by them.
+func nameFolded(m *onnx.Model) {
+	for _, n := range m.Nodes {
+		module, _, folded := strings.Cut(n.Name, ".bn/")
+		if n.Op != "Conv" || !folded {
+			continue
+		}
+		n.Name = module + ".conv/Conv"
+		n.Outputs[0].Name = n.Name
+		for i, part := range []string{".conv.weight", ".conv.bias"} {
+			v := &onnx.Value{Name: module + part, Type: n.Inputs[i+1].Type, Const: n.Inputs[i+1].Const}
+			n.Inputs[i+1] = v // equal constants were one until now
+			m.Initializers = append(m.Initializers, v)
+		}
+	}
+}
+
 // toHalf turns a model's float32 into float16, its inputs and outputs too. The
 // scales of Resize stay float32, as its schema asks.
 func toHalf(m *onnx.Model) error {
@@ -156,13 +176,19 @@ func toOpset(m *onnx.Model, opset int64) error {
 	if opset < OldestOpset || opset > NewestOpset {
 		return fmt.Errorf("opset %d: want %d to %d", opset, OldestOpset, NewestOpset)
 	}
+	roi := &onnx.Value{Name: "roi", Type: onnx.Type{DType: onnx.Float, Shape: onnx.Dims(0)}, Const: onnx.NewTensor(onnx.Float, 0)}
+	m.Initializers = append(m.Initializers, roi)
 	for _, n := range m.Nodes {
 		if _, ok := op.Since(n.Op, opset); !ok {
 			return fmt.Errorf("opset %d has no %s, which node %q is", opset, n.Op, n.Name)
 		}
-		if n.Op == "Split" && opset < 13 { // its sizes were an attribute
+		switch {
+		case opset >= 13:
+		case n.Op == "Split": // its sizes were an attribute
 			n.Attrs = append(n.Attrs, onnx.Attr{Name: "split", Value: n.Inputs[1].Const.Int64s()})
 			n.Inputs = n.Inputs[:1]
+		case n.Op == "Resize": // its region was not optional
+			n.Inputs[1] = roi
 		}
 	}
 	m.Opset = opset
