@@ -41,23 +41,16 @@ func linearTaps(size, n int, cells bool) []tap {
 	scale := 1 / inverse
 	taps := make([]tap, n)
 	for d := range taps {
-		at := (float64(d)+0.5)*scale - 0.5
-		f := float32(at)
+		f := float32((float64(d)+0.5)*scale - 0.5)
 		s := int(math.Floor(float64(f)))
 		f -= float32(s)
 		if cells {
 			s = int(math.Floor(float64(d) * scale))
-			f = float32(float64(d+1) - float64(s+1)*inverse)
-			f = max(f, 0)
+			f = max(float32(float64(d+1)-float64(s+1)*inverse), 0)
 			f -= float32(math.Floor(float64(f)))
 		}
-		if s < 0 {
-			s, f = 0, 0
-		}
-		if s >= size-1 {
-			s, f = size-1, 0
-		}
-		taps[d] = tap{s, min(s+1, size-1), fixed(1 - f), fixed(f)}
+		clip := func(at int) int { return min(max(at, 0), size-1) }
+		taps[d] = tap{clip(s), clip(s + 1), fixed(1 - f), fixed(f)}
 	}
 	return taps
 }
@@ -66,9 +59,11 @@ func fixed(f float32) int32 { return int32(math.RoundToEven(float64(f * linearOn
 
 func resizeLinear(out, img *Image, cells bool) {
 	xs := linearTaps(img.Width, out.Width, cells)
-	for i := range xs {
-		xs[i].from *= 3
-		xs[i].to *= 3
+	for i, t := range xs {
+		if t.from == t.to { // at the edge: columns, unlike rows, take one sample whole
+			t.a, t.b = linearOne, 0
+		}
+		xs[i] = tap{3 * t.from, 3 * t.to, t.a, t.b}
 	}
 	n := 3 * out.Width
 	upper, lower := make([]int32, n), make([]int32, n)
