@@ -90,6 +90,10 @@ func collect(path string, names []string, items []Item, results []Recorder, o Re
 				}
 			}
 		}
+		rep.More += r.more
+		if len(bad.Problems) > 0 {
+			bad.More += r.more
+		}
 		if !r.left {
 			set.Splits[it.Split] = append(set.Splits[it.Split], r.sample)
 		}

@@ -14,6 +14,7 @@ type Recorder struct {
 	sample   Sample
 	counts   Counts
 	problems []Problem
+	more     int // problems beyond MaxProblems
 	unknown  map[string]int
 	seen     map[boxKey]bool
 	left     bool // the picture is left out
@@ -69,7 +70,13 @@ func withoutPath(err error, path string) string {
 func (r *Recorder) Missing() { r.missing = true }
 
 // Note reports something that is not the reader's to change.
-func (r *Recorder) Note(p Problem) { r.problems = append(r.problems, p) }
+func (r *Recorder) Note(p Problem) {
+	if len(r.problems) < MaxProblems {
+		r.problems = append(r.problems, p)
+		return
+	}
+	r.more++
+}
 
 // Ignore counts a sound object that is left out by choice.
 func (r *Recorder) Ignore() { r.counts.Ignored++ }
@@ -90,7 +97,7 @@ func (r *Recorder) Bad(p Problem) {
 		p.Action = "dropped"
 		r.counts.Dropped++
 	}
-	r.problems = append(r.problems, p)
+	r.Note(p)
 }
 
 // BadSource reports a label source that cannot be read as a whole: its picture

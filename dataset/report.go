@@ -8,19 +8,19 @@ import (
 
 // Counts says how many of each kind there are.
 type Counts struct {
-	Pictures int // in the set, after everything was left out that had to be
-	Objects  int // in those pictures
+	Pictures int `json:"pictures"` // in the set, after everything was left out that had to be
+	Objects  int `json:"objects"`  // in those pictures
 
-	Found   int // pictures that have a label source
-	Missing int // pictures without a label source: background
-	Empty   int // pictures whose label source names no object
-	Corrupt int // pictures left out because they or their label source cannot be read
+	Found   int `json:"found"`   // pictures that have a label source
+	Missing int `json:"missing"` // pictures without a label source: background
+	Empty   int `json:"empty"`   // pictures whose label source names no object
+	Corrupt int `json:"corrupt"` // pictures left out because they or their label source cannot be read
 
-	Rescued    int // JPEGs whose missing end marker is made good in memory
-	Duplicates int // objects that repeat another of the same picture, left out
-	Clipped    int // objects whose box was cut at the picture's edge
-	Dropped    int // bad objects left out
-	Ignored    int // sound objects left out by choice: difficult, crowd, foreign names
+	Rescued    int `json:"rescued"`    // JPEGs whose missing end marker is made good in memory
+	Duplicates int `json:"duplicates"` // objects that repeat another of the same picture, left out
+	Clipped    int `json:"clipped"`    // objects whose box was cut at the picture's edge
+	Dropped    int `json:"dropped"`    // bad objects left out
+	Ignored    int `json:"ignored"`    // sound objects left out by choice: difficult, crowd, foreign names
 }
 
 func (c *Counts) add(o Counts) {
@@ -41,20 +41,20 @@ func (c *Counts) add(o Counts) {
 // silence.
 type Report struct {
 	Counts                   // of all splits together
-	Splits map[string]Counts // of each split
+	Splits map[string]Counts `json:"splits"` // of each split
 
-	Problems []Problem // the first MaxProblems, in the order of the samples
-	More     int       // problems beyond Problems
+	Problems []Problem `json:"problems"`      // the first MaxProblems, in the order of the samples
+	More     int       `json:"more_problems"` // problems beyond Problems
 
-	Unknown   map[string]int      // class names outside the list, with their objects
-	NeverSeen map[string][]string // per split, the classes without an object
-	Shared    []Shared            // pictures in more than one split
+	Unknown   map[string]int      `json:"unknown_names"` // class names outside the list, with their objects
+	NeverSeen map[string][]string `json:"never_seen"`    // per split, the classes without an object
+	Shared    []Shared            `json:"shared"`        // pictures in more than one split
 }
 
 // Shared is one picture that several splits hold.
 type Shared struct {
-	Paths  []string // equal in place or in content
-	Splits []string
+	Paths  []string `json:"paths"` // equal in place or in content
+	Splits []string `json:"splits"`
 }
 
 // MaxProblems is how many problems a Report lists; the rest is counted.
@@ -62,13 +62,13 @@ const MaxProblems = 1000
 
 // Problem is one thing wrong with a data set.
 type Problem struct {
-	File   string // label file, annotation file or picture
-	Unit   string // what Line counts: "" lines, "object", or "annotation" and "image" by their id
-	Line   int    // 1-based; 0: the whole file
-	Field  string // which value of the object: "class", "x", "xmin", …
-	Value  string // that value as written
-	Want   string // what is allowed
-	Action string // what was done about it: "dropped", "clipped", "left out", …
+	File   string `json:"file"`             // label file, annotation file or picture
+	Unit   string `json:"unit,omitempty"`   // what Line counts: "" lines, "object", or "annotation" and "image" by their id
+	Line   int    `json:"line,omitempty"`   // 1-based; 0: the whole file
+	Field  string `json:"field,omitempty"`  // which value of the object: "class", "x", "xmin", …
+	Value  string `json:"value,omitempty"`  // that value as written
+	Want   string `json:"want"`             // what is allowed
+	Action string `json:"action,omitempty"` // what was done about it: "dropped", "clipped", "left out", …
 }
 
 func (p Problem) String() string {

@@ -4,22 +4,27 @@ import "sort"
 
 // Stats describes the objects of a split, or of a whole set.
 type Stats struct {
-	Pictures, Background int // all, and those without an object
-	Objects              int
-	Classes              []ClassStats
+	Pictures   int          `json:"pictures"`
+	Background int          `json:"background"` // pictures without an object
+	Objects    int          `json:"objects"`
+	Classes    []ClassStats `json:"classes"`
 
 	// Objects by size as COCO counts it, in the picture's own pixels: area under
 	// 32², under 96², and above.
-	Small, Medium, Large int
+	Small  int `json:"small"`
+	Medium int `json:"medium"`
+	Large  int `json:"large"`
 
-	Width, Height Range // of pictures, in pixels
-	PerPicture    Range // objects
-	BoxWidth      Range // shares of the picture
-	BoxHeight     Range
+	Width      Range `json:"width"` // of pictures, in pixels
+	Height     Range `json:"height"`
+	PerPicture Range `json:"objects_per_picture"`
+	BoxWidth   Range `json:"box_width"` // shares of the picture
+	BoxHeight  Range `json:"box_height"`
 
-	// Bins counts, by [y][x] and [h][w] in steps of 1/HeatSize, where the centres
-	// of boxes lie and how large boxes are.
-	Centres, Sizes [HeatSize][HeatSize]int
+	// Centres and Sizes count, by [y][x] and [h][w] in steps of 1/HeatSize, where
+	// the centres of boxes lie and how large boxes are.
+	Centres [HeatSize][HeatSize]int `json:"-"`
+	Sizes   [HeatSize][HeatSize]int `json:"-"`
 }
 
 // HeatSize is the number of bins along an axis of Stats' maps.
@@ -27,12 +32,18 @@ const HeatSize = 50
 
 // ClassStats describes one class.
 type ClassStats struct {
-	Name              string
-	Objects, Pictures int
+	Name     string `json:"name"`
+	Objects  int    `json:"objects"`
+	Pictures int    `json:"pictures"` // that hold the class
 }
 
 // Range sums up numbers. All is zero where there are none.
-type Range struct{ Min, Median, Mean, Max float64 }
+type Range struct {
+	Min    float64 `json:"min"`
+	Median float64 `json:"median"`
+	Mean   float64 `json:"mean"`
+	Max    float64 `json:"max"`
+}
 
 // Stats counts what a split holds; "" means all splits, in which a picture of
 // several splits counts in each.
