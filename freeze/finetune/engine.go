@@ -24,6 +24,8 @@ type Engine struct {
 	steps     int // Adam's t
 
 	training, optimizer *bound
+	options             ort.Options
+	sizes               []*sized // training graphs for batches of other sizes
 }
 
 // Losses of a batch: parts after gains, per picture; Total is what was differentiated.
@@ -55,9 +57,10 @@ func NewEngine(spec *Spec, o ort.Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{Graphs: graphs, spec: spec, Trained: map[string]*onnx.Tensor{}, Optimizer: map[string]*onnx.Tensor{},
+	e := &Engine{Graphs: graphs, spec: spec, options: o, Trained: map[string]*onnx.Tensor{}, Optimizer: map[string]*onnx.Tensor{},
 		gradients: map[string]*onnx.Tensor{}, scalars: map[string]*onnx.Tensor{}}
 	e.allocate()
+	o.NoMemPattern = true // the number of matches varies: every new one would plan and keep a block of its own
 	if e.training, err = open(graphs.Training, o); err != nil {
 		return nil, fmt.Errorf("open the training graph: %w", err)
 	}
@@ -141,25 +144,27 @@ func (e *Engine) tensor(name string) *onnx.Tensor {
 
 // bind binds all that keeps its memory: everything but the matches.
 func (e *Engine) bind() error {
-	for _, side := range []struct {
-		b *bound
-		m *onnx.Model
-	}{{e.training, e.Graphs.Training}, {e.optimizer, e.Graphs.Optimizer}} {
-		for _, in := range side.m.Inputs {
-			if t := e.view(in); t != nil {
-				if err := side.b.input(in.Name, t); err != nil {
-					return err
-				}
+	if err := e.bindGraph(e.training, e.Graphs.Training); err != nil {
+		return err
+	}
+	return e.bindGraph(e.optimizer, e.Graphs.Optimizer)
+}
+
+func (e *Engine) bindGraph(b *bound, m *onnx.Model) error {
+	for _, in := range m.Inputs {
+		if t := e.view(in); t != nil {
+			if err := b.input(in.Name, t); err != nil {
+				return err
 			}
 		}
-		for _, out := range side.m.Outputs {
-			v, err := side.b.output(out, e.view(out))
-			if err != nil {
-				return err
-			}
-			if err := side.b.binding.Output(out.Name, v); err != nil {
-				return err
-			}
+	}
+	for _, out := range m.Outputs {
+		v, err := b.output(out, e.view(out))
+		if err != nil {
+			return err
+		}
+		if err := b.binding.Output(out.Name, v); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -219,6 +224,9 @@ func (b *bound) close() {
 func (e *Engine) Close() {
 	e.training.close()
 	e.optimizer.close()
+	for _, s := range e.sizes {
+		s.close()
+	}
 }
 
 // Device says where the graphs run.
@@ -231,14 +239,19 @@ func (e *Engine) Accumulate(images []uint8, matches []yolov5.Matches) (Losses, e
 		return Losses{}, fmt.Errorf("%d bytes of pictures for a graph that takes %v", len(images), e.images.Shape)
 	}
 	copy(e.images.Raw, images)
+	return e.run(e.training, matches)
+}
+
+// run runs a training graph whose pictures are in place.
+func (e *Engine) run(b *bound, matches []yolov5.Matches) (Losses, error) {
 	for i, m := range matches {
 		for name, t := range matchTensors(i, m) {
-			if err := e.training.input(name, t); err != nil {
+			if err := b.input(name, t); err != nil {
 				return Losses{}, err
 			}
 		}
 	}
-	if err := e.training.binding.Run(); err != nil {
+	if err := b.binding.Run(); err != nil {
 		return Losses{}, fmt.Errorf("run the training graph: %w", err)
 	}
 	return Losses{e.scalar(OutTotal), e.scalar(OutBox), e.scalar(OutObj), e.scalar(OutCls)}, nil

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -32,9 +33,13 @@ func main() {
 	steps := flag.Int("steps", 12, "timed steps")
 	nc := flag.Int("nc", 20, "classes")
 	device := flag.String("device", "cpu", "execution provider")
+	memory := flag.String("memory", "", "comma list of noarena, nopattern, noprepack: memory against speed")
 	profile := flag.String("profile", "", "prefix of a trace file")
 	flag.Parse()
-	if err := run(*weights, *batch, *size, *frozen, *bn, *steps, *nc, ort.Options{Device: *device, Threads: *threads, Profile: *profile}); err != nil {
+	has := func(word string) bool { return slices.Contains(strings.Split(*memory, ","), word) }
+	o := ort.Options{Device: *device, Threads: *threads, Profile: *profile,
+		NoArena: has("noarena"), NoMemPattern: has("nopattern"), NoPrepack: has("noprepack")}
+	if err := run(*weights, *batch, *size, *frozen, *bn, *steps, *nc, o); err != nil {
 		fmt.Fprintln(os.Stderr, "step:", err)
 		os.Exit(1)
 	}
