@@ -16,6 +16,8 @@ import (
 func commands() []*cli.Command {
 	return []*cli.Command{
 		inspectCommand(),
+		convertCommand(),
+		freezeCommand(),
 		exportCommand(),
 		completionCommand(),
 		valCommand(),

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"yolofreeze/dataset"
+	"yolofreeze/dataset/format"
+	"yolofreeze/dataset/yolo"
+	"yolofreeze/freeze/finetune"
+	"yolofreeze/onnx/artifact"
+)
+
+// convertResult is what convert did; its JSON keys are stable.
+type convertResult struct {
+	Artifacts     string   `json:"artifacts"`
+	Parameters    int      `json:"parameters"`  // tensors of the network, statistics included
+	Transferred   int      `json:"transferred"` // of them, those taken from the weights
+	Reinitialised []string `json:"reinitialised"`
+	NC            int      `json:"nc"`
+	Names         []string `json:"names"`
+}
+
+func convertCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "convert",
+		Usage:     "turn a pretrained checkpoint into an artifacts folder",
+		ArgsUsage: "WEIGHTS",
+		Description: "The folder holds the training, optimizer and evaluation graphs, the weights and what was frozen:\n" +
+			"nothing yet, which yolofreeze freeze changes. With --data or --classes the head is made anew for\n" +
+			"other classes.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FOLDER` to write"},
+			&cli.StringFlag{Name: "data", Usage: "take the classes of this data set: a data.yaml, a VOC devkit, or COCO `FILES`"},
+			&cli.StringSliceFlag{Name: "classes", Usage: "class `NAMES` in order, or their number"},
+			imgszFlag(), batchSizeFlag(16),
+			&cli.StringFlag{Name: "optimizer", Value: finetune.Optimizers[0], Usage: "`RULE`: " + strings.Join(finetune.Optimizers, ", ")},
+			&cli.StringFlag{Name: "hyp", Value: "low", Usage: "hyperparameters: a YAML `FILE` or one of " + strings.Join(dataset.HypNames(), ", ")},
+			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that a new head's weights are drawn from"},
+			&cli.BoolFlag{Name: "exist-ok", Usage: "write over an artifacts folder that is there"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := needArgs(c, 1, 1); err != nil {
+				return err
+			}
+			if err := needFlags(c, "output"); err != nil {
+				return err
+			}
+			return convert(c)
+		},
+	}
+}
+
+func convert(c *cli.Context) error {
+	t, weights, dir := termOf(c), c.Args().First(), c.String("output")
+	o, err := bundleOptions(c)
+	if err != nil {
+		return err
+	}
+	if err := artifact.Free(dir, c.Bool("exist-ok")); err != nil {
+		return err
+	}
+	m, err := finetune.LoadModel(weights)
+	if err != nil {
+		return asInput(err)
+	}
+	source, err := finetune.SourceOf(weights)
+	if err != nil {
+		return err
+	}
+	names, err := wantedClasses(c, m.Names)
+	if err != nil {
+		return err
+	}
+	m, fresh, err := m.ForClasses(names, c.Uint64("seed"))
+	if err != nil {
+		return err
+	}
+	o.ImageSize = m.ImageSize(c.Int("imgsz"))
+	plan, err := m.Plan(nil, nil)
+	if err != nil {
+		return err
+	}
+	bundle, err := finetune.NewBundle(m, plan, source, o)
+	if err != nil {
+		return fmt.Errorf("convert %s: %w", weights, err)
+	}
+	if err := artifact.Write(dir, bundle, c.Bool("exist-ok")); err != nil {
+		return err
+	}
+	r := convertResult{dir, len(m.State), len(m.State) - len(fresh), append([]string{}, fresh...), m.Net.NC, m.Names}
+	return t.result(r, func(w io.Writer) error {
+		for _, name := range r.Reinitialised {
+			fmt.Fprintf(w, "initialised afresh for %d classes: %s\n", r.NC, name)
+		}
+		_, err := fmt.Fprintf(w, "%s: transferred %d of %d tensors from %s; next: yolofreeze freeze %s --freeze backbone\n",
+			dir, r.Transferred, r.Parameters, filepath.Base(weights), dir)
+		return err
+	})
+}
+
+// bundleOptions reads what graphs are written for, but for the picture's side,
+// which depends on the model.
+func bundleOptions(c *cli.Context) (o finetune.BundleOptions, err error) {
+	o = finetune.BundleOptions{Version: readVersion().Version, Batch: c.Int("batch-size"), Optimizer: c.String("optimizer")}
+	i := slices.IndexFunc(finetune.Optimizers, func(name string) bool { return strings.EqualFold(name, o.Optimizer) })
+	switch {
+	case i < 0:
+		return o, usageErrorf("convert: --optimizer %s: want one of %s", o.Optimizer, strings.Join(finetune.Optimizers, ", "))
+	case o.Batch < 1 || c.Int("imgsz") < 1:
+		return o, usageErrorf("convert: --batch-size %d, --imgsz %d: want at least 1", o.Batch, c.Int("imgsz"))
+	}
+	o.Optimizer = finetune.Optimizers[i]
+	if o.Hyp, err = dataset.LoadHyp(c.String("hyp")); err != nil {
+		return o, asInput(err)
+	}
+	return o, nil
+}
+
+// wantedClasses returns the classes that --data or --classes ask for, else the model's own.
+func wantedClasses(c *cli.Context, own []string) ([]string, error) {
+	given := c.StringSlice("classes")
+	switch data := c.String("data"); {
+	case data != "" && len(given) > 0:
+		return nil, usageErrorf("convert: --data and --classes both say what the classes are")
+	case data != "":
+		return classesOf(data)
+	case len(given) == 1:
+		if n, err := strconv.Atoi(given[0]); err == nil {
+			return numbered(n, own)
+		}
+	case len(given) == 0:
+		return own, nil
+	}
+	if err := dataset.CheckNames(given); err != nil {
+		return nil, usageErrorf("convert: --classes: %v", err)
+	}
+	return given, nil
+}
+
+// numbered names n classes: the model's own when it has as many.
+func numbered(n int, own []string) ([]string, error) {
+	const most = 10000
+	if n < 1 || n > most {
+		return nil, usageErrorf("convert: --classes %d: want 1 to %d", n, most)
+	}
+	if n == len(own) {
+		return own, nil
+	}
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("class%d", i)
+	}
+	return names, nil
+}
+
+// classesOf reads the class names of a data set; of a data.yaml nothing else.
+func classesOf(data string) ([]string, error) {
+	if ext := filepath.Ext(data); ext == ".yaml" || ext == ".yml" {
+		config, err := yolo.ReadConfig(data)
+		if err != nil {
+			return nil, asInput(err)
+		}
+		return config.Names, nil
+	}
+	set, err := format.Open(data, dataset.ReadOptions{CacheDir: dataset.DefaultCacheDir()})
+	if err != nil {
+		return nil, asInput(err)
+	}
+	return set.Names, nil
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"yolofreeze/freeze"
+	"yolofreeze/freeze/finetune"
+	"yolofreeze/onnx/artifact"
+)
+
+// freezeResult is a plan as freeze prints it; its JSON keys are stable.
+type freezeResult struct {
+	Artifacts string         `json:"artifacts"`
+	DryRun    bool           `json:"dry_run"`
+	Freeze    []string       `json:"freeze"`
+	BN        []string       `json:"bn"`
+	Frozen    []string       `json:"frozen"`
+	Trainable []string       `json:"trainable"`
+	Counts    freeze.Summary `json:"counts"`
+}
+
+func freezeCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "freeze",
+		Usage:     "choose which parameters of an artifacts folder train",
+		ArgsUsage: "ARTIFACTS",
+		Description: "Selectors: N, the first N layers; 0,1,5 or 0-9, exactly those; backbone, neck, head; prefixes such\n" +
+			"as model.24.m.0; globs such as *.bn.*; !model.9. takes back; @freeze.yaml repeats a plan; 0, nothing.\n" +
+			"The folder's graphs are built anew. With --dry-run WEIGHTS of any kind will do.",
+		Flags: append(freezeFlags(),
+			&cli.BoolFlag{Name: "dry-run", Usage: "print what would train, and change nothing"}),
+		Action: func(c *cli.Context) error {
+			if err := needArgs(c, 1, 1); err != nil {
+				return err
+			}
+			if c.Bool("dry-run") {
+				return showPlan(c)
+			}
+			if err := needFlags(c, "freeze"); err != nil {
+				return err
+			}
+			return refreeze(c)
+		},
+	}
+}
+
+// freezeFlags are those of commands that make a plan.
+func freezeFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "freeze", Usage: "`SELECTORS` of what stays as it is"},
+		&cli.StringSliceFlag{Name: "bn", Usage: "`MODE` of frozen BatchNorm: eval (standard), batch or affine-only; or SELECTOR=MODE"},
+	}
+}
+
+// planOf makes the plan that --freeze and --bn ask for, by default the one
+// that the weights come with.
+func planOf(c *cli.Context, m *finetune.Model) (*freeze.Plan, error) {
+	selectors := m.Freeze
+	if c.IsSet("freeze") {
+		selectors = c.StringSlice("freeze")
+	}
+	return m.Plan(selectors, c.StringSlice("bn"))
+}
+
+// showPlan prints the plan tensor by tensor.
+func showPlan(c *cli.Context) error {
+	m, err := finetune.LoadModel(c.Args().First())
+	if err != nil {
+		return asInput(err)
+	}
+	plan, err := planOf(c, m)
+	if err != nil {
+		return err
+	}
+	return termOf(c).result(resultOf(c, plan), func(w io.Writer) error {
+		if err := plan.WriteTable(w); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(w, "\n%s\n", plan.Summary())
+		return err
+	})
+}
+
+// refreeze rewrites the folder.
+func refreeze(c *cli.Context) error {
+	dir := c.Args().First()
+	if !artifact.Is(dir) {
+		err := badInputf("%s: not an artifacts folder", dir)
+		return err.hinted("yolofreeze convert WEIGHTS -o DIR makes one; --dry-run takes weights of any kind")
+	}
+	m, bundle, err := finetune.OpenArtifacts(dir)
+	if err != nil {
+		return asInput(err)
+	}
+	plan, err := planOf(c, m)
+	if err != nil {
+		return err
+	}
+	if err := finetune.Refreeze(dir, readVersion().Version, m, bundle, plan); err != nil {
+		return err
+	}
+	return termOf(c).result(resultOf(c, plan), func(w io.Writer) error {
+		for _, name := range plan.FrozenNames() {
+			fmt.Fprintf(w, "freezing %s\n", name)
+		}
+		_, err := fmt.Fprintln(w, plan.Summary())
+		return err
+	})
+}
+
+func resultOf(c *cli.Context, plan *freeze.Plan) freezeResult {
+	return freezeResult{
+		Artifacts: c.Args().First(), DryRun: c.Bool("dry-run"),
+		Freeze: append([]string{}, plan.Selectors...), BN: append([]string{}, plan.Policies...),
+		Frozen: plan.FrozenNames(), Trainable: plan.TrainableNames(), Counts: plan.Summary(),
+	}
+}
