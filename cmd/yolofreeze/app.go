@@ -15,6 +15,7 @@ import (
 // commands lists every command in the order of the help page.
 func commands() []*cli.Command {
 	return []*cli.Command{
+		doctorCommand(),
 		inspectCommand(),
 		convertCommand(),
 		freezeCommand(),

@@ -161,13 +161,6 @@ func (m *Model) Plan(selectors, policies []string) (*freeze.Plan, error) {
 	return freeze.New(net, parsed, bn...)
 }
 
-// ImageSize rounds a picture's side up to a multiple of the largest stride, at
-// least two of them, as YOLOv5 does.
-func (m *Model) ImageSize(side int) int {
-	stride := int(m.Net.MaxStride())
-	return max((side+stride-1)/stride, 2) * stride
-}
-
 // SourceOf names a weights file and its SHA-256: of an artifacts folder, its checkpoint's.
 func SourceOf(path string) (artifact.Source, error) {
 	file := path

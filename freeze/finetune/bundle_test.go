@@ -153,12 +153,3 @@ func TestFrozenPrefixes(t *testing.T) {
 		}
 	}
 }
-
-func TestImageSize(t *testing.T) {
-	m := smallModel(t)
-	for side, want := range map[int]int{1: 64, 64: 64, 65: 96, 640: 640, 641: 672} {
-		if got := m.ImageSize(side); got != want {
-			t.Errorf("%d: %d, want %d", side, got, want)
-		}
-	}
-}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"yolofreeze/onnx/ort"
+)
+
+// diagnosis is what doctor found; its JSON keys are stable.
+type diagnosis struct {
+	Runtime   runtimeState    `json:"onnxruntime"`
+	Providers []providerState `json:"providers"`
+	Cores     int             `json:"cores"`
+	Memory    memoryState     `json:"memory"`
+	Build     buildVersion    `json:"yolofreeze"`
+}
+
+type runtimeState struct {
+	Path    string `json:"path"`
+	Version string `json:"version"`
+	Error   string `json:"error"`
+}
+
+type providerState struct {
+	Name      string `json:"name"`
+	Device    string `json:"device"` // what --device calls it; "" where yolofreeze does not use it
+	Available bool   `json:"available"`
+	Error     string `json:"error"`
+}
+
+// memoryState is in bytes; zero where the system does not tell.
+type memoryState struct {
+	Total     int64 `json:"total"`
+	Available int64 `json:"available"`
+}
+
+func doctorCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "doctor",
+		Usage: "say which ONNX Runtime and devices work here, and how to mend what does not",
+		Action: func(c *cli.Context) error {
+			if err := needArgs(c, 0, 0); err != nil {
+				return err
+			}
+			d, unfit := diagnose()
+			if err := termOf(c).result(d, d.write); err != nil {
+				return err
+			}
+			return unfit
+		},
+	}
+}
+
+// diagnose tries everything. The error says that nothing can run here.
+func diagnose() (d diagnosis, unfit error) {
+	d = diagnosis{Cores: runtime.NumCPU(), Memory: readMemory(), Build: readVersion(), Providers: []providerState{}}
+	providers, err := ort.Providers()
+	d.Runtime.Path, d.Runtime.Version = ort.Path(), ort.Version()
+	if err != nil {
+		d.Runtime.Error = err.Error()
+		if path, lost := ort.Find(); lost == nil {
+			d.Runtime.Path = path // found, but unfit
+		}
+		return d, err
+	}
+	unfit = errors.New("no execution provider works: not even the CPU's")
+	for _, p := range providers {
+		s := providerState{Name: p.Name, Device: p.Device, Available: p.Available}
+		if p.Error != nil {
+			s.Error = oneLine(p.Error.Error())
+		}
+		if p.Available {
+			unfit = nil
+		}
+		d.Providers = append(d.Providers, s)
+	}
+	return d, unfit
+}
+
+func (d diagnosis) write(w io.Writer) error {
+	fmt.Fprintf(w, "yolofreeze   %s, %s, %s\n", d.Build.Version, d.Build.Go, d.Build.Platform)
+	fmt.Fprintf(w, "machine      %d cores", d.Cores)
+	if m := d.Memory; m.Total > 0 {
+		fmt.Fprintf(w, ", %.1f GB of memory, %.1f GB available", float64(m.Total)/1e9, float64(m.Available)/1e9)
+	}
+	fmt.Fprintln(w)
+	if d.Runtime.Error != "" {
+		fmt.Fprintln(w, strings.TrimSpace("ONNX Runtime cannot be used "+d.Runtime.Path))
+	} else {
+		fmt.Fprintf(w, "ONNX Runtime %s, %s\n", d.Runtime.Version, d.Runtime.Path)
+	}
+	for _, p := range d.Providers {
+		switch {
+		case p.Available:
+			fmt.Fprintf(w, "%-28s works: --device %s\n", p.Name, p.Device)
+		case p.Device != "":
+			fmt.Fprintf(w, "%-28s %s\n", p.Name, strings.ReplaceAll(p.Error, d.Runtime.Path+": ", ""))
+		}
+	}
+	return nil
+}
+
+// readMemory reads what Linux tells of its memory.
+func readMemory() (m memoryState) {
+	f, err := os.Open("/proc/meminfo")
+	if err != nil {
+		return m
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		fields := strings.Fields(s.Text())
+		if len(fields) < 2 {
+			continue
+		}
+		kilobytes, err := strconv.ParseInt(fields[1], 10, 64)
+		switch {
+		case err != nil:
+		case fields[0] == "MemTotal:":
+			m.Total = kilobytes << 10
+		case fields[0] == "MemAvailable:":
+			m.Available = kilobytes << 10
+		}
+	}
+	return m
+}
