@@ -8,8 +8,8 @@ import (
 )
 
 var convolutions = []Op{
-	{"Conv", []int64{1, 11, 22}, inferConv, rule(gradConv)},
-	{"ConvTranspose", []int64{1, 11, 22}, inferConvTranspose, Unsupported("only gradients are transposed convolutions")},
+	{"Conv", 2, []int64{1, 11, 22}, inferConv, rule(gradConv)},
+	{"ConvTranspose", 2, []int64{1, 11, 22}, inferConvTranspose, Unsupported("only gradients are transposed convolutions")},
 }
 
 // Window is the geometry of a 2-D convolution or pool: kernel, stride,
@@ -60,6 +60,9 @@ func ReadWindow(n *onnx.Node, kernel []onnx.Dim) (Window, error) {
 	if auto := n.Str("auto_pad", "NOTSET"); auto != "NOTSET" && auto != "VALID" {
 		return w, fmt.Errorf("auto_pad %s: explicit pads are wanted", auto)
 	}
+	if w.Groups < 1 {
+		return w, fmt.Errorf("has %d groups", w.Groups)
+	}
 	w.Kernel, w.Stride, w.Dilation, w.Pads = [2]int64(k), [2]int64(strides), [2]int64(dilations), [4]int64(pads)
 	for i := range 2 {
 		if w.Kernel[i] < 1 || w.Stride[i] < 1 || w.Dilation[i] < 1 {
@@ -87,9 +90,6 @@ func (w Window) slide(space []onnx.Dim) ([]onnx.Dim, error) {
 }
 
 func inferConv(n *onnx.Node) ([]onnx.Type, error) {
-	if len(n.Inputs) < 2 {
-		return nil, fmt.Errorf("has %d inputs", len(n.Inputs))
-	}
 	x, w := n.Inputs[0].Type, n.Inputs[1].Type
 	if len(x.Shape) != 4 || len(w.Shape) != 4 {
 		return nil, fmt.Errorf("takes NCHW and a kernel of rank 4, not %v and %v", x, w)
@@ -118,6 +118,9 @@ func inferConvTranspose(n *onnx.Node) ([]onnx.Type, error) {
 		return nil, err
 	}
 	extra := n.Ints("output_padding", []int64{0, 0})
+	if len(extra) != 2 {
+		return nil, fmt.Errorf("output_padding is %v", extra)
+	}
 	shape := []onnx.Dim{x.Shape[0], {Size: w.Shape[1].Size * win.Groups}, {Size: onnx.Unknown}, {Size: onnx.Unknown}}
 	for i, d := range x.Shape[2:] {
 		if d.Known() {

@@ -7,13 +7,13 @@ import (
 )
 
 var indexing = []Op{
-	{"Gather", []int64{1, 11, 13}, inferGather, rule(gradGather)},
-	{"ScatterND", []int64{11, 13, 16}, inferScatter, Unsupported("only gradients and detached targets are scattered")},
-	{"ScatterElements", []int64{11, 13, 16}, inferScatter, Unsupported("only gradients are scattered")},
-	{"Constant", []int64{1, 9, 11, 12, 13}, inferConstant, NoGrad},
-	{"Shape", []int64{1, 13, 15}, inferShape, NoGrad},
-	{"Range", []int64{11}, inferRange, NoGrad},
-	{"ConstantOfShape", []int64{9}, inferConstantOfShape, NoGrad},
+	{"Gather", 2, []int64{1, 11, 13}, inferGather, rule(gradGather)},
+	{"ScatterND", 3, []int64{11, 13, 16}, inferScatter, Unsupported("only gradients and detached targets are scattered")},
+	{"ScatterElements", 3, []int64{11, 13, 16}, inferScatter, Unsupported("only gradients are scattered")},
+	{"Constant", 0, []int64{1, 9, 11, 12, 13}, inferConstant, NoGrad},
+	{"Shape", 1, []int64{1, 13, 15}, inferShape, NoGrad},
+	{"Range", 3, []int64{11}, inferRange, NoGrad},
+	{"ConstantOfShape", 1, []int64{9}, inferConstantOfShape, NoGrad},
 }
 
 func inferGather(n *onnx.Node) ([]onnx.Type, error) {
@@ -51,9 +51,6 @@ func (b *Builder) zerosLike(x *onnx.Value) *onnx.Value {
 }
 
 func inferScatter(n *onnx.Node) ([]onnx.Type, error) {
-	if len(n.Inputs) != 3 {
-		return nil, fmt.Errorf("has %d inputs, not 3", len(n.Inputs))
-	}
 	if d, u := n.Inputs[0].Type.DType, n.Inputs[2].Type.DType; d != u {
 		return nil, fmt.Errorf("scatters %v into %v", u, d)
 	}
@@ -89,8 +86,9 @@ func inferConstantOfShape(n *onnx.Node) ([]onnx.Type, error) {
 	if t, ok := n.Attr("value").(*onnx.Tensor); ok {
 		dtype = t.DType
 	}
-	if sizes, err := constInts(n, 0, "the shape"); err == nil {
-		return []onnx.Type{{DType: dtype, Shape: onnx.Dims(sizes...)}}, nil
+	if n.Inputs[0].Const != nil {
+		sizes, err := constSizes(n, 0, "the shape")
+		return []onnx.Type{{DType: dtype, Shape: onnx.Dims(sizes...)}}, err
 	}
 	return []onnx.Type{{DType: dtype}}, nil
 }

@@ -7,7 +7,7 @@ import (
 )
 
 var products = []Op{
-	{"MatMul", []int64{1, 9, 13}, inferMatMul, rule(gradMatMul)},
+	{"MatMul", 2, []int64{1, 9, 13}, inferMatMul, rule(gradMatMul)},
 }
 
 func inferMatMul(n *onnx.Node) ([]onnx.Type, error) {

@@ -7,7 +7,7 @@ import (
 )
 
 var norms = []Op{
-	{"BatchNormalization", []int64{1, 6, 7, 9, 14, 15}, inferBatchNorm, rule(gradBatchNorm)},
+	{"BatchNormalization", 5, []int64{1, 6, 7, 9, 14, 15}, inferBatchNorm, rule(gradBatchNorm)},
 }
 
 func inferBatchNorm(n *onnx.Node) ([]onnx.Type, error) {

@@ -7,8 +7,8 @@ import (
 )
 
 var pools = []Op{
-	{"MaxPool", []int64{1, 8, 10, 11, 12, 22}, inferPool, rule(gradMaxPool)},
-	{"AveragePool", []int64{1, 7, 10, 11, 19, 22}, inferPool, Unsupported("only the gradient of Resize averages")},
+	{"MaxPool", 1, []int64{1, 8, 10, 11, 12, 22}, inferPool, rule(gradMaxPool)},
+	{"AveragePool", 1, []int64{1, 7, 10, 11, 19, 22}, inferPool, Unsupported("only the gradient of Resize averages")},
 }
 
 func inferPool(n *onnx.Node) ([]onnx.Type, error) {

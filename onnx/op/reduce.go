@@ -5,10 +5,10 @@ import (
 )
 
 var reductions = []Op{
-	{"ReduceSum", []int64{1, 11, 13}, inferReduce, rule(gradReduceSum)},
-	{"ReduceMean", []int64{1, 11, 13, 18}, inferReduce, rule(gradReduceMean)},
-	{"ReduceSumSquare", []int64{1, 11, 13, 18}, inferReduce, Unsupported("only norms of gradients are taken")},
-	{"ReduceMax", []int64{1, 11, 12, 13, 18, 20}, inferReduce, Unsupported("nothing trainable passes through a maximum over axes")},
+	{"ReduceSum", 1, []int64{1, 11, 13}, inferReduce, rule(gradReduceSum)},
+	{"ReduceMean", 1, []int64{1, 11, 13, 18}, inferReduce, rule(gradReduceMean)},
+	{"ReduceSumSquare", 1, []int64{1, 11, 13, 18}, inferReduce, Unsupported("only norms of gradients are taken")},
+	{"ReduceMax", 1, []int64{1, 11, 12, 13, 18, 20}, inferReduce, Unsupported("nothing trainable passes through a maximum over axes")},
 }
 
 // reduceAxes reads the axes from the input that newer schemas have, or from the attribute; all axes when absent.

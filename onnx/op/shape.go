@@ -2,33 +2,45 @@ package op
 
 import (
 	"fmt"
+	"slices"
 
 	"yolofreeze/onnx"
 )
 
 var shapes = []Op{
-	{"Reshape", []int64{5, 13, 14}, inferReshape, rule(gradReshape)},
-	{"Transpose", []int64{1, 13}, inferTranspose, rule(gradTranspose)},
-	{"Concat", []int64{4, 11, 13}, inferConcat, rule(gradConcat)},
-	{"Split", []int64{2, 11, 13}, inferSplit, rule(gradSplit)},
-	{"Slice", []int64{10, 11, 13}, inferSlice, rule(gradSlice)},
-	{"Pad", []int64{2, 11, 13}, inferPad, rule(gradPad)},
-	{"Expand", []int64{8, 13}, inferExpand, rule(func(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value { return dy })},
-	{"Squeeze", []int64{1, 11, 13}, inferSqueeze, rule(gradSqueeze)},
-	{"Unsqueeze", []int64{1, 11, 13}, inferUnsqueeze, rule(gradSqueeze)},
-	{"DepthToSpace", []int64{1, 11, 13}, inferDepthToSpace, rule(gradDepthToSpace)},
-	{"SpaceToDepth", []int64{1, 13}, inferSpaceToDepth, rule(gradSpaceToDepth)},
-	{"Resize", []int64{10, 11, 13}, inferResize, rule(gradResize)},
-	{"CumSum", []int64{11, 14}, unary, Unsupported("used on constants only")},
+	{"Reshape", 2, []int64{5, 13, 14}, inferReshape, rule(gradReshape)},
+	{"Transpose", 1, []int64{1, 13}, inferTranspose, rule(gradTranspose)},
+	{"Concat", 1, []int64{4, 11, 13}, inferConcat, rule(gradConcat)},
+	{"Split", 1, []int64{2, 11, 13}, inferSplit, rule(gradSplit)},
+	{"Slice", 3, []int64{10, 11, 13}, inferSlice, rule(gradSlice)},
+	{"Pad", 2, []int64{2, 11, 13}, inferPad, rule(gradPad)},
+	{"Expand", 2, []int64{8, 13}, inferExpand, rule(func(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value { return dy })},
+	{"Squeeze", 2, []int64{1, 11, 13}, inferSqueeze, rule(gradSqueeze)},
+	{"Unsqueeze", 2, []int64{1, 11, 13}, inferUnsqueeze, rule(gradSqueeze)},
+	{"DepthToSpace", 1, []int64{1, 11, 13}, inferDepthToSpace, rule(gradDepthToSpace)},
+	{"SpaceToDepth", 1, []int64{1, 13}, inferSpaceToDepth, rule(gradSpaceToDepth)},
+	{"Resize", 1, []int64{10, 11, 13}, inferResize, rule(gradResize)},
+	{"CumSum", 2, []int64{11, 14}, unary, Unsupported("used on constants only")},
 }
 
-// Shape returns the constant integers of an input that describes a shape.
+// constInts returns the constant integers of an input that describes a shape.
 func constInts(n *onnx.Node, i int, what string) ([]int64, error) {
 	v := n.Input(i)
 	if v == nil || v.Const == nil {
 		return nil, fmt.Errorf("%s is not a constant", what)
 	}
 	return v.Const.Int64s(), nil
+}
+
+// constSizes is constInts for sizes, of which none may be negative.
+func constSizes(n *onnx.Node, i int, what string) ([]int64, error) {
+	sizes, err := constInts(n, i, what)
+	for _, s := range sizes {
+		if s < 0 {
+			return nil, fmt.Errorf("%s is %v", what, sizes)
+		}
+	}
+	return sizes, err
 }
 
 func axisOf(axis int64, rank int) (int, error) {
@@ -51,6 +63,9 @@ func inferReshape(n *onnx.Node) ([]onnx.Type, error) {
 	rest, known := int64(1), true // of the input's dimensions not copied by a 0
 	copied := map[int]bool{}
 	for i, d := range want {
+		if d < -1 || d == -1 && slices.Contains(want[:i], -1) {
+			return nil, fmt.Errorf("new shape %v", want)
+		}
 		if d == 0 && n.Int("allowzero", 0) == 0 {
 			if i >= len(in.Shape) {
 				return nil, fmt.Errorf("new shape %v copies dimension %d of %v", want, i, in)
@@ -123,7 +138,7 @@ func inferTranspose(n *onnx.Node) ([]onnx.Type, error) {
 	}
 	shape := make([]onnx.Dim, len(perm))
 	for i, p := range perm {
-		if p < 0 || int(p) >= len(perm) {
+		if p < 0 || int(p) >= len(perm) || slices.Contains(perm[:i], p) {
 			return nil, fmt.Errorf("perm %v of %v", perm, in)
 		}
 		shape[i] = in.Shape[p]
@@ -155,7 +170,10 @@ func inferConcat(n *onnx.Node) ([]onnx.Type, error) {
 		return nil, err
 	}
 	out.Shape = append([]onnx.Dim{}, out.Shape...)
-	for _, in := range n.Inputs[1:] {
+	for i, in := range n.Inputs[1:] {
+		if in == nil {
+			return nil, fmt.Errorf("lacks input %d", i+1)
+		}
 		if in.Type.DType != out.DType || len(in.Type.Shape) != len(out.Shape) {
 			return nil, fmt.Errorf("joins %v and %v", n.Inputs[0].Type, in.Type)
 		}
@@ -202,12 +220,12 @@ func inferSplit(n *onnx.Node) ([]onnx.Type, error) {
 	if err != nil {
 		return nil, err
 	}
-	var sizes []int64
+	sizes := n.Ints("split", nil) // before opset 13
 	if n.Input(1) != nil {
-		if sizes, err = constInts(n, 1, "the list of sizes"); err != nil {
+		if sizes, err = constSizes(n, 1, "the list of sizes"); err != nil {
 			return nil, err
 		}
-	} else if d := in.Shape[axis]; d.Known() {
+	} else if d := in.Shape[axis]; sizes == nil && d.Known() {
 		for range n.Outputs {
 			sizes = append(sizes, d.Size/int64(len(n.Outputs)))
 		}
@@ -366,6 +384,8 @@ func inferPad(n *onnx.Node) ([]onnx.Type, error) {
 	shape := append([]onnx.Dim{}, in.Shape...)
 	for i := range shape {
 		switch extra := pads[i] + pads[len(shape)+i]; {
+		case shape[i].Known() && shape[i].Size+extra < 0:
+			return nil, fmt.Errorf("crops %v by %v", in, pads)
 		case shape[i].Known():
 			shape[i] = onnx.Dim{Size: shape[i].Size + extra}
 		case extra != 0:
@@ -395,7 +415,7 @@ func gradPad(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
 }
 
 func inferExpand(n *onnx.Node) ([]onnx.Type, error) {
-	to, err := constInts(n, 1, "the new shape")
+	to, err := constSizes(n, 1, "the new shape")
 	if err != nil {
 		return nil, err
 	}

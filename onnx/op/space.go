@@ -67,8 +67,11 @@ func inferResize(n *onnx.Node) ([]onnx.Type, error) {
 	in := n.Inputs[0].Type
 	shape := append([]onnx.Dim{}, in.Shape...)
 	if v := n.Input(2); v != nil && v.Const != nil && v.Const.Len() == len(shape) {
-		for i, s := range v.Const.Float64s() {
+		scales := v.Const.Float64s()
+		for i, s := range scales {
 			switch {
+			case !(s > 0):
+				return nil, fmt.Errorf("scales are %v", scales)
 			case shape[i].Known():
 				shape[i] = onnx.Dim{Size: int64(float64(shape[i].Size) * s)}
 			case s != 1:
@@ -77,7 +80,7 @@ func inferResize(n *onnx.Node) ([]onnx.Type, error) {
 		}
 		return []onnx.Type{{DType: in.DType, Shape: shape}}, nil
 	}
-	sizes, err := constInts(n, 3, "the list of scales or sizes")
+	sizes, err := constSizes(n, 3, "the list of scales or sizes")
 	if err != nil {
 		return nil, err
 	}

@@ -12,10 +12,11 @@ const Opset = 17
 
 // Op describes an operator of the domain ai.onnx.
 type Op struct {
-	Name  string
-	Since []int64 // schema versions, ascending
-	Infer Infer
-	Grad  Gradient
+	Name     string
+	Required int     // how many inputs, from the first on, may not be omitted
+	Since    []int64 // schema versions, ascending
+	Infer    Infer
+	Grad     Gradient
 }
 
 // Infer is a shape rule: the types of a node's outputs from the types and
@@ -103,9 +104,30 @@ func InferNode(n *onnx.Node) ([]onnx.Type, error) {
 	if !ok || n.Domain != "" {
 		return nil, fmt.Errorf("op %s%s: not an operator that yolofreeze knows", domainPrefix(n.Domain), n.Op)
 	}
-	types, err := o.Infer(n)
+	types, err := o.infer(n)
 	if err != nil {
 		return nil, fmt.Errorf("op %s: %w", n.Op, err)
+	}
+	return types, nil
+}
+
+// infer spares the rules what each would have to check: that inputs are there
+// and of known rank, and that there are no more outputs than they speak of.
+func (o *Op) infer(n *onnx.Node) ([]onnx.Type, error) {
+	for i := range max(o.Required, len(n.Inputs)) {
+		switch v := n.Input(i); {
+		case v == nil && i < o.Required:
+			return nil, fmt.Errorf("lacks input %d", i)
+		case v != nil && v.Type.Shape == nil:
+			return nil, fmt.Errorf("input %d, %q, is of unknown rank", i, v.Name)
+		}
+	}
+	types, err := o.Infer(n)
+	if err != nil {
+		return nil, err
+	}
+	if len(n.Outputs) > len(types) {
+		return nil, fmt.Errorf("has %d outputs, not %d", len(n.Outputs), len(types))
 	}
 	return types, nil
 }
