@@ -2,6 +2,7 @@ package op
 
 import (
 	"fmt"
+	"slices"
 
 	"yolofreeze/onnx"
 )
@@ -155,7 +156,7 @@ func gradMul(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
 	if x == y {
 		return []*onnx.Value{b.Mul(dy[0], b.Scale(x, 2)), nil}
 	}
-	if y.Node != nil && y.Node.Op == "Sigmoid" && y.Node.Inputs[0] == x {
+	if y.Node != nil && y.Node.Op == "Sigmoid" && y.Node.Inputs[0] == x && b.Needs[0] && b.Needs[1] {
 		slope := b.Add(y, b.Mul(n.Outputs[0], b.OneMinus(y)))
 		return []*onnx.Value{b.Mul(dy[0], slope), nil}
 	}
@@ -280,6 +281,9 @@ func gradSoftplus(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
 // gradClip passes gradients where the input lies within the bounds, ends included, as PyTorch does.
 func gradClip(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
 	dx := dy[0]
+	if slices.Contains(b.Needs[1:], true) {
+		b.Fail("the gradient with respect to the bounds of Clip is not built")
+	}
 	for i, cmp := range []string{1: "Less", 2: "Greater"} {
 		if bound := n.Input(i); i > 0 && bound != nil {
 			outside := b.Cast(b.Op(cmp, nil, n.Inputs[0], bound), onnx.Float)
@@ -289,7 +293,13 @@ func gradClip(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
 	return []*onnx.Value{dx}
 }
 
+// gradCast passes nothing to integers: rounding is flat.
 func gradCast(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
+	switch n.Inputs[0].Type.DType {
+	case onnx.Float, onnx.Double, onnx.Float16, onnx.BFloat16:
+	default:
+		return []*onnx.Value{nil}
+	}
 	return []*onnx.Value{b.Cast(dy[0], n.Inputs[0].Type.DType)}
 }
 

@@ -406,6 +406,9 @@ func (b *Builder) Pad(x *onnx.Value, pads ...int64) *onnx.Value {
 }
 
 func gradPad(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
+	if mode := n.Str("mode", "constant"); mode != "constant" {
+		return []*onnx.Value{b.Fail("the gradient of Pad is built for mode constant, not %s", mode)}
+	}
 	pads, _ := constInts(n, 1, "pads")
 	crop := make([]int64, len(pads))
 	for i, p := range pads {

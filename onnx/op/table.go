@@ -139,8 +139,9 @@ func domainPrefix(domain string) string {
 	return domain + "."
 }
 
-// Check verifies that every value's type is what the shape rules answer.
-// Nodes of other domains are taken as they are.
+// Check verifies that every value's type is what the shape rules answer, or
+// says more where they know nothing of a dimension. Nodes of other domains are
+// taken as they are.
 func Check(m *onnx.Model) error {
 	for _, n := range m.Nodes {
 		if n.Domain != "" {
@@ -151,12 +152,25 @@ func Check(m *onnx.Model) error {
 			return fmt.Errorf("node %q: %w", n.Name, err)
 		}
 		for i, out := range n.Outputs {
-			if out != nil && !out.Type.Equal(types[i]) {
+			if out != nil && !refines(out.Type, types[i]) {
 				return fmt.Errorf("node %q: output %q is %v, by the rule of %s it is %v", n.Name, out.Name, out.Type, n.Op, types[i])
 			}
 		}
 	}
 	return nil
+}
+
+// refines reports whether t is u, or u with some of its nameless dimensions known.
+func refines(t, u onnx.Type) bool {
+	if t.DType != u.DType || len(t.Shape) != len(u.Shape) {
+		return false
+	}
+	for i, d := range u.Shape {
+		if t.Shape[i] != d && (d.Known() || d.Name != "") {
+			return false
+		}
+	}
+	return true
 }
 
 // InferTypes sets the type of every node's outputs, for models read from a file.

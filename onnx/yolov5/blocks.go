@@ -151,7 +151,8 @@ func (g *Graph) norm(prefix string, x *onnx.Value, channels int64) (y *onnx.Valu
 			y = g.BatchNorm(x, scale, bias, mean, variance, Epsilon)
 			return
 		}
-		y = g.Op("BatchNormalization", op.Attrs{"epsilon": float32(Epsilon), "training_mode": int64(1)}, x, scale, bias, mean, variance)
+		attrs := op.Attrs{"epsilon": float32(Epsilon), "training_mode": int64(1)}
+		y = g.Ops("BatchNormalization", 3, attrs, x, scale, bias, mean, variance)[0]
 		s, ok := x.Type.Static()
 		if !ok {
 			g.Fail("batch statistics need a static shape, not %v", x.Type)
