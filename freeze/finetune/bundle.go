@@ -161,6 +161,13 @@ func (m *Model) Plan(selectors, policies []string) (*freeze.Plan, error) {
 	return freeze.New(net, parsed, bn...)
 }
 
+// ImageSize rounds a picture's side up to what the network takes: a multiple of
+// its largest stride, at least least strides.
+func ImageSize(net *yolov5.Network, side, least int) int {
+	stride := int(net.MaxStride())
+	return max((side+stride-1)/stride, least) * stride
+}
+
 // SourceOf names a weights file and its SHA-256: of an artifacts folder, its checkpoint's.
 func SourceOf(path string) (artifact.Source, error) {
 	file := path
