@@ -82,7 +82,7 @@ func convert(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	o.ImageSize = finetune.ImageSize(m.Net, c.Int("imgsz"), 2)
+	o.ImageSize = m.ImageSize(c.Int("imgsz"))
 	plan, err := m.Plan(nil, nil)
 	if err != nil {
 		return err

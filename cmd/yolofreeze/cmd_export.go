@@ -78,7 +78,7 @@ func export(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	side := finetune.ImageSize(m.Net, c.Int("imgsz"), 2)
+	side := m.ImageSize(c.Int("imgsz"))
 	if side != c.Int("imgsz") && !c.Bool("dynamic") {
 		t.warnf("--imgsz %d is no multiple of the stride %d: exporting for %d", c.Int("imgsz"), m.Net.MaxStride(), side)
 	}

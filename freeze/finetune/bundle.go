@@ -168,6 +168,9 @@ func ImageSize(net *yolov5.Network, side, least int) int {
 	return max((side+stride-1)/stride, least) * stride
 }
 
+// ImageSize is the function ImageSize for training: at least two strides.
+func (m *Model) ImageSize(side int) int { return ImageSize(m.Net, side, 2) }
+
 // SourceOf names a weights file and its SHA-256: of an artifacts folder, its checkpoint's.
 func SourceOf(path string) (artifact.Source, error) {
 	file := path
