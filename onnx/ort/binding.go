@@ -80,7 +80,7 @@ func (b *Binding) admit(kind int, name string, v *Value) error {
 	if v == nil {
 		return nil
 	}
-	if v.c == nil {
+	if v.closed() {
 		return fmt.Errorf("ort: %s %s: the value is closed", what, name)
 	}
 	got := v.Type()
@@ -184,7 +184,7 @@ func (b *Binding) ready() error {
 	}
 	b.forget()
 	for name, v := range b.inputs {
-		if v.c == nil {
+		if v.closed() {
 			return fmt.Errorf("ort: running: the value bound to input %s is closed", name)
 		}
 		if b.s.device.Kind == cpu || v.OnDevice() {
@@ -201,7 +201,7 @@ func (b *Binding) ready() error {
 			if err := b.bindAuto(out); err != nil {
 				return err
 			}
-		case out.value.c == nil:
+		case out.value.closed():
 			return fmt.Errorf("ort: running: the value bound to output %s is closed", out.name)
 		case b.s.device.Kind != cpu && !out.value.OnDevice():
 			b.moved.Out += out.value.bytes()

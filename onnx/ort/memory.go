@@ -155,7 +155,7 @@ func (v *Value) Fetch() (*onnx.Tensor, error) {
 }
 
 func (v *Value) same(t *onnx.Tensor) error {
-	if v.c == nil {
+	if v.closed() {
 		return errors.New("ort: the value is closed")
 	}
 	if got := onnx.TypeOf(t); !got.Equal(v.typ) {

@@ -152,6 +152,53 @@ func TestPlace(t *testing.T) {
 	}
 }
 
+// TestView updates state through a view of another shape, in host and device memory.
+func TestView(t *testing.T) {
+	for _, kind := range append(pluginKinds, cpu) {
+		t.Run(kind, func(t *testing.T) {
+			s := plugged(t, kind, add(6), Options{})
+			state, err := s.Place(onnx.Of([]float32{0, 1, 2, 3, 4, 5}, 2, 3))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer state.Close()
+			if _, err := state.View(7); err == nil {
+				t.Error("6 elements were viewed as 7")
+			}
+			flat, err := state.View(6)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer flat.Close()
+			delta, err := NewValue(onnx.Of([]float32{1, 1, 1, 1, 1, 1}, 6))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer delta.Close()
+			b, err := s.Bind()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close()
+			if err := errors.Join(b.Input("state", flat), b.Input("delta", delta), b.Output("next", flat), b.Run()); err != nil {
+				t.Fatal(err)
+			}
+			if flat.OnDevice() != state.OnDevice() {
+				t.Errorf("value on device %v, its view %v", state.OnDevice(), flat.OnDevice())
+			}
+			expect(t, state, func(i int) float32 { return float32(i) + 1 })
+			expect(t, flat, func(i int) float32 { return float32(i) + 1 })
+			state.Close()
+			if err := b.Run(); err == nil {
+				t.Error("a view of a closed value was run")
+			}
+			if err := flat.Read(onnx.NewTensor(onnx.Float, 6)); err == nil {
+				t.Error("a view of a closed value was read")
+			}
+		})
+	}
+}
+
 // TestIdentityModel: the model that carries tensors is what package wire writes.
 func TestIdentityModel(t *testing.T) {
 	for _, c := range []struct {

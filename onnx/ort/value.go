@@ -8,6 +8,7 @@ import "C"
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"unsafe"
 
 	"yolofreeze/onnx"
@@ -21,6 +22,7 @@ type Value struct {
 	typ    onnx.Type
 	tensor *onnx.Tensor // nil when the runtime owns the memory
 	memory *memory      // of the device; nil for host memory
+	of     *Value       // whose memory a view shares
 	pin    runtime.Pinner
 }
 
@@ -63,6 +65,28 @@ func NewValue(t *onnx.Tensor) (*Value, error) {
 	return v, nil
 }
 
+// View returns a value of another shape over the memory of v, wherever that is.
+// Once v is closed, the view is as good as closed.
+func (v *Value) View(shape ...int64) (*Value, error) {
+	if v.closed() {
+		return nil, fmt.Errorf("ort: viewing %v as %v: the value is closed", v.typ, shape)
+	}
+	typ := onnx.Type{DType: v.typ.DType, Shape: onnx.Dims(shape...)}
+	view := &Value{typ: typ, memory: v.memory, of: v}
+	if view.bytes() != v.bytes() {
+		return nil, fmt.Errorf("ort: viewing %v as %v: the sizes differ", v.typ, shape)
+	}
+	if v.tensor != nil {
+		view.tensor = &onnx.Tensor{DType: v.tensor.DType, Shape: slices.Clone(shape), Raw: v.tensor.Raw}
+	}
+	status := C.capi_value_like(v.c, C.size_t(v.bytes()), (*C.int64_t)(unsafe.SliceData(shape)), C.size_t(len(shape)), C.int(typ.DType), &view.c)
+	if err := check(status); err != nil {
+		return nil, fmt.Errorf("ort: viewing %v as %v: %w", v.typ, shape, err)
+	}
+	runtime.SetFinalizer(view, (*Value).Close)
+	return view, nil
+}
+
 // Tensor returns the tensor that the value lies over, nil where the runtime owns the memory.
 func (v *Value) Tensor() *onnx.Tensor { return v.tensor }
 
@@ -71,6 +95,9 @@ func (v *Value) Type() onnx.Type { return v.typ }
 
 // OnDevice reports whether the value lies in a device's memory.
 func (v *Value) OnDevice() bool { return v.memory != nil }
+
+// closed reports whether the value, or one whose memory it shares, was closed.
+func (v *Value) closed() bool { return v.c == nil || v.of != nil && v.of.closed() }
 
 // bytes is the size of the value's elements.
 func (v *Value) bytes() int64 {
@@ -89,6 +116,7 @@ func (v *Value) Close() {
 	v.c = nil
 	v.pin.Unpin()
 	runtime.KeepAlive(v.memory)
+	v.of = nil
 }
 
 // typeOf reads dtype and shape out of a tensor's type information; unknown
