@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"yolofreeze/dataset/yolo"
+)
+
+// findPictures lists the pictures that sources name: files, folders (not those
+// below them), globs, .txt lists of any of these, one a line, and "-", such a
+// list on standard input.
+func findPictures(sources []string, stdin io.Reader) ([]string, error) {
+	var all []string
+	for _, source := range sources {
+		found, err := picturesOf(source, "", stdin, true)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	if len(all) == 0 {
+		return nil, badInputf("%s: no picture found", strings.Join(sources, ", "))
+	}
+	return all, nil
+}
+
+// picturesOf resolves one source; base is the folder that a list's relative
+// paths are tried in after the working folder.
+func picturesOf(source, base string, stdin io.Reader, lists bool) ([]string, error) {
+	if source == "-" && lists {
+		return fromList("standard input", "", stdin)
+	}
+	info, err := os.Stat(source)
+	if err != nil && base != "" && !filepath.IsAbs(source) {
+		if inside, ok := os.Stat(filepath.Join(base, source)); ok == nil {
+			source, info, err = filepath.Join(base, source), inside, nil
+		}
+	}
+	switch {
+	case err != nil && strings.ContainsAny(source, "*?["):
+		return fromGlob(source)
+	case err != nil && strings.Contains(source, "://"):
+		return nil, usageErrorf("detect: source %s: streams and addresses are not read", source).hinted("download it first")
+	case err != nil:
+		return nil, badInputf("source %s: %v", source, cause(err))
+	case info.IsDir():
+		return fromFolder(source)
+	case lists && strings.EqualFold(filepath.Ext(source), ".txt"):
+		f, err := os.Open(source)
+		if err != nil {
+			return nil, badInputf("source %s: %v", source, cause(err))
+		}
+		defer f.Close()
+		return fromList(source, filepath.Dir(source), f)
+	}
+	return []string{source}, nil
+}
+
+func fromFolder(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, badInputf("source %s: %v", dir, cause(err))
+	}
+	var found []string
+	for _, e := range entries {
+		if yolo.IsPicture(e.Name()) && e.Type()&fs.ModeDir == 0 {
+			found = append(found, filepath.Join(dir, e.Name()))
+		}
+	}
+	return found, nil
+}
+
+func fromGlob(pattern string) ([]string, error) {
+	found, err := filepath.Glob(pattern)
+	if err != nil {
+		return nil, usageErrorf("detect: source %q: malformed glob", pattern)
+	}
+	return slices.DeleteFunc(found, func(path string) bool { return !yolo.IsPicture(path) }), nil
+}
+
+func fromList(name, base string, r io.Reader) ([]string, error) {
+	var found []string
+	lines := bufio.NewScanner(r)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(strings.TrimPrefix(lines.Text(), "\ufeff"))
+		if line == "" {
+			continue
+		}
+		more, err := picturesOf(line, base, nil, false)
+		if err != nil {
+			return nil, badInput(fmt.Errorf("%s:%d: %w", name, n, err))
+		}
+		found = append(found, more...)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, badInputf("reading %s: %v", name, err)
+	}
+	return found, nil
+}
