@@ -48,7 +48,7 @@ func gradBatchNorm(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
 	var centred *onnx.Value
 	switch {
 	case training:
-		mean, variance, centred = b.BatchStatistics(x)
+		_, variance, centred = b.BatchStatistics(x)
 	case b.Needs[1]:
 		centred = b.Sub(x, b.Reshape(mean, 1, -1, 1, 1))
 	}

@@ -24,7 +24,7 @@ func MergeEqual(m *onnx.Model) error {
 			return nil, false
 		}
 		for i, v := range n.Outputs {
-			if outputs[v] || i >= len(first.Outputs) {
+			if outputs[v] || v != nil && first.Output(i) == nil {
 				return nil, false
 			}
 		}
@@ -52,7 +52,7 @@ func DropUnused(m *onnx.Model) error {
 	}
 	kept := make([]*onnx.Node, 0, len(m.Nodes))
 	for _, n := range slices.Backward(m.Nodes) {
-		if !slices.ContainsFunc(n.Outputs, func(v *onnx.Value) bool { return live[v] }) {
+		if !slices.ContainsFunc(n.Outputs, func(v *onnx.Value) bool { return v != nil && live[v] }) {
 			continue
 		}
 		for _, v := range n.Inputs {
