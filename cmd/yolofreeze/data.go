@@ -42,14 +42,18 @@ func openData(c *cli.Context, splits ...string) (*dataset.Set, error) {
 	if err != nil {
 		return nil, badInput(err)
 	}
-	t := termOf(c)
+	reportData(termOf(c), set)
+	return set, nil
+}
+
+// reportData says what reading a data set found.
+func reportData(t *terminal, set *dataset.Set) {
 	for _, split := range dataset.SplitNames {
 		if n, ok := set.Report.Splits[split]; ok {
 			t.logf("%s: %d pictures, %d objects, %d without labels, %d corrupt", split, n.Pictures, n.Objects, n.Missing+n.Empty, n.Corrupt)
 		}
 	}
 	reportProblems(t, &set.Report)
-	return set, nil
 }
 
 // loadModel reads the model of --weights.
@@ -71,8 +75,8 @@ func reportProblems(t *terminal, r *dataset.Report) {
 	if more := len(r.Problems) + r.More - mostProblems; more > 0 {
 		t.warnf("%d more problems; see yolofreeze dataset check", more)
 	}
-	for split, names := range r.NeverSeen {
-		if split != "test" {
+	for _, split := range []string{"train", "val"} {
+		if names := r.NeverSeen[split]; len(names) > 0 {
 			t.warnf("classes without an object in %s: %s", split, strings.Join(names, ", "))
 		}
 	}

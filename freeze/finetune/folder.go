@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-
-	"yolofreeze/onnx/yolov5"
 )
 
 // NewFolder makes the folder of a run: project/name, or project/name2, name3 …
@@ -29,13 +27,6 @@ func NewFolder(project, name string, reuse bool) (string, error) {
 			return "", fmt.Errorf("make the run's folder: %w", err)
 		}
 	}
-}
-
-// ImageSize rounds a picture's side up to what the network takes: a multiple of
-// its largest stride, at least least strides.
-func ImageSize(net *yolov5.Network, side, least int) int {
-	stride := int(net.MaxStride())
-	return max((side+stride-1)/stride*stride, least*stride)
 }
 
 // writeFile replaces a file whole or not at all.

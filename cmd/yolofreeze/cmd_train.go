@@ -1,0 +1,145 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"yolofreeze/dataset"
+	"yolofreeze/freeze/finetune"
+)
+
+func trainCommand() *cli.Command {
+	d := finetune.Defaults()
+	return &cli.Command{
+		Name:  "train",
+		Usage: "fine-tune a model with some of it frozen",
+		Flags: append(dataFlags(),
+			&cli.StringFlag{Name: "weights", Usage: "`MODEL` to start from: .pt, .safetensors or an artifacts folder"},
+			&cli.StringSliceFlag{Name: "freeze", Usage: "what stays as it is: `N` for the first N layers, lists, ranges, names, backbone, @freeze.yaml"},
+			&cli.StringSliceFlag{Name: "bn", Usage: "BatchNorm of frozen layers: `MODE` eval, batch or affine-only, or selector=mode"},
+			&cli.StringSliceFlag{Name: "unfreeze", Usage: "what trains from an epoch on: `EPOCH:SELECTOR`, such as 10:6-9,20:all"},
+			imgszFlag(), batchSizeFlag(d.BatchSize),
+			&cli.IntFlag{Name: "epochs", Value: d.Epochs, Usage: "`N` passes over the data; 0 only validates"},
+			&cli.StringFlag{Name: "hyp", Value: "low", Usage: "hyperparameters: a `FILE` of YOLOv5's, or " + strings.Join(dataset.HypNames(), ", ")},
+			&cli.StringFlag{Name: "optimizer", Value: d.Optimizer, Usage: "`RULE`: " + strings.Join(finetune.Optimizers, ", ")},
+			&cli.BoolFlag{Name: "cos-lr", Usage: "learning rates fall as a cosine, not in a line"},
+			&cli.Float64Flag{Name: "label-smoothing", Usage: "class targets become 1-`E`/2 and E/2"},
+			&cli.IntFlag{Name: "patience", Value: d.Patience, Usage: "stop after `N` epochs without improvement; 0: never"},
+			&cli.Uint64Flag{Name: "seed", Value: d.Seed, Usage: "`SEED` of everything random"},
+			&cli.BoolFlag{Name: "rect", Usage: "batches of like shapes, without mosaics"},
+			&cli.BoolFlag{Name: "image-weights", Usage: "draw pictures of badly found classes more often"},
+			&cli.BoolFlag{Name: "multi-scale", Usage: "each batch has a side from half to one and a half imgsz"},
+			&cli.BoolFlag{Name: "single-cls", Usage: "treat all classes as one"},
+			&cli.IntFlag{Name: "close-mosaic", Usage: "no mosaics in the last `N` epochs"},
+			&cli.BoolFlag{Name: "noval", Usage: "validate the last epoch only"},
+			&cli.BoolFlag{Name: "nosave", Usage: "save the last epoch only"},
+			&cli.IntFlag{Name: "save-period", Value: d.SavePeriod, Usage: "keep the weights of every `N`th epoch"},
+			&cli.IntFlag{Name: "workers", Value: d.Workers, Usage: "`N` goroutines that load pictures; 0: one a core"},
+			&cli.StringFlag{Name: "cache", Value: d.Cache, Usage: "decoded pictures stay in memory or on disk: `WHERE` " + strings.Join(finetune.Caches, ", ")},
+			deviceFlag(),
+			&cli.StringFlag{Name: "project", Value: d.Project, Usage: "`FOLDER` of runs"},
+			&cli.StringFlag{Name: "name", Value: d.Name, Usage: "`NAME` of this run's folder"},
+			&cli.BoolFlag{Name: "exist-ok", Usage: "write into a folder that is there"},
+			&cli.StringFlag{Name: "resume-from", Usage: "go on with the run of this `FOLDER` or last.safetensors, with its options"},
+			&cli.BoolFlag{Name: "force", Usage: "resume although options or data have changed"},
+		),
+		Action: train,
+	}
+}
+
+func train(c *cli.Context) error {
+	if err := needArgs(c, 0, 0); err != nil {
+		return err
+	}
+	o := finetune.Defaults()
+	var err error
+	if from := c.String("resume-from"); from != "" {
+		if o, err = finetune.ResumeOptions(from); err != nil {
+			return badInput(err)
+		}
+		o.ResumeFrom, o.Force = from, c.Bool("force")
+	} else if err := needFlags(c, "weights", "data"); err != nil {
+		return err
+	}
+	if err := trainOptions(c, &o); err != nil {
+		return err
+	}
+	t := termOf(c)
+	t.stopGracefully()
+	r := &trainReporter{t: t}
+	report, err := finetune.Run(c.Context, o, r)
+	r.close()
+	if err != nil {
+		return err
+	}
+	return t.result(report, func(w io.Writer) error { return writeReport(w, report) })
+}
+
+// trainOptions takes over the flags that were given; the others keep what o
+// has, defaults or the resumed run's.
+func trainOptions(c *cli.Context, o *finetune.Options) error {
+	o.Version = readVersion().Version
+	set := func(name string, to func()) {
+		if c.IsSet(name) {
+			to()
+		}
+	}
+	texts := map[string]*string{"weights": &o.Weights, "data": &o.Data, "optimizer": &o.Optimizer, "cache": &o.Cache, "device": &o.Device,
+		"project": &o.Project, "name": &o.Name, "bad-labels": (*string)(&o.BadLabels), "bad-images": (*string)(&o.BadImages)}
+	for name, to := range texts {
+		set(name, func() { *to = c.String(name) })
+	}
+	lists := map[string]*[]string{"freeze": &o.Freeze, "bn": &o.BN, "unfreeze": &o.Unfreeze, "classes": &o.Classes}
+	for name, to := range lists {
+		set(name, func() { *to = c.StringSlice(name) })
+	}
+	numbers := map[string]*int{"epochs": &o.Epochs, "batch-size": &o.BatchSize, "imgsz": &o.ImageSize, "patience": &o.Patience,
+		"close-mosaic": &o.CloseMosaic, "save-period": &o.SavePeriod, "workers": &o.Workers}
+	for name, to := range numbers {
+		set(name, func() { *to = c.Int(name) })
+	}
+	switches := map[string]*bool{"cos-lr": &o.CosLR, "rect": &o.Rect, "image-weights": &o.ImageWeights, "multi-scale": &o.MultiScale,
+		"single-cls": &o.SingleCls, "noval": &o.NoVal, "nosave": &o.NoSave, "exist-ok": &o.ExistOK}
+	for name, to := range switches {
+		set(name, func() { *to = c.Bool(name) })
+	}
+	set("seed", func() { o.Seed = c.Uint64("seed") })
+	if c.IsSet("hyp") {
+		hyp, err := dataset.LoadHyp(c.String("hyp"))
+		if err != nil {
+			return err
+		}
+		o.Hyp = hyp
+	}
+	if e := c.Float64("label-smoothing"); c.IsSet("label-smoothing") {
+		if !(e >= 0 && e < 1) {
+			return usageErrorf("train: label-smoothing %g: want 0 or more, less than 1", e)
+		}
+		o.Hyp.LabelSmoothing = e
+	}
+	return nil
+}
+
+func writeReport(w io.Writer, r *finetune.Report) error {
+	m, p := r.Metrics, r.Phases
+	fmt.Fprintf(w, "\n%d epochs in %s: best epoch %d with P %.3g, R %.3g, mAP50 %.3g, mAP50-95 %.3g\n",
+		r.Epochs, seconds(r.Seconds), m.Epoch, m.Precision, m.Recall, m.MAP50, m.MAP)
+	fmt.Fprintf(w, "time: data %s, step %s, optimizer %s, validation %s, saving %s; %.1f images/s; peak memory %.2f GB\n",
+		seconds(p.Data), seconds(p.Step), seconds(p.Optimizer), seconds(p.Validation), seconds(p.Saving), r.ImagesPerSecond, float64(r.PeakRSS)/1e9)
+	if r.Best != "" {
+		fmt.Fprintf(w, "best weights %s, as ONNX %s\nto go on %s\n", r.Best, filepath.Base(r.Export), r.Last)
+	}
+	_, err := fmt.Fprintf(w, "Results saved to %s\n", r.RunDir)
+	return err
+}
+
+func seconds(s float64) string {
+	if s < 100 {
+		return fmt.Sprintf("%.1f s", s)
+	}
+	return fmt.Sprintf("%d:%02d:%02d", int(s)/3600, int(s)/60%60, int(s)%60)
+}

@@ -1,0 +1,220 @@
+package finetune
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/optim"
+	"yolofreeze/onnx/safetensors"
+)
+
+// progress is where a run stands: all that the next step depends on besides
+// tensors. Pictures, their order and their augmentation follow from the seed,
+// the epoch and the sample alone, so that no generator has a state of its own.
+type progress struct {
+	Epoch   int  `json:"epoch"`   // the one that is being trained; of a finished run, their number
+	Batch   int  `json:"batch"`   // batches of it that are done
+	Trained bool `json:"trained"` // all are; validation is next
+
+	Iteration int `json:"iteration"` // batches since the start of the run
+	LastStep  int `json:"last_step"` // the iteration of the last optimizer step
+	Steps     int `json:"steps"`     // optimizer steps
+
+	Sums [3]float64 `json:"sums"` // of the epoch's losses so far
+	Last rowFields  `json:"last"` // epoch's row, whose metrics stand until the next validation
+	Maps []float64  `json:"maps"` // average precision by class, for image weights
+
+	BestFitness float64   `json:"best_fitness"`
+	BestEpoch   int       `json:"best_epoch"`
+	Best        rowFields `json:"best"`
+	HasBest     bool      `json:"has_best"`
+	Stopped     bool      `json:"stopped"` // early
+}
+
+// rowFields is a Row as checkpoints hold it.
+type rowFields Row
+
+// stateInfo is what the metadata of last.safetensors says under stateKey.
+type stateInfo struct {
+	Options  json.RawMessage `json:"options"`
+	Source   artifact.Source `json:"source"`
+	Data     string          `json:"data"` // fingerprint
+	Progress progress        `json:"progress"`
+}
+
+// Names in last.safetensors. Plain names hold the averaged weights, so that the
+// file serves as a model too.
+const (
+	stateKey       = metadataPrefix + "state"
+	weightPrefix   = "training/"
+	gradientPrefix = "gradient/"
+)
+
+// saved is a run read back from last.safetensors.
+type saved struct {
+	path     string
+	info     stateInfo
+	options  Options
+	model    *Model // with the raw weights
+	averages map[string]*onnx.Tensor
+	tensors  map[string]*onnx.Tensor // all of the file
+}
+
+// lastFile finds the checkpoint that a run's folder, its weights folder or a path to the file means.
+func lastFile(path string) string {
+	for _, below := range []string{filepath.Join("weights", lastName), lastName} {
+		if file := filepath.Join(path, below); isFile(file) {
+			return file
+		}
+	}
+	return path
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// ResumeOptions returns the options of the run that path, a last.safetensors or
+// a run's folder, belongs to.
+func ResumeOptions(path string) (Options, error) {
+	s, err := readSaved(path)
+	if err != nil {
+		return Options{}, err
+	}
+	return s.options, nil
+}
+
+func readSaved(path string) (*saved, error) {
+	file := lastFile(path)
+	f, err := safetensors.Read(file)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = &InputError{file, errors.New("no such checkpoint to resume from")}
+		}
+		return nil, err
+	}
+	text, ok := f.Metadata[stateKey]
+	if !ok {
+		return nil, &InputError{file, fmt.Errorf("weights only: a run resumes from its %s", lastName)}
+	}
+	s := &saved{path: file, tensors: f.Tensors, averages: map[string]*onnx.Tensor{}}
+	if err := json.Unmarshal([]byte(text), &s.info); err != nil {
+		return nil, &InputError{file, fmt.Errorf("metadata %s: %w", stateKey, err)}
+	}
+	if s.options, err = decodeOptions(s.info.Options); err != nil {
+		return nil, &InputError{file, fmt.Errorf("metadata %s: %w", stateKey, err)}
+	}
+	if s.model, err = modelOf(file, f); err != nil {
+		return nil, err
+	}
+	for name, t := range s.model.State {
+		s.averages[name] = t
+		raw := f.Tensors[weightPrefix+name]
+		if raw == nil {
+			continue
+		}
+		if !sameType(raw, t) {
+			return nil, &InputError{file, fmt.Errorf("%s%s is %v %v, want %v %v", weightPrefix, name, raw.DType, raw.Shape, t.DType, t.Shape)}
+		}
+		s.model.State[name] = raw
+	}
+	return s, nil
+}
+
+func sameType(a, b *onnx.Tensor) bool {
+	if a.DType != b.DType || len(a.Shape) != len(b.Shape) {
+		return false
+	}
+	for i := range a.Shape {
+		if a.Shape[i] != b.Shape[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// runDir is the run's folder.
+func (s *saved) runDir() string { return filepath.Dir(filepath.Dir(s.path)) }
+
+// restore puts averages, moments and gradients into an engine whose weights are
+// s's already; what the engine does not train is left out.
+func (s *saved) restore(e *Engine) {
+	e.steps = s.info.Progress.Steps
+	for name, t := range e.Optimizer {
+		from := s.tensors[name]
+		if own, ok := strings.CutPrefix(name, optim.EMA("")); ok {
+			from = s.averages[own]
+		}
+		if from != nil && sameType(from, t) {
+			copy(t.Raw, from.Raw)
+		}
+	}
+	for name, t := range e.gradients {
+		if from := s.tensors[name]; from != nil && sameType(from, t) {
+			copy(t.Raw, from.Raw)
+		}
+	}
+}
+
+// carry takes over from an engine what survives in another plan for the same network.
+func (e *Engine) carry(from *Engine) {
+	e.steps = from.steps
+	for name, t := range e.Optimizer {
+		if old := from.Optimizer[name]; old != nil {
+			copy(t.Raw, old.Raw)
+		}
+	}
+}
+
+// saveLast writes last.safetensors.
+func (t *training) saveLast() error {
+	options, err := encodeOptions(&t.o)
+	if err != nil {
+		return err
+	}
+	info, err := json.Marshal(stateInfo{options, t.source, t.fingerprint, t.p})
+	if err != nil {
+		return fmt.Errorf("describe the run's state: %w", err)
+	}
+	f, err := t.averagedModel().File()
+	if err != nil {
+		return err
+	}
+	f.Names, f.Metadata[stateKey] = nil, string(info)
+	for name, tensor := range t.engine.Trained {
+		f.Tensors[weightPrefix+name] = tensor
+	}
+	for name, tensor := range t.engine.Optimizer {
+		if !strings.HasPrefix(name, optim.EMA("")) {
+			f.Tensors[name] = tensor
+		}
+	}
+	if t.p.Batch > 0 && t.p.LastStep != t.p.Iteration-1 { // gradients wait for a step
+		for name, tensor := range t.engine.gradients {
+			f.Tensors[name] = tensor
+		}
+	}
+	return safetensors.Write(t.weights(lastName), f)
+}
+
+// averagedModel is the model as it is validated and kept.
+func (t *training) averagedModel() *Model {
+	m := *t.model
+	m.State, m.Metadata = t.engine.State(true), t.metadata()
+	return &m
+}
+
+// metadata says of weights and exports where they come from and what was frozen.
+func (t *training) metadata() map[string]string {
+	all := PlanMetadata(t.stage.Plan)
+	all[sourceFileKey], all[sourceHashKey], all[versionKey] = t.source.File, t.source.SHA256, t.o.Version
+	return all
+}

@@ -1,0 +1,259 @@
+package finetune
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"yolofreeze/dataset"
+	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/yolov5"
+)
+
+// NonFiniteError says that training left the numbers.
+type NonFiniteError struct {
+	Epoch, Batch int
+	What         string
+	Pictures     []string
+	Kept         string // the last good checkpoint, "" when there is none yet
+}
+
+func (e *NonFiniteError) Error() string {
+	text := fmt.Sprintf("epoch %d, batch %d: %s", e.Epoch, e.Batch, e.What)
+	if len(e.Pictures) > 0 {
+		text += ", on pictures " + strings.Join(e.Pictures, ", ")
+	}
+	if e.Kept != "" {
+		text += "; the last good checkpoint is " + e.Kept
+	}
+	return text
+}
+
+// NonFinite marks the error for the exit code.
+func (e *NonFiniteError) NonFinite() bool { return true }
+
+// Hint says what usually helps.
+func (e *NonFiniteError) Hint() string {
+	return "lower lr0 in the hyperparameters, or look at these pictures' labels"
+}
+
+// train runs the epochs that are left.
+func (t *training) train(ctx context.Context) error {
+	announced := false
+	for t.p.Epoch < t.o.Epochs && !t.p.Stopped {
+		if err := t.openEngine(); err != nil {
+			return err
+		}
+		if !announced {
+			announced = true
+			t.announce()
+		}
+		if !t.p.Trained {
+			if err := t.trainEpoch(ctx); err != nil {
+				return err
+			}
+		}
+		if err := t.closeEpoch(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trainEpoch runs the batches of an epoch from t.p.Batch on.
+func (t *training) trainEpoch(ctx context.Context) error {
+	if t.p.Batch == 0 { // gradients that no step took are dropped, as in YOLOv5
+		t.engine.ClearGradients()
+		t.p.Sums = [3]float64{}
+	}
+	done, waited := 0, t.loader.Waited()
+	for b, err := range t.loader.Epoch(ctx, t.p.Epoch) {
+		if err != nil {
+			return err
+		}
+		t.clock.data, waited = t.clock.data+t.loader.Waited()-waited, t.loader.Waited()
+		if done++; done <= t.p.Batch { // trained before the run was interrupted
+			t.loader.Recycle(b)
+			continue
+		}
+		if err := t.trainBatch(b); err != nil {
+			return err
+		}
+		t.loader.Recycle(b)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	t.p.Trained = true
+	return nil
+}
+
+func (t *training) trainBatch(b *dataset.Batch) error {
+	rates, accumulate := t.schedule.At(t.p.Epoch, t.p.Iteration)
+	start := time.Now()
+	l, err := t.engine.AccumulateSized(b.Images, b.Size, b.Height, b.Width, b.Extra.([]yolov5.Matches))
+	t.clock.step += time.Since(start)
+	if err != nil {
+		return err
+	}
+	if !l.Finite() {
+		return t.nonFinite(b, fmt.Sprintf("the loss is %g (box %g, objectness %g, class %g)", l.Total, l.Box, l.Obj, l.Cls))
+	}
+	if t.p.Iteration-t.p.LastStep >= accumulate {
+		start := time.Now()
+		rates.EMADecay = EMADecay(t.p.Steps + 1)
+		norm, err := t.engine.Step(rates)
+		t.clock.optimizer += time.Since(start)
+		if err != nil {
+			return err
+		}
+		if !(norm >= 0 && norm < maxFloat32) {
+			return t.nonFinite(b, fmt.Sprintf("the gradients' norm is %g", norm))
+		}
+		t.p.LastStep = t.p.Iteration
+		t.p.Steps++
+	}
+	t.p.Last.LR = rates.LR
+	t.p.Iteration++
+	t.p.Batch++
+	t.clock.images += b.Size
+	for i, v := range []float64{l.Box, l.Obj, l.Cls} {
+		t.p.Sums[i] += v
+	}
+	mean := t.means()
+	t.r.Batch(BatchResult{Epoch: t.p.Epoch, Epochs: t.o.Epochs, Batch: t.p.Batch, Batches: t.loader.Batches(),
+		Box: mean[0], Obj: mean[1], Cls: mean[2], Instances: len(b.Targets), Side: max(b.Width, b.Height), Memory: peakRSS()})
+	return nil
+}
+
+const maxFloat32 = 0x1p127 * (1 + (1 - 0x1p-23))
+
+// means are the epoch's losses so far.
+func (t *training) means() (mean [3]float64) {
+	for i, sum := range t.p.Sums {
+		mean[i] = sum / float64(max(t.p.Batch, 1))
+	}
+	return mean
+}
+
+func (t *training) nonFinite(b *dataset.Batch, what string) error {
+	e := &NonFiniteError{Epoch: t.p.Epoch, Batch: t.p.Batch, What: what, Kept: t.kept()}
+	for _, i := range b.Samples {
+		e.Pictures = append(e.Pictures, filepath.Base(t.set.Splits["train"][i].Path))
+	}
+	return e
+}
+
+// kept is the checkpoint that stays when the run fails.
+func (t *training) kept() string {
+	if last := t.weights(lastName); isFile(last) {
+		return last
+	}
+	return ""
+}
+
+// closeEpoch validates, keeps the books, and saves.
+func (t *training) closeEpoch(ctx context.Context) error {
+	p := &t.p
+	result := EpochResult{Epochs: t.o.Epochs, Names: t.model.Names}
+	row := Row(p.Last)
+	row.Epoch, row.Train = p.Epoch, t.means()
+	final := p.Epoch+1 == t.o.Epochs
+	if !t.o.NoVal || final || t.mayStop() {
+		e, err := t.validate(ctx)
+		if err != nil {
+			return err
+		}
+		row.Precision, row.Recall, row.MAP50, row.MAP = e.Precision, e.Recall, e.MAP50, e.MAP
+		row.Val = [3]float64{e.Box, e.Obj, e.Cls}
+		p.Maps = e.maps(t.model.Net.NC)
+		result.Evaluation = e
+	}
+	if fitness := row.Fitness(); !p.HasBest || fitness > p.BestFitness {
+		p.HasBest, p.BestFitness, p.BestEpoch, p.Best, result.Best = true, fitness, p.Epoch, rowFields(row), true
+	}
+	p.Stopped = t.o.Patience > 0 && p.Epoch-p.BestEpoch >= t.o.Patience
+	result.Row, p.Last = row, rowFields(row)
+	epoch := p.Epoch
+	p.Epoch, p.Batch, p.Trained, p.Sums = p.Epoch+1, 0, false, [3]float64{}
+	if err := t.save(epoch, result, final || p.Stopped); err != nil {
+		return err
+	}
+	t.r.Epoch(result)
+	if p.Stopped && !final {
+		t.r.Logf("stopped early: no improvement in %d epochs, the best was epoch %d", t.o.Patience, p.BestEpoch)
+	}
+	return nil
+}
+
+// mayStop tells whether patience may end the run with this epoch.
+func (t *training) mayStop() bool {
+	return t.o.Patience > 0 && t.p.HasBest && t.p.Epoch-t.p.BestEpoch >= t.o.Patience
+}
+
+func (t *training) validate(ctx context.Context) (*Evaluation, error) {
+	start := time.Now()
+	e, err := t.validator.Run(ctx, t.model.Net, t.engine.State(true), ort.Options{Device: t.o.Device})
+	t.clock.validation += time.Since(start)
+	if err == nil && !(Losses{Box: e.Box, Obj: e.Obj, Cls: e.Cls}).Finite() {
+		err = &NonFiniteError{Epoch: t.p.Epoch, Batch: t.p.Batch, What: fmt.Sprintf("the validation loss is %g", e.Box+e.Obj+e.Cls), Kept: t.kept()}
+	}
+	return e, err
+}
+
+// maps are the classes' average precisions; a class without objects has the mean.
+func (e *Evaluation) maps(classes int) []float64 {
+	list := make([]float64, classes)
+	for i := range list {
+		list[i] = e.MAP
+	}
+	for _, c := range e.PerClass {
+		list[c.Class] = c.AP
+	}
+	return list
+}
+
+// tables are the run's files that grow by epochs.
+func (t *training) tables() [3]table {
+	return [3]table{
+		{filepath.Join(t.dir, "results.csv"), resultsHeader()},
+		{filepath.Join(t.dir, "per_class.csv"), classHeader},
+		{filepath.Join(t.dir, "timing.csv"), timingHeader},
+	}
+}
+
+// save writes an epoch's rows, then weights. The checkpoint comes last: what
+// it does not know of yet is taken back when the run resumes.
+func (t *training) save(epoch int, r EpochResult, final bool) error {
+	start := time.Now()
+	defer func() { t.clock.saving += time.Since(start) }()
+	lines := [3]string{r.line(), "", t.clock.line(epoch)}
+	if r.Evaluation != nil {
+		var err error
+		if lines[1], err = classLines(epoch, r.Evaluation.Classes(t.model.Names)); err != nil {
+			return err
+		}
+	}
+	for i, table := range t.tables() {
+		if err := table.add(lines[i]); err != nil {
+			return err
+		}
+	}
+	if t.o.NoSave && !final {
+		return nil
+	}
+	m := t.averagedModel()
+	if r.Best || !isFile(t.weights(bestName)) {
+		if err := SaveModel(t.weights(bestName), m); err != nil {
+			return err
+		}
+	}
+	if t.o.SavePeriod > 0 && (epoch+1)%t.o.SavePeriod == 0 {
+		if err := SaveModel(t.weights(fmt.Sprintf("epoch%d.safetensors", epoch)), m); err != nil {
+			return err
+		}
+	}
+	return t.saveLast()
+}

@@ -1,0 +1,169 @@
+package finetune
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"github.com/goccy/go-yaml"
+
+	"yolofreeze/dataset"
+	"yolofreeze/freeze"
+)
+
+// Options say what a run does; in opt.yaml they stand under YOLOv5's names.
+type Options struct {
+	Weights  string   `yaml:"weights"`
+	Data     string   `yaml:"data"`
+	Freeze   []string `yaml:"freeze,flow"`   // as freeze.Parse takes them
+	BN       []string `yaml:"bn,flow"`       // as freeze.ParseBN takes them
+	Unfreeze []string `yaml:"unfreeze,flow"` // as freeze.ParseSchedule takes them
+
+	Hyp       dataset.Hyp `yaml:"hyp"`
+	Epochs    int         `yaml:"epochs"` // 0 only validates
+	BatchSize int         `yaml:"batch_size"`
+	ImageSize int         `yaml:"imgsz"`
+	Optimizer string      `yaml:"optimizer"` // one of Optimizers
+	CosLR     bool        `yaml:"cos_lr"`
+	Patience  int         `yaml:"patience"` // epochs without improvement before the run ends; 0: never
+	Seed      uint64      `yaml:"seed"`
+
+	Rect         bool `yaml:"rect"`
+	ImageWeights bool `yaml:"image_weights"`
+	MultiScale   bool `yaml:"multi_scale"`
+	SingleCls    bool `yaml:"single_cls"`
+	CloseMosaic  int  `yaml:"close_mosaic"` // last epochs without mosaics
+
+	NoVal      bool `yaml:"noval"`       // validate the last epoch only
+	NoSave     bool `yaml:"nosave"`      // save the last epoch only
+	SavePeriod int  `yaml:"save_period"` // also keep the weights of every so many epochs; under 1: none
+
+	Workers   int            `yaml:"workers"` // that load pictures; 0: one per core
+	Cache     string         `yaml:"cache"`   // one of Caches
+	Device    string         `yaml:"device"`
+	Classes   []string       `yaml:"classes,flow"`
+	BadLabels dataset.Policy `yaml:"bad_labels"`
+	BadImages dataset.Policy `yaml:"bad_images"`
+
+	Project string `yaml:"project"`
+	Name    string `yaml:"name"`
+	ExistOK bool   `yaml:"exist_ok"`
+
+	Version    string `yaml:"version"` // of the program
+	ResumeFrom string `yaml:"-"`       // a last.safetensors, or a run's folder
+	Force      bool   `yaml:"-"`       // resume although options or data differ
+}
+
+// Caches are the values of Options.Cache: decoded pictures are kept in memory
+// as far as a quarter of what is free goes, in most of it, on the disk, or not at all.
+var Caches = []string{"auto", "ram", "disk", "none"}
+
+// Defaults are YOLOv5's, but for the number of workers.
+func Defaults() Options {
+	hyp, _ := dataset.LoadHyp("low")
+	return Options{Hyp: hyp, Epochs: 100, BatchSize: 16, ImageSize: 640, Optimizer: "SGD", Patience: 100, SavePeriod: -1,
+		Cache: "auto", Device: "auto", BadLabels: dataset.Reject, BadImages: dataset.Skip,
+		Project: filepath.Join("runs", "train"), Name: "exp"}
+}
+
+// OptionError is an option that makes no sense.
+type OptionError struct{ Reason string }
+
+func (e *OptionError) Error() string { return e.Reason }
+
+// Usage marks the error as one of what was asked for.
+func (e *OptionError) Usage() bool { return true }
+
+func (o *Options) check() error {
+	bad := func(format string, args ...any) error { return &OptionError{fmt.Sprintf(format, args...)} }
+	switch {
+	case o.Epochs < 0:
+		return bad("epochs %d: want 0 or more", o.Epochs)
+	case o.BatchSize < 1:
+		return bad("batch size %d: want 1 or more", o.BatchSize)
+	case o.ImageSize < 1:
+		return bad("image size %d: want 1 or more", o.ImageSize)
+	case !slices.Contains(Optimizers, o.Optimizer):
+		return bad("optimizer %q: want one of %v", o.Optimizer, Optimizers)
+	case !slices.Contains(Caches, o.Cache):
+		return bad("cache %q: want one of %v", o.Cache, Caches)
+	case o.Patience < 0:
+		return bad("patience %d: want 0 (never stop early) or more", o.Patience)
+	case o.Rect && o.ImageWeights:
+		return bad("image weights draw pictures, rect takes each once: use one of them")
+	case o.CloseMosaic < 0:
+		return bad("close-mosaic %d: want 0 or more", o.CloseMosaic)
+	}
+	_, err := o.readOptions().Checked()
+	if err != nil {
+		return bad("%v", err)
+	}
+	return nil
+}
+
+func (o *Options) readOptions() dataset.ReadOptions {
+	return dataset.ReadOptions{Splits: []string{"train", "val"}, Classes: o.Classes, BadLabels: o.BadLabels,
+		BadImages: o.BadImages, CacheDir: dataset.DefaultCacheDir()}
+}
+
+// stages makes the plans of the run for a model.
+func (o *Options) stages(m *Model) ([]freeze.Stage, error) {
+	selectors, err := freeze.Parse(o.Freeze)
+	if err != nil {
+		return nil, err
+	}
+	policies, err := freeze.ParseBN(o.BN)
+	if err != nil {
+		return nil, err
+	}
+	schedule, err := freeze.ParseSchedule(o.Unfreeze)
+	if err != nil {
+		return nil, err
+	}
+	net, err := m.Freezable()
+	if err != nil {
+		return nil, err
+	}
+	return freeze.Stages(net, selectors, schedule, policies...)
+}
+
+// free are options that a resumed run may change: those that leave the numbers
+// alone, and those of freezing, which keep the state of what still trains.
+var free = []string{"freeze", "bn", "unfreeze", "workers", "cache", "device", "project", "name", "exist_ok", "version", "weights"}
+
+// differences lists the options that differ in a way that a resumed run must not.
+func (o *Options) differences(other *Options) ([]string, error) {
+	a, err := o.named()
+	if err != nil {
+		return nil, err
+	}
+	b, err := other.named()
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(a)) {
+		if x, y := fmt.Sprint(a[name]), fmt.Sprint(b[name]); x != y && !slices.Contains(free, name) {
+			list = append(list, fmt.Sprintf("%s was %s, is %s", name, x, y))
+		}
+	}
+	return list, nil
+}
+
+func (o *Options) named() (map[string]any, error) {
+	text, err := yaml.Marshal(o)
+	if err != nil {
+		return nil, fmt.Errorf("write the options: %w", err)
+	}
+	named := map[string]any{}
+	if err := yaml.Unmarshal(text, &named); err != nil {
+		return nil, fmt.Errorf("read the options: %w", err)
+	}
+	hyp, _ := named["hyp"].(map[string]any)
+	for name, v := range hyp {
+		named["hyp."+name] = v
+	}
+	delete(named, "hyp")
+	return named, nil
+}

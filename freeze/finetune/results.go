@@ -1,0 +1,136 @@
+package finetune
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Columns are those of results.csv: YOLOv5's names in YOLOv5's order.
+var Columns = []string{"epoch",
+	"train/box_loss", "train/obj_loss", "train/cls_loss",
+	"metrics/precision", "metrics/recall", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95",
+	"val/box_loss", "val/obj_loss", "val/cls_loss",
+	"x/lr0", "x/lr1", "x/lr2"}
+
+// Row is one epoch in results.csv.
+type Row struct {
+	Epoch     int        // from 0
+	Train     [3]float64 // box, objectness, class: means over batches
+	Precision float64
+	Recall    float64
+	MAP50     float64
+	MAP       float64
+	Val       [3]float64
+	LR        [3]float64 // of biases, decayed weights, norms at the last batch
+}
+
+// Values are the row's numbers in the order of Columns.
+func (r Row) Values() []float64 {
+	return []float64{float64(r.Epoch), r.Train[0], r.Train[1], r.Train[2], r.Precision, r.Recall, r.MAP50, r.MAP,
+		r.Val[0], r.Val[1], r.Val[2], r.LR[0], r.LR[1], r.LR[2]}
+}
+
+// MarshalJSON writes an object with the keys of Columns; what is no number is null.
+func (r Row) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	for i, v := range r.Values() {
+		b.WriteString(string("{,"[min(i, 1)]))
+		fmt.Fprintf(&b, "%q:", Columns[i])
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			b.WriteString("null")
+			continue
+		}
+		text, err := json.Marshal(v)
+		if err != nil {
+			return nil, err
+		}
+		b.Write(text)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// Fitness is what the best epoch has most of.
+func (r Row) Fitness() float64 { return Fitness(r.MAP50, r.MAP) }
+
+// line formats a row as YOLOv5 does: fields 20 wide, five significant digits.
+func (r Row) line() string {
+	fields := make([]string, len(Columns))
+	for i, v := range r.Values() {
+		fields[i] = fmt.Sprintf("%20.5g", v)
+	}
+	return strings.Join(fields, ",") + "\n"
+}
+
+func resultsHeader() string {
+	fields := make([]string, len(Columns))
+	for i, name := range Columns {
+		fields[i] = fmt.Sprintf("%20s", name)
+	}
+	return strings.Join(fields, ",") + "\n"
+}
+
+// classLines are the rows of per_class.csv for one epoch.
+func classLines(epoch int, classes []ClassEvaluation) (string, error) {
+	var b strings.Builder
+	w := csv.NewWriter(&b)
+	for _, c := range classes {
+		line := []string{strconv.Itoa(epoch), strconv.Itoa(c.Class), c.Name, strconv.Itoa(c.Images), strconv.Itoa(c.Instances)}
+		for _, v := range []float64{c.Precision, c.Recall, c.F1, c.AP50, c.AP} {
+			line = append(line, strconv.FormatFloat(v, 'g', 5, 64))
+		}
+		if err := w.Write(line); err != nil {
+			return "", err
+		}
+	}
+	w.Flush()
+	return b.String(), w.Error()
+}
+
+const classHeader = "epoch,class,name,images,instances,precision,recall,f1,map50,map\n"
+
+// table is a CSV file of a run's folder that grows by epochs. The first field
+// of every line but the header is the epoch.
+type table struct {
+	path   string
+	header string
+}
+
+// start makes the file begin with its header and hold no epoch from the given one on.
+func (t table) start(epoch int) error {
+	old, err := os.ReadFile(t.path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("start %s: %w", filepath.Base(t.path), err)
+	}
+	var kept strings.Builder
+	kept.WriteString(t.header)
+	for line := range strings.Lines(string(old)) {
+		field, _, _ := strings.Cut(line, ",")
+		n, err := strconv.Atoi(strings.TrimSpace(field))
+		if err == nil && n < epoch && strings.HasSuffix(line, "\n") {
+			kept.WriteString(line)
+		}
+	}
+	return writeFile(t.path, []byte(kept.String()))
+}
+
+// add appends lines and makes them durable.
+func (t table) add(lines string) error {
+	f, err := os.OpenFile(t.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
+	if err != nil {
+		return fmt.Errorf("append to %s: %w", t.path, err)
+	}
+	_, err = f.WriteString(lines)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("append to %s: %w", t.path, err)
+	}
+	return nil
+}

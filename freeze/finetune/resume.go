@@ -1,0 +1,68 @@
+package finetune
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+// resume takes up an earlier run: its options, but for those that may change, and its progress.
+func (t *training) resume() error {
+	s, err := readSaved(t.o.ResumeFrom)
+	if err != nil {
+		return err
+	}
+	list, err := s.options.differences(&t.o)
+	if err != nil {
+		return err
+	}
+	if len(list) > 0 && !t.o.Force {
+		return &resumeError{s.path, list}
+	}
+	for _, d := range list {
+		t.r.Warnf("resuming with %s", d)
+	}
+	t.resumed, t.p = s, s.info.Progress
+	if finished := t.p.Epoch >= t.o.Epochs || t.p.Stopped; finished && isFile(strings.TrimSuffix(s.path, lastName)+exportName) {
+		return &InputError{s.path, fmt.Errorf("the run has finished: %d of %d epochs are done", t.p.Epoch, t.o.Epochs)}
+	}
+	return nil
+}
+
+// resumeError lists options that a resumed run would change.
+type resumeError struct {
+	path string
+	list []string
+}
+
+func (e *resumeError) Error() string {
+	return fmt.Sprintf("resume from %s: other options than the run was started with: %s", e.path, strings.Join(e.list, "; "))
+}
+
+func (e *resumeError) BadInput() bool { return true }
+
+func (e *resumeError) Hint() string {
+	return "leave these flags out, or resume with --force; or start a new run with --weights and this file"
+}
+
+// encodeOptions and decodeOptions keep options in a checkpoint's metadata, under their names in opt.yaml.
+func encodeOptions(o *Options) (json.RawMessage, error) {
+	text, err := yaml.Marshal(o)
+	if err != nil {
+		return nil, fmt.Errorf("write the options: %w", err)
+	}
+	return json.Marshal(string(text))
+}
+
+func decodeOptions(raw json.RawMessage) (o Options, err error) {
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return o, fmt.Errorf("options: %w", err)
+	}
+	if err := yaml.UnmarshalWithOptions([]byte(text), &o, yaml.Strict()); err != nil {
+		return o, fmt.Errorf("options: %w", err)
+	}
+	return o, nil
+}
