@@ -1,0 +1,56 @@
+package testkit
+
+import (
+	"fmt"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/op"
+)
+
+// InPlaceHazards returns a line for each reader of a state input that may still
+// want the old value when the output that replaces it, named out(input), is
+// written to the same memory: a reader on which that output does not depend, or
+// one that writes it and does not work element by element.
+func InPlaceHazards(m *onnx.Model, out func(input string) string) []string {
+	outputs := map[string]*onnx.Value{}
+	for _, v := range m.Outputs {
+		outputs[v.Name] = v
+	}
+	readers := map[*onnx.Value][]*onnx.Node{}
+	for _, n := range m.Nodes {
+		for _, v := range n.Inputs {
+			readers[v] = append(readers[v], n)
+		}
+	}
+	var lines []string
+	for _, in := range m.Inputs {
+		next := outputs[out(in.Name)]
+		if next == nil {
+			continue
+		}
+		before := map[*onnx.Node]bool{}
+		ancestors(next.Node, before)
+		for _, n := range readers[in] {
+			switch {
+			case !before[n]:
+				lines = append(lines, fmt.Sprintf("%s: %s %q may read it after %s is written", in.Name, n.Op, n.Name, next.Name))
+			case n == next.Node && !(op.Elementwise(n.Op) && in.Type.Equal(next.Type)):
+				lines = append(lines, fmt.Sprintf("%s: %s %q reads it while it writes %s", in.Name, n.Op, n.Name, next.Name))
+			}
+		}
+	}
+	return lines
+}
+
+// ancestors gathers a node and all that it depends on.
+func ancestors(n *onnx.Node, found map[*onnx.Node]bool) {
+	if n == nil || found[n] {
+		return
+	}
+	found[n] = true
+	for _, v := range n.Inputs {
+		if v != nil {
+			ancestors(v.Node, found)
+		}
+	}
+}
