@@ -2,6 +2,7 @@ package yolov5
 
 import (
 	"fmt"
+	"slices"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/op"
@@ -43,28 +44,32 @@ type Graph struct {
 	// BatchStats says whether the BatchNorm called module normalises by the
 	// batch's own statistics (and then moves the running ones); nil: none does.
 	BatchStats func(module string) bool
+	// Activated, where it is set, hears of each module that ends in the network's activation.
+	Activated func(module string)
 	// Moved collects, by name, the new running statistics.
 	Moved map[string]*onnx.Value
 }
 
-var activations = map[string]func(b *op.Builder, x *onnx.Value) *onnx.Value{
-	"SiLU":      (*op.Builder).SiLU,
-	"ReLU":      func(b *op.Builder, x *onnx.Value) *onnx.Value { return b.Op("Relu", nil, x) },
-	"Hardswish": func(b *op.Builder, x *onnx.Value) *onnx.Value { return b.Op("HardSwish", nil, x) },
-	"LeakyReLU": func(b *op.Builder, x *onnx.Value) *onnx.Value {
-		return b.Op("LeakyRelu", op.Attrs{"alpha": float32(0.1)}, x)
-	},
-}
-
 var blocks = map[string]func(g *Graph, l Layer, prefix string, x []*onnx.Value) *onnx.Value{
 	"Conv": func(g *Graph, l Layer, prefix string, x []*onnx.Value) *onnx.Value {
-		k := l.int(0, 1)
-		return g.conv(prefix, x[0], l.Out, op.Square(k, l.int(1, 1), l.int(2, k/2)))
+		return g.conv(prefix, x[0], l.Out, l.window(l.int(3, 1)))
+	},
+	"DWConv": func(g *Graph, l Layer, prefix string, x []*onnx.Value) *onnx.Value {
+		w := l.window(divisor(l.In[0], l.Out))
+		w.Pads = op.Square(w.Kernel[0], 1, w.Kernel[0]/2).Pads
+		return g.conv(prefix, x[0], l.Out, w)
+	},
+	"GhostConv": func(g *Graph, l Layer, prefix string, x []*onnx.Value) *onnx.Value {
+		return g.ghost(prefix, x[0], l.Out, op.Square(l.int(0, 1), l.int(1, 1), l.int(0, 1)/2), g.conv)
 	},
 	"Bottleneck": func(g *Graph, l Layer, prefix string, x []*onnx.Value) *onnx.Value {
-		return g.bottleneck(prefix, x[0], l.Out, l.Out/2, l.bool(0, true))
+		return g.bottleneck(prefix, x[0], l.Out, l.hidden(2), l.bool(0, true), l.int(1, 1))
 	},
-	"C3": (*Graph).c3, "BottleneckCSP": (*Graph).csp, "SPP": (*Graph).spp, "SPPF": (*Graph).sppf, "Focus": (*Graph).focus,
+	"GhostBottleneck": func(g *Graph, l Layer, prefix string, x []*onnx.Value) *onnx.Value {
+		return g.ghostBottleneck(prefix, x[0], l.Out, l.int(0, 3), l.int(1, 1))
+	},
+	"C3": (*Graph).c3, "C3SPP": (*Graph).c3spp, "C3Ghost": (*Graph).c3ghost,
+	"BottleneckCSP": (*Graph).csp, "SPP": (*Graph).spp, "SPPF": (*Graph).sppf, "Focus": (*Graph).focus,
 	"Upsample": func(g *Graph, _ Layer, prefix string, x []*onnx.Value) (y *onnx.Value) {
 		g.In(prefix, func() { y = g.Upsample2(x[0]) })
 		return y
@@ -74,6 +79,9 @@ var blocks = map[string]func(g *Graph, l Layer, prefix string, x []*onnx.Value) 
 		return y
 	},
 }
+
+// repeating are the blocks that hold their repeats in themselves.
+var repeating = []string{"C3", "C3Ghost", "BottleneckCSP"}
 
 // Forward builds the network on images [N,3,H,W], RGB in 0…1, and returns the
 // raw output of each level: [N, anchors·(5+nc), H/stride, W/stride].
@@ -97,18 +105,16 @@ func (g *Graph) Forward(images *onnx.Value) ([]*onnx.Value, error) {
 	for i, f := range detect.From {
 		prefix := fmt.Sprintf("%s.m.%d", detect.Name(), i)
 		out := int64(len(g.Net.Anchors[i])) * g.Net.Outputs()
-		w := g.Param(Param{prefix + ".weight", []int64{out, detect.In[i], 1, 1}, Weight})
-		bias := g.Param(Param{prefix + ".bias", []int64{out}, Bias})
-		g.In(prefix, func() { heads[i] = g.Conv(outs[f], w, bias, op.Square(1, 1, 0)) })
+		heads[i] = g.kernel(prefix, outs[f], out, op.Square(1, 1, 0), true)
 	}
 	return heads, g.Err()
 }
 
-// layer builds one table entry; a module with its own repeats (C3) takes
-// them itself, any other becomes a chain named prefix.0, prefix.1, ….
+// layer builds one table entry; a module with its own repeats takes them
+// itself, any other becomes a chain named prefix.0, prefix.1, ….
 func (g *Graph) layer(l Layer, x []*onnx.Value) *onnx.Value {
 	block := blocks[l.Kind]
-	if l.Repeat == 1 || l.Kind == "C3" || l.Kind == "BottleneckCSP" {
+	if l.Repeat == 1 || slices.Contains(repeating, l.Kind) {
 		return block(g, l, l.Name(), x)
 	}
 	for i := range l.Repeat {
@@ -117,24 +123,59 @@ func (g *Graph) layer(l Layer, x []*onnx.Value) *onnx.Value {
 	return x[0]
 }
 
-// conv is Conv2d without bias, BatchNorm2d, activation.
-func (g *Graph) conv(prefix string, x *onnx.Value, out int64, w op.Window) *onnx.Value {
-	y := g.norm(prefix+".bn", g.kernel(prefix+".conv", x, out, w), out)
-	return g.activate(prefix, y)
+// window reads the arguments kernel, stride and padding, half the kernel where it is not given.
+func (l Layer) window(groups int64) op.Window {
+	k := l.int(0, 1)
+	w := op.Square(k, l.int(1, 1), l.int(2, k/2))
+	w.Groups = groups
+	return w
 }
 
-func (g *Graph) kernel(prefix string, x *onnx.Value, out int64, w op.Window) (y *onnx.Value) {
+// conv is Conv2d without bias, BatchNorm2d, activation.
+func (g *Graph) conv(prefix string, x *onnx.Value, out int64, w op.Window) *onnx.Value {
+	return g.activate(prefix, g.affine(prefix, x, out, w))
+}
+
+// affine is conv without its activation: Conv2d and BatchNorm2d, be they folded or not.
+func (g *Graph) affine(prefix string, x *onnx.Value, out int64, w op.Window) *onnx.Value {
+	if g.Net.Folded {
+		return g.kernel(prefix+".conv", x, out, w, true)
+	}
+	return g.norm(prefix+".bn", g.kernel(prefix+".conv", x, out, w, false), out)
+}
+
+// kernel is Conv2d.
+func (g *Graph) kernel(prefix string, x *onnx.Value, out int64, w op.Window, biased bool) (y *onnx.Value) {
 	if g.Err() != nil {
 		return x
 	}
-	shape := []int64{out, x.Type.Shape[1].Size / w.Groups, w.Kernel[0], w.Kernel[1]}
-	kernel := g.Param(Param{prefix + ".weight", shape, Weight})
-	g.In(prefix, func() { y = g.Conv(x, kernel, nil, w) })
+	in := x.Type.Shape[1].Size
+	if w.Groups < 1 || in%w.Groups != 0 || out%w.Groups != 0 {
+		return g.Fail("%s: %d groups of %d and %d channels", prefix, w.Groups, in, out)
+	}
+	weight := g.Param(Param{prefix + ".weight", []int64{out, in / w.Groups, w.Kernel[0], w.Kernel[1]}, Weight})
+	var bias *onnx.Value
+	if biased {
+		bias = g.Param(Param{prefix + ".bias", []int64{out}, Bias})
+	}
+	g.In(prefix, func() { y = g.Conv(x, weight, bias, w) })
 	return y
 }
 
+// activate ends the block of that name in its activation.
 func (g *Graph) activate(prefix string, x *onnx.Value) (y *onnx.Value) {
-	g.In(prefix+".act", func() { y = activations[g.Net.Act](g.Builder, x) })
+	text, ok := g.Net.Acts[prefix]
+	if !ok {
+		text = g.Net.Act
+	}
+	a, err := parseActivation(text)
+	if err != nil {
+		return g.Fail("%s: %w", prefix, err)
+	}
+	if g.Activated != nil {
+		g.Activated(prefix)
+	}
+	g.In(prefix+".act", func() { y = a.build(g.Builder, x) })
 	return y
 }
 
@@ -170,9 +211,11 @@ func (g *Graph) norm(prefix string, x *onnx.Value, channels int64) (y *onnx.Valu
 }
 
 // bottleneck is 1×1, 3×3, and the input added when shortcut and channels allow.
-func (g *Graph) bottleneck(prefix string, x *onnx.Value, out, hidden int64, shortcut bool) *onnx.Value {
+func (g *Graph) bottleneck(prefix string, x *onnx.Value, out, hidden int64, shortcut bool, groups int64) *onnx.Value {
 	y := g.conv(prefix+".cv1", x, hidden, op.Square(1, 1, 0))
-	y = g.conv(prefix+".cv2", y, out, op.Square(3, 1, 1))
+	w := op.Square(3, 1, 1)
+	w.Groups = groups
+	y = g.conv(prefix+".cv2", y, out, w)
 	if g.Err() == nil && shortcut && x.Type.Shape[1].Size == out {
 		g.In(prefix, func() { y = g.Add(x, y) })
 	}
@@ -181,27 +224,42 @@ func (g *Graph) bottleneck(prefix string, x *onnx.Value, out, hidden int64, shor
 
 func (g *Graph) bottlenecks(l Layer, prefix string, x *onnx.Value, hidden int64) *onnx.Value {
 	for i := range l.Repeat {
-		x = g.bottleneck(fmt.Sprintf("%s.m.%d", prefix, i), x, hidden, hidden, l.bool(0, true))
+		x = g.bottleneck(fmt.Sprintf("%s.m.%d", prefix, i), x, hidden, hidden, l.bool(0, true), l.int(1, 1))
 	}
 	return x
 }
 
 // c3 is a cross-stage partial block with three convolutions (Wang et al., arXiv:1911.11929).
-func (g *Graph) c3(l Layer, prefix string, x []*onnx.Value) (y *onnx.Value) {
-	hidden, one := l.Out/2, op.Square(1, 1, 0)
-	main := g.conv(prefix+".cv1", x[0], hidden, one)
-	side := g.conv(prefix+".cv2", x[0], hidden, one)
-	main = g.bottlenecks(l, prefix, main, hidden)
+func (g *Graph) c3(l Layer, prefix string, x []*onnx.Value) *onnx.Value {
+	return g.stage(l, prefix, x[0], l.hidden(2), func(x *onnx.Value, hidden int64) *onnx.Value {
+		return g.bottlenecks(l, prefix, x, hidden)
+	})
+}
+
+// c3spp is c3 with a pyramid of pools in place of bottlenecks.
+func (g *Graph) c3spp(l Layer, prefix string, x []*onnx.Value) *onnx.Value {
+	return g.stage(l, prefix, x[0], l.hidden(4), func(x *onnx.Value, hidden int64) *onnx.Value {
+		return g.pyramid(prefix+".m", x, hidden, l.ints(0, 5, 9, 13))
+	})
+}
+
+// stage is a cross-stage partial block around an inner part.
+func (g *Graph) stage(l Layer, prefix string, x *onnx.Value, hidden int64, inner func(x *onnx.Value, hidden int64) *onnx.Value) (y *onnx.Value) {
+	one := op.Square(1, 1, 0)
+	main := g.conv(prefix+".cv1", x, hidden, one)
+	side := g.conv(prefix+".cv2", x, hidden, one)
+	main = inner(main, hidden)
 	g.In(prefix, func() { y = g.Concat(1, main, side) })
 	return g.conv(prefix+".cv3", y, l.Out, one)
 }
 
-// csp is the cross-stage partial block of YOLOv5 v1 to v3.
+// csp is the cross-stage partial block of YOLOv5 v1 to v3. Its BatchNorm follows
+// a Concat, so it stays where those of other blocks are folded.
 func (g *Graph) csp(l Layer, prefix string, x []*onnx.Value) (y *onnx.Value) {
-	hidden, one := l.Out/2, op.Square(1, 1, 0)
+	hidden, one := l.hidden(2), op.Square(1, 1, 0)
 	main := g.bottlenecks(l, prefix, g.conv(prefix+".cv1", x[0], hidden, one), hidden)
-	main = g.kernel(prefix+".cv3", main, hidden, one)
-	side := g.kernel(prefix+".cv2", x[0], hidden, one)
+	main = g.kernel(prefix+".cv3", main, hidden, one, false)
+	side := g.kernel(prefix+".cv2", x[0], hidden, one, false)
 	g.In(prefix, func() { y = g.Concat(1, main, side) })
 	y = g.activate(prefix, g.norm(prefix+".bn", y, 2*hidden))
 	return g.conv(prefix+".cv4", y, l.Out, one)
@@ -221,16 +279,23 @@ func (g *Graph) sppf(l Layer, prefix string, x []*onnx.Value) (y *onnx.Value) {
 }
 
 // spp is spatial pyramid pooling by parallel pools (He et al., arXiv:1406.4729).
-func (g *Graph) spp(l Layer, prefix string, x []*onnx.Value) (y *onnx.Value) {
+func (g *Graph) spp(l Layer, prefix string, x []*onnx.Value) *onnx.Value {
+	return g.pyramid(prefix, x[0], l.Out, l.ints(0, 5, 9, 13))
+}
+
+func (g *Graph) pyramid(prefix string, x *onnx.Value, out int64, kernels []int64) (y *onnx.Value) {
+	if g.Err() != nil {
+		return x
+	}
 	one := op.Square(1, 1, 0)
-	pools := []*onnx.Value{g.conv(prefix+".cv1", x[0], l.In[0]/2, one)}
+	pools := []*onnx.Value{g.conv(prefix+".cv1", x, x.Type.Shape[1].Size/2, one)}
 	g.In(prefix, func() {
-		for _, k := range l.ints(0, 5, 9, 13) {
+		for _, k := range kernels {
 			pools = append(pools, g.MaxPool(pools[0], op.Square(k, 1, k/2)))
 		}
 		y = g.Concat(1, pools...)
 	})
-	return g.conv(prefix+".cv2", y, l.Out, one)
+	return g.conv(prefix+".cv2", y, out, one)
 }
 
 // focus moves each 2×2 block of pixels into channels, columns before rows, ahead of a Conv.
@@ -239,6 +304,5 @@ func (g *Graph) focus(l Layer, prefix string, x []*onnx.Value) (y *onnx.Value) {
 		p := g.Split(g.SpaceToDepth(x[0], 2), 1, l.In[0], l.In[0], l.In[0], l.In[0])
 		y = g.Concat(1, p[0], p[2], p[1], p[3])
 	})
-	k := l.int(0, 1)
-	return g.conv(prefix+".conv", y, l.Out, op.Square(k, l.int(1, 1), l.int(2, k/2)))
+	return g.conv(prefix+".conv", y, l.Out, l.window(l.int(3, 1)))
 }

@@ -22,20 +22,20 @@ func (e *UnfitError) BadInput() bool { return true }
 func unfit(format string, args ...any) error { return &UnfitError{fmt.Sprintf(format, args...)} }
 
 // FromCheckpoint reads the network of a checkpoint: its own layer table, with
-// the anchors and the activation that its modules carry. The weights it needs
+// the anchors and the activations that its modules carry. The weights it needs
 // are checked against it and returned as float32, by name.
 func FromCheckpoint(c *torch.Checkpoint) (*Network, map[string]*onnx.Tensor, error) {
 	if c.YAML == nil {
 		return nil, nil, unfit("holds no layer table (a bare state dict): the network is unknown")
 	}
+	named := map[string]*onnx.Tensor{}
+	for _, t := range c.State {
+		named[t.Name] = t.Tensor
+	}
 	table := maps.Clone(c.YAML)
 	if len(c.Layers) > 0 {
-		last := c.Layers[len(c.Layers)-1]
-		if kind := last.Object.Name; kind != "Detect" {
-			return nil, nil, unfit("layer %d is %s: a model for another task than detection", last.Index, kind)
-		}
-		if act := activation(c.Layers); act != "" {
-			table["activation"] = act
+		if err := detects(c.Layers[len(c.Layers)-1]); err != nil {
+			return nil, nil, err
 		}
 	}
 	if c.Anchors != nil {
@@ -45,29 +45,73 @@ func FromCheckpoint(c *torch.Checkpoint) (*Network, map[string]*onnx.Tensor, err
 		}
 		table["anchors"] = anchors
 	}
+	if fusedState(named) {
+		table[foldedKey] = true
+	}
+	m := modules{acts: map[string]activation{}}
+	for _, l := range c.Layers {
+		m.walk(fmt.Sprintf("model.%d", l.Index), l.Object)
+	}
+	if m.err != nil {
+		return nil, nil, m.err
+	}
+	if m.first != nil {
+		table["activation"] = m.first.String()
+	}
 	net, err := ParseTable(table, c.NC)
 	if err != nil {
 		return nil, nil, unfit("%v", err)
 	}
+	if err := net.fits(c); err != nil {
+		return nil, nil, err
+	}
+	if err := net.adopt(m.acts); err != nil {
+		return nil, nil, err
+	}
+	state, err := net.Pick(named)
+	return net, state, err
+}
+
+// detects makes sure of the last layer's class.
+func detects(last torch.Layer) error {
+	switch kind := last.Object.Name; kind {
+	case "Detect":
+		return nil
+	case "Segment":
+		return unfit("layer %d is Segment: a segmentation model, yolofreeze trains detectors", last.Index)
+	case "Classify":
+		return unfit("layer %d is Classify: a classification model, yolofreeze trains detectors", last.Index)
+	default:
+		return unfit("layer %d is %s, not the Detect of YOLOv5: a model of another kind or for another task", last.Index, kind)
+	}
+}
+
+// fusedState reports whether a state dict was saved after BatchNorm was folded away.
+func fusedState(named map[string]*onnx.Tensor) bool {
+	for _, first := range []string{"model.0.conv", "model.0.conv.conv"} { // Focus wraps its Conv
+		if named[first+".bias"] != nil && named[first+".weight"] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// fits holds the network against the modules of the checkpoint.
+func (net *Network) fits(c *torch.Checkpoint) error {
 	for i, l := range c.Layers {
 		if i >= len(net.Layers) {
-			return nil, nil, unfit("holds %d layers, its own table %d", len(c.Layers), len(net.Layers))
+			return unfit("holds %d layers, its own table %d", len(c.Layers), len(net.Layers))
 		}
 		if kind := l.Object.Name; kind != net.Layers[i].Kind && kind != "Sequential" {
-			return nil, nil, unfit("layer %d is %s, in its own table %s", i, l.Object.Class(), net.Layers[i].Kind)
+			return unfit("layer %d is %s, in its own table %s", i, l.Object.Class(), net.Layers[i].Kind)
 		}
 	}
 	for i, s := range c.Strides {
 		if i < len(net.Strides) && float64(net.Strides[i]) != s {
-			return nil, nil, unfit("stride of level %d is %v, by the layer table it is %d", i, s, net.Strides[i])
+			return unfit("stride of level %d is %v, by the layer table it is %d", i, s, net.Strides[i])
 		}
 	}
-	named := map[string]*onnx.Tensor{}
-	for _, t := range c.State {
-		named[t.Name] = t.Tensor
-	}
-	state, err := net.Pick(named)
-	return net, state, err
+	return nil
 }
 
 // Pick returns, as float32, the tensors that the network needs, checked by name and shape.
@@ -88,18 +132,6 @@ func (net *Network) Pick(named map[string]*onnx.Tensor) (map[string]*onnx.Tensor
 		state[p.Name] = t.AsFloat()
 	}
 	return state, nil
-}
-
-// activation returns the activation class of the first Conv that has one.
-func activation(layers []torch.Layer) string {
-	for _, l := range layers {
-		for o := l.Object; o != nil; o = o.Child("conv") { // Focus wraps its Conv
-			if act := o.Child("act"); act != nil {
-				return act.Name
-			}
-		}
-	}
-	return ""
 }
 
 // pixelAnchors turns the anchors buffer, [levels, anchors, 2] in cells, into the table's form in pixels.

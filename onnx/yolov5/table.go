@@ -13,11 +13,21 @@ type Network struct {
 	Layers   []Layer
 	Backbone int // layers 0 … Backbone-1 are the backbone by the model's own table
 	NC       int
-	Anchors  [][][2]float64 // per level, per anchor: width, height in pixels
-	Strides  []int64        // per level: pixels per cell
-	Act      string         // "SiLU", "Hardswish", "LeakyReLU", "ReLU"
-	Table    map[string]any // what ParseTable read, with nc as it holds now
+	Anchors  [][][2]float64    // per level, per anchor: width, height in pixels
+	Strides  []int64           // per level: pixels per cell
+	Act      string            // "SiLU", "Hardswish", "LeakyReLU(0.1)", "ReLU", "Identity"
+	Acts     map[string]string // of modules whose activation is another one
+	// Folded says that BatchNorm is folded into the Conv before it, as in a file
+	// made for inference: a Conv block is then a convolution with a bias.
+	Folded bool
+	Table  map[string]any // what ParseTable read, with nc as it holds now
 }
+
+// Keys of a table that are not YOLOv5's own.
+const (
+	activationsKey = "activations" // Network.Acts
+	foldedKey      = "folded"      // Network.Folded
+)
 
 // Layer is one entry of the table.
 type Layer struct {
@@ -44,7 +54,7 @@ func (n *Network) Outputs() int64 { return int64(5 + n.NC) }
 // repeats scale with depth, channels with width, rounded up to multiples of 8.
 // nc > 0 replaces the table's number of classes. Errors name the layer.
 func ParseTable(table map[string]any, nc int) (*Network, error) {
-	t := tableParser{table: table, net: &Network{NC: nc, Act: "SiLU", Table: maps.Clone(table)}}
+	t := tableParser{table: table, net: &Network{NC: nc, Table: maps.Clone(table)}}
 	if err := t.globals(); err != nil {
 		return nil, err
 	}
@@ -87,8 +97,9 @@ func (t *tableParser) globals() error {
 	if t.net.NC < 1 {
 		return fmt.Errorf("model table: nc is %v, want at least 1", t.table["nc"])
 	}
-	if act, ok := t.table["activation"].(string); ok {
-		t.net.Act = strings.TrimPrefix(strings.SplitN(act, "(", 2)[0], "nn.")
+	t.net.Folded, _ = t.table[foldedKey].(bool)
+	if err := t.activations(); err != nil {
+		return err
 	}
 	levels, ok := t.table["anchors"].([]any)
 	if !ok {
@@ -193,7 +204,8 @@ func (t *tableParser) from(l *Layer, cell any) error {
 // supported lists the modules by how their arguments are read: "conv" ones
 // start with output channels, which the width multiple scales.
 var supported = map[string]string{
-	"Conv": "conv", "Bottleneck": "conv", "C3": "conv", "BottleneckCSP": "conv", "SPP": "conv", "SPPF": "conv", "Focus": "conv",
+	"Conv": "conv", "DWConv": "conv", "GhostConv": "conv", "Focus": "conv", "Bottleneck": "conv", "GhostBottleneck": "conv",
+	"C3": "conv", "C3SPP": "conv", "C3Ghost": "conv", "BottleneckCSP": "conv", "SPP": "conv", "SPPF": "conv",
 	"Upsample": "same", "Concat": "concat", "Detect": "detect",
 }
 
@@ -222,7 +234,7 @@ func (t *tableParser) channels(l *Layer, args []any) (int64, error) {
 		l.Out = int64(math.Ceil(float64(c)*t.width/8)) * 8
 		l.Args = args[1:]
 		switch l.Kind {
-		case "Conv":
+		case "Conv", "DWConv", "GhostConv", "GhostBottleneck":
 			stride *= l.int(1, 1)
 		case "Focus":
 			stride *= 2 * l.int(1, 1)
@@ -257,9 +269,6 @@ func (t *tableParser) finish() error {
 	if len(layers) == 0 || layers[len(layers)-1].Kind != "Detect" {
 		return fmt.Errorf("model table: the last layer is not Detect")
 	}
-	if _, ok := activations[t.net.Act]; !ok {
-		return fmt.Errorf("model table: activation %q is not known", t.net.Act)
-	}
 	return nil
 }
 
@@ -278,6 +287,14 @@ func (l Layer) int(i int, otherwise int64) int64 {
 		return v
 	}
 	return otherwise
+}
+
+// hidden is the width of a block's inner convolutions: out times the argument, by default a half.
+func (l Layer) hidden(i int) int64 {
+	if share, ok := toFloat(at(l.Args, i)); ok {
+		return int64(float64(l.Out) * share)
+	}
+	return l.Out / 2
 }
 
 // bool reads an argument after the channels, with its default.
