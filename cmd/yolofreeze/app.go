@@ -19,6 +19,8 @@ func commands() []*cli.Command {
 		inspectCommand(),
 		convertCommand(),
 		freezeCommand(),
+		trainCommand(),
+		detectCommand(),
 		exportCommand(),
 		completionCommand(),
 		valCommand(),
