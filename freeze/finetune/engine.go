@@ -12,7 +12,10 @@ import (
 )
 
 // Engine runs training steps. Its state tensors are bound to both sessions as
-// inputs and outputs, and so are updated in place.
+// inputs and outputs, and so are updated in place: in the host's memory on the
+// CPU provider; on a device they stay in its memory, and Trained and Optimizer
+// hold what the last Sync or State brought. What a caller writes there before
+// the first step, or before Upload, goes to the device.
 type Engine struct {
 	Graphs    *Graphs
 	Trained   map[string]*onnx.Tensor // parameters and running statistics that change, by name
@@ -26,6 +29,7 @@ type Engine struct {
 	training, optimizer *bound
 	options             ort.Options
 	sizes               []*sized // training graphs for batches of other sizes
+	state               placed
 }
 
 // Losses of a batch: parts after gains, per picture; Total is what was differentiated.
@@ -68,9 +72,11 @@ func NewEngine(spec *Spec, o ort.Options) (*Engine, error) {
 		e.Close()
 		return nil, fmt.Errorf("open the optimizer graph: %w", err)
 	}
-	if err := e.bind(); err != nil {
-		e.Close()
-		return nil, err
+	for _, step := range []func() error{e.place, e.bind} {
+		if err := step(); err != nil {
+			e.Close()
+			return nil, err
+		}
 	}
 	return e, nil
 }
@@ -88,7 +94,7 @@ func (e *Engine) allocate() {
 		e.Trained[p.Name] = e.spec.State[p.Name].Clone()
 		e.Optimizer[optim.EMA(p.Name)] = e.spec.State[p.Name].Clone()
 	}
-	for _, name := range []string{OutTotal, OutBox, OutObj, OutCls, optim.GradNorm, optim.Momentum, optim.EMADecay} {
+	for _, name := range []string{OutTotal, OutBox, OutObj, OutCls, optim.GradNorm, optim.Momentum, optim.EMADecay, optim.ZeroInput} {
 		e.scalars[name] = onnx.NewTensor(onnx.Float)
 	}
 	for _, out := range e.Graphs.Training.Outputs {
@@ -118,17 +124,6 @@ func open(m *onnx.Model, o ort.Options) (*bound, error) {
 	return &bound{session, binding, map[string]*ort.Value{}}, nil
 }
 
-// view is the memory behind a graph's input or output in the shape that it has
-// there: the optimizer sees vectors. It is nil where there is none.
-func (e *Engine) view(v *onnx.Value) *onnx.Tensor {
-	t := e.tensor(stateOf(v.Name))
-	if t == nil {
-		return nil
-	}
-	shape, _ := v.Type.Static()
-	return &onnx.Tensor{DType: t.DType, Shape: shape, Raw: t.Raw}
-}
-
 // tensor finds the memory behind a graph's input, or behind the output that replaces it.
 func (e *Engine) tensor(name string) *onnx.Tensor {
 	if name == "images" {
@@ -152,22 +147,50 @@ func (e *Engine) bind() error {
 
 func (e *Engine) bindGraph(b *bound, m *onnx.Model) error {
 	for _, in := range m.Inputs {
-		if t := e.view(in); t != nil {
-			if err := b.input(in.Name, t); err != nil {
-				return err
-			}
+		v, err := e.value(b, in)
+		if err == nil && v != nil {
+			err = b.binding.Input(in.Name, v)
 		}
-	}
-	for _, out := range m.Outputs {
-		v, err := b.output(out, e.view(out))
 		if err != nil {
 			return err
 		}
-		if err := b.binding.Output(out.Name, v); err != nil {
+	}
+	for _, out := range m.Outputs {
+		v, err := e.value(b, out)
+		if err == nil && v == nil {
+			err = fmt.Errorf("output %q has no memory", out.Name)
+		}
+		if err == nil {
+			err = b.binding.Output(out.Name, v)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// value returns what is bound to an input or output: a view of the state in the
+// shape that it has in this graph, since the optimizer sees vectors, or a
+// tensor of the host's. An output has the value of the input that it replaces.
+// It is nil where there is no such memory.
+func (e *Engine) value(b *bound, v *onnx.Value) (*ort.Value, error) {
+	name := stateOf(v.Name)
+	if old := b.values[name]; old != nil {
+		return old, nil
+	}
+	var made *ort.Value
+	var err error
+	shape, _ := v.Type.Static()
+	if home := e.state.values[name]; home != nil {
+		made, err = home.View(shape...)
+	} else if t := e.tensor(name); t != nil {
+		made, err = ort.NewValue(t)
+	}
+	if err == nil && made != nil {
+		b.values[name] = made
+	}
+	return made, err
 }
 
 // stateOf undoes optim.Out.
@@ -178,17 +201,7 @@ func stateOf(output string) string {
 	return output
 }
 
-// output is the value of the state that an output replaces, or one of its own.
-func (b *bound) output(out *onnx.Value, t *onnx.Tensor) (*ort.Value, error) {
-	if t == nil {
-		return nil, fmt.Errorf("output %q has no memory", out.Name)
-	}
-	if v := b.values[stateOf(out.Name)]; v != nil {
-		return v, nil
-	}
-	return b.value(out.Name, t)
-}
-
+// value makes a value over a tensor, in place of the one of that name before.
 func (b *bound) value(name string, t *onnx.Tensor) (*ort.Value, error) {
 	v, err := ort.NewValue(t)
 	if err != nil {
@@ -220,13 +233,14 @@ func (b *bound) close() {
 	b.session.Close()
 }
 
-// Close releases the sessions. State tensors stay.
+// Close releases the sessions. Trained and Optimizer stay as they are.
 func (e *Engine) Close() {
-	e.training.close()
-	e.optimizer.close()
+	e.state.close()
 	for _, s := range e.sizes {
 		s.close()
 	}
+	e.optimizer.close()
+	e.training.close() // last: the state lies in its device's memory
 }
 
 // Device says where the graphs run.
@@ -244,6 +258,9 @@ func (e *Engine) Accumulate(images []uint8, matches []yolov5.Matches) (Losses, e
 
 // run runs a training graph whose pictures are in place.
 func (e *Engine) run(b *bound, matches []yolov5.Matches) (Losses, error) {
+	if err := e.upload(); err != nil {
+		return Losses{}, err
+	}
 	for i, m := range matches {
 		for name, t := range matchTensors(i, m) {
 			if err := b.input(name, t); err != nil {
@@ -251,7 +268,7 @@ func (e *Engine) run(b *bound, matches []yolov5.Matches) (Losses, error) {
 			}
 		}
 	}
-	if err := b.binding.Run(); err != nil {
+	if err := e.state.run(b); err != nil {
 		return Losses{}, fmt.Errorf("run the training graph: %w", err)
 	}
 	return Losses{e.scalar(OutTotal), e.scalar(OutBox), e.scalar(OutObj), e.scalar(OutCls)}, nil
@@ -280,22 +297,20 @@ func (e *Engine) Step(r Rates) (float64, error) {
 	correction := onnx.Data[float32](e.scalars[optim.Corrections])
 	correction[0] = float32(1 / (1 - math.Pow(r.Momentum, t)))
 	correction[1] = float32(1 / math.Sqrt(1-math.Pow(optim.Beta2, t)))
-	if err := e.optimizer.binding.Run(); err != nil {
+	if err := e.upload(); err != nil {
+		return 0, err
+	}
+	if err := e.state.run(e.optimizer); err != nil {
 		return 0, fmt.Errorf("run the optimizer graph: %w", err)
 	}
 	e.ClearGradients()
 	return e.scalar(optim.GradNorm), nil
 }
 
-// ClearGradients forgets what Accumulate has added up.
-func (e *Engine) ClearGradients() {
-	for _, g := range e.gradients {
-		clear(g.Raw)
-	}
-}
-
-// State returns the state dict as it is now, averaged or not; frozen tensors are spec.State's own.
+// State returns the state dict as it is now, averaged or not; frozen tensors are
+// spec.State's own. Should the device not give it, the next Sync says so.
 func (e *Engine) State(averaged bool) map[string]*onnx.Tensor {
+	_ = e.Sync() // what failed once fails again
 	state := map[string]*onnx.Tensor{}
 	for name, t := range e.spec.State {
 		state[name] = t

@@ -41,6 +41,7 @@ const (
 	Corrections   = "correction" // [2], Adam: 1/(1-β1ᵗ) and 1/√(1-β2ᵗ)
 	EMADecay      = "ema_decay"  // scalar
 	GradNorm      = "grad_norm"  // output: the global norm before clipping
+	ZeroInput     = "zero"       // of BuildClear's graph
 )
 
 // Adam's constants that YOLOv5 leaves at PyTorch's defaults.
@@ -94,6 +95,19 @@ func Build(params, averaged []Param, o Options) (*onnx.Model, error) {
 		s.In("step/"+p.Name, func() { s.average(p, v) })
 	}
 	return s.Model, s.Err()
+}
+
+// BuildClear writes the graph that sets the accumulated gradients of params to
+// zero: each output Out(Gradient(name)) repeats the scalar input ZeroInput,
+// which must hold 0. Were it a constant, the runtime would fold the graph into a
+// second copy of every gradient.
+func BuildClear(params []Param) (*onnx.Model, error) {
+	b := op.NewBuilder("clear")
+	zero := b.Input(ZeroInput, onnx.Float, []onnx.Dim{})
+	for _, p := range params {
+		b.Output(Out(Gradient(p.Name)), b.Op("Expand", nil, zero, b.Ints(p.Size)))
+	}
+	return b.Model, b.Err()
 }
 
 type step struct {

@@ -67,7 +67,11 @@ func run(weights string, batch, size, frozen int, bn string, steps, nc int, o or
 	}
 	matches := spec.Net.Assign(targets, size, size, spec.Loss.AnchorT)
 	var times []float64
-	for range steps + 2 {
+	var moved finetune.Traffic // by the first steps
+	for i := range steps + 2 {
+		if i == 2 {
+			moved = e.Moved()
+		}
 		start := time.Now()
 		if _, err := e.Accumulate(images, matches); err != nil {
 			return err
@@ -83,9 +87,12 @@ func run(weights string, batch, size, frozen int, bn string, steps, nc int, o or
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		return err
 	}
+	now := e.Moved()
+	perStep := func(now, before int64) int64 { return (now - before) / int64(steps) }
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{
 		"engine": "onnxruntime " + ort.Version(), "device": e.Device(), "model": weights, "batch": batch, "imgsz": size, "freeze": frozen,
 		"bn": bn, "threads": o.Threads, "median_s": times[len(times)/2], "min_s": times[0], "peak_rss_mb": usage.Maxrss / 1024,
+		"bytes_in_per_step": perStep(now.Steps.In, moved.Steps.In), "bytes_out_per_step": perStep(now.Steps.Out, moved.Steps.Out),
 	})
 }
 

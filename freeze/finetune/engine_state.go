@@ -1,0 +1,168 @@
+package finetune
+
+import (
+	"fmt"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/optim"
+	"yolofreeze/onnx/ort"
+)
+
+// placed is an engine's state where its device works. On the CPU provider the
+// values lie over the host's tensors and nothing is ever copied.
+type placed struct {
+	values    map[string]*ort.Value // by name, in the tensors' own shapes
+	away      bool                  // in a device's memory
+	newer     side                  // which copy is ahead of the other
+	clearing  *bound                // sets the gradients to zero, on a device only
+	uncleared bool                  // it must run before the next step
+	failed    error                 // the device did not give its state: nothing goes on
+	traffic   Traffic
+}
+
+// side is the host or the device.
+type side int
+
+const (
+	neither side = iota
+	host
+	device
+)
+
+// Traffic counts the bytes that crossed between host and device.
+type Traffic struct {
+	Steps ort.Moved // pictures and matches in, losses out
+	State ort.Moved // state placed, and brought back for validation and checkpoints
+}
+
+// Moved returns the bytes moved so far; on the CPU provider there are none.
+func (e *Engine) Moved() Traffic { return e.state.traffic }
+
+// eachState calls f for every tensor that steps update, until f fails.
+func (e *Engine) eachState(f func(name string, t *onnx.Tensor) error) error {
+	for _, group := range []map[string]*onnx.Tensor{e.Trained, e.Optimizer, e.gradients} {
+		for name, t := range group {
+			if err := f(name, t); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// place puts the state where the sessions' device works.
+func (e *Engine) place() error {
+	s := &e.state
+	s.values = map[string]*ort.Value{}
+	err := e.eachState(func(name string, t *onnx.Tensor) (err error) {
+		if s.values[name], err = e.training.session.Place(t); err == nil && s.values[name].OnDevice() {
+			s.away = true
+			s.traffic.State.In += int64(len(t.Raw))
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("place the state on %s: %w", e.Device(), err)
+	}
+	if !s.away {
+		return nil
+	}
+	s.newer = host // callers may fill in a state before the first step
+	zeros, err := optim.BuildClear(optimParams(e.Graphs.Trainable))
+	if err != nil {
+		return fmt.Errorf("build the graph that clears gradients: %w", err)
+	}
+	if s.clearing, err = open(zeros, e.options); err != nil {
+		return fmt.Errorf("open the graph that clears gradients: %w", err)
+	}
+	return e.bindGraph(s.clearing, zeros)
+}
+
+// run runs a graph and counts what crosses.
+func (s *placed) run(b *bound) error {
+	before := b.binding.Moved()
+	err := b.binding.Run()
+	after := b.binding.Moved()
+	s.traffic.Steps.In += after.In - before.In
+	s.traffic.Steps.Out += after.Out - before.Out
+	if s.away {
+		s.newer = device
+	}
+	return err
+}
+
+// upload brings the device up to date before a run.
+func (e *Engine) upload() error {
+	s := &e.state
+	if s.failed != nil {
+		return s.failed
+	}
+	if s.newer == host {
+		err := e.eachState(func(name string, t *onnx.Tensor) error {
+			s.traffic.State.In += int64(len(t.Raw))
+			return s.values[name].Write(t)
+		})
+		if err != nil {
+			return fmt.Errorf("put the state on %s: %w", e.Device(), err)
+		}
+		s.newer = neither
+	}
+	if !s.uncleared {
+		return nil
+	}
+	if err := s.run(s.clearing); err != nil {
+		return fmt.Errorf("clear the gradients: %w", err)
+	}
+	s.uncleared = false
+	return nil
+}
+
+// Upload says that the caller has changed Trained or Optimizer since the last
+// Sync; before the first step there is no need to.
+func (e *Engine) Upload() {
+	if e.state.away {
+		e.state.newer = host
+	}
+}
+
+// Sync brings the state from the device into Trained and Optimizer. It must
+// succeed before a checkpoint is written of them.
+func (e *Engine) Sync() error {
+	s := &e.state
+	if s.failed != nil || s.newer != device {
+		return s.failed
+	}
+	if s.failed = e.upload(); s.failed != nil { // gradients that wait to be cleared
+		return s.failed
+	}
+	err := e.eachState(func(name string, t *onnx.Tensor) error {
+		s.traffic.State.Out += int64(len(t.Raw))
+		return s.values[name].Read(t)
+	})
+	if err != nil {
+		s.failed = fmt.Errorf("bring the state from %s: %w", e.Device(), err)
+		return s.failed
+	}
+	s.newer = neither
+	return nil
+}
+
+// ClearGradients forgets what Accumulate has added up; a device does so before its next run.
+func (e *Engine) ClearGradients() {
+	e.state.uncleared = e.state.away
+	if e.state.newer == device {
+		return
+	}
+	for _, g := range e.gradients {
+		clear(g.Raw)
+	}
+}
+
+func (s *placed) close() {
+	s.clearing.close()
+	for _, v := range s.values {
+		if v != nil {
+			v.Close()
+		}
+	}
+}
