@@ -84,6 +84,9 @@ func (net *Network) Loss(b *op.Builder, heads []*onnx.Value, o LossOptions) (Los
 	for i, head := range heads {
 		b.In(fmt.Sprintf("loss/level%d", i), func() {
 			rows := l.rows(head, i)
+			if b.Err() != nil {
+				return
+			}
 			m := matchInputs(b, i)
 			box, obj, cls := l.level(rows, m)
 			add(&sum.Box, box, o.Box)
@@ -93,6 +96,9 @@ func (net *Network) Loss(b *op.Builder, heads []*onnx.Value, o LossOptions) (Los
 			}
 			sum.Rows = append(sum.Rows, rows)
 		})
+	}
+	if b.Err() != nil {
+		return sum, b.Err()
 	}
 	b.In("loss", func() {
 		if sum.Cls == nil {

@@ -1,0 +1,210 @@
+package yolov5_test
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/grad"
+	"yolofreeze/onnx/op"
+	"yolofreeze/onnx/ref"
+	"yolofreeze/onnx/testkit"
+	"yolofreeze/onnx/yolov5"
+)
+
+// plain are YOLOv5's usual gains.
+var plain = yolov5.LossOptions{Box: 0.05, Obj: 1, Cls: 0.5, ObjPW: 1, ClsPW: 1, AnchorT: 4}
+
+// lossCase is a batch whose loss is computed by the graph and by LossSums.
+type lossCase struct {
+	name    string
+	nc      int
+	o       yolov5.LossOptions
+	targets []yolov5.Target
+}
+
+func lossCases() []lossCase {
+	random := rand.New(rand.NewPCG(8, 9))
+	targets := make([]yolov5.Target, 12)
+	for i := range targets {
+		targets[i] = yolov5.Target{Image: random.IntN(2), Class: random.IntN(3), X: random.Float64(), Y: random.Float64(), W: 0.2 + 0.8*random.Float64(), H: 0.2 + 0.8*random.Float64()}
+	}
+	targets = append(targets, targets[0], targets[1]) // exact duplicates
+	targets[12].Class = 2
+	one := slices.Clone(targets)
+	for i := range one {
+		one[i].Class = 0
+	}
+	weighted, smooth, focal := plain, plain, plain
+	weighted.ObjPW, weighted.ClsPW = 0.7, 1.8
+	smooth.LabelSmoothing = 0.1
+	focal.FLGamma, focal.LabelSmoothing, focal.ObjPW = 1.5, 0.05, 1.2
+	return []lossCase{
+		{"plain", 3, plain, targets}, {"positive weights", 3, weighted, targets}, {"label smoothing", 3, smooth, targets},
+		{"focal", 3, focal, targets}, {"one class", 1, plain, one}, {"one class, focal", 1, focal, one},
+		{"no targets", 3, plain, nil}, {"no targets, focal", 3, focal, nil}, {"one class, no targets", 1, plain, nil},
+		{"one level without a match", 3, plain, []yolov5.Target{{X: 0.4, Y: 0.6, W: 0.2, H: 0.2}}},
+	}
+}
+
+const lossHeight, lossWidth = 32, 48
+
+// lossOf builds the loss of raw outputs, and the feeds for it.
+func lossOf(t *testing.T, net *yolov5.Network, c lossCase, heads []*onnx.Tensor) (*op.Builder, []*onnx.Value, yolov5.Losses, map[string]*ref.Array) {
+	t.Helper()
+	b, feeds := op.NewBuilder("loss"), map[string]*ref.Array{}
+	x := make([]*onnx.Value, len(heads))
+	for i, h := range heads {
+		x[i] = b.Input(fmt.Sprintf("head%d", i), onnx.Float, onnx.Dims(h.Shape...))
+		feeds[x[i].Name] = ref.FromTensor(h)
+	}
+	loss, err := net.Loss(b, x, c.o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range net.Assign(c.targets, lossHeight, lossWidth, c.o.AnchorT) {
+		n := int64(len(m.Row))
+		for j, v := range []*onnx.Tensor{onnx.Of(m.Row, n), onnx.Of(m.Box, n, 4), onnx.Of(m.Anchor, n, 2), onnx.Of(m.Class, n), onnx.Of(m.Weight, n), onnx.Of(m.Winner, n)} {
+			feeds[yolov5.MatchNames(i)[j]] = ref.FromTensor(v)
+		}
+	}
+	return b, x, loss, feeds
+}
+
+func run(t *testing.T, b *op.Builder, feeds map[string]*ref.Array) map[string]*ref.Array {
+	t.Helper()
+	if b.Err() != nil {
+		t.Fatal(b.Err())
+	}
+	if err := testkit.Sound(b.Model); err != nil {
+		t.Fatal(err)
+	}
+	out, err := ref.Run(b.Model, feeds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestLoss: the graph's parts are those of LossSums, which knows no graph.
+func TestLoss(t *testing.T) {
+	for _, c := range lossCases() {
+		t.Run(c.name, func(t *testing.T) {
+			net := twoLevels(c.nc)
+			heads := rawOutputs(rand.New(rand.NewPCG(1, 2)), net, 2, lossHeight, lossWidth)
+			b, _, loss, feeds := lossOf(t, net, c, heads)
+			b.Output("total", loss.Total)
+			b.Output("box", loss.Box)
+			b.Output("obj", loss.Obj)
+			b.Output("cls", loss.Cls)
+			got := run(t, b, feeds)
+			sums, err := net.LossSums(heads, net.Assign(c.targets, lossHeight, lossWidth, c.o.AnchorT), c.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			box, obj, cls := sums.Parts(net, c.o)
+			for name, want := range map[string]float64{"box": box, "obj": obj, "cls": cls, "total": 2 * (box + obj + cls)} {
+				if v := got[name].Data[0]; !(math.Abs(v-want) <= 1e-6*max(want, 1e-3)) {
+					t.Errorf("%s is %v, want %v", name, v, want)
+				}
+			}
+			if len(c.targets) == 0 && (got["box"].Data[0] != 0 || got["cls"].Data[0] != 0 || !(got["obj"].Data[0] > 0)) {
+				t.Errorf("without targets: box %v, cls %v, obj %v", got["box"].Data, got["cls"].Data, got["obj"].Data)
+			}
+		})
+	}
+}
+
+// TestLossGradients: against central differences, with what is detached held fast.
+func TestLossGradients(t *testing.T) {
+	for _, c := range lossCases() {
+		t.Run(c.name, func(t *testing.T) {
+			net := twoLevels(c.nc)
+			heads := rawOutputs(rand.New(rand.NewPCG(3, 4)), net, 2, lossHeight, lossWidth)
+			b, x, loss, feeds := lossOf(t, net, c, heads)
+			grads, err := grad.Build(b, loss.Total, x, loss.Detached)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, g := range grads {
+				b.Output(fmt.Sprintf("d%d", i), g)
+			}
+			for i, v := range loss.Detached {
+				b.Output(fmt.Sprintf("held%d", i), v)
+			}
+			got := run(t, b, feeds)
+			differences(t, net, c, heads, got)
+			for i := range grads {
+				if slices.ContainsFunc(got[fmt.Sprintf("d%d", i)].Data, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }) {
+					t.Errorf("gradient %d is not finite", i)
+				}
+			}
+		})
+	}
+}
+
+// differences holds the gradients d0, d1, … against central differences of the
+// loss in which inputs stand for what is detached: held0, held1, ….
+func differences(t *testing.T, net *yolov5.Network, c lossCase, heads []*onnx.Tensor, got map[string]*ref.Array) {
+	t.Helper()
+	b, x, loss, feeds := lossOf(t, net, c, heads)
+	for i, v := range loss.Detached {
+		held := b.Input(fmt.Sprintf("held%d", i), v.Type.DType, v.Type.Shape)
+		feeds[held.Name] = got[held.Name]
+		for _, n := range b.Model.Nodes {
+			for k := range n.Inputs {
+				if n.Inputs[k] == v {
+					n.Inputs[k] = held
+				}
+			}
+		}
+	}
+	b.Output("total", loss.Total)
+	random := rand.New(rand.NewPCG(5, 6))
+	const h = 1e-5
+	for i, head := range heads {
+		direction := ref.FromTensor(testkit.Random(random, head.Shape...))
+		at := func(step float64) float64 {
+			moved := ref.FromTensor(head)
+			for k, v := range direction.Data {
+				moved.Data[k] += step * v
+			}
+			fed := maps.Clone(feeds)
+			fed[x[i].Name] = moved
+			return run(t, b, fed)["total"].Data[0]
+		}
+		want, along, size := (at(h)-at(-h))/(2*h), 0.0, 1e-6
+		for k, v := range direction.Data {
+			along += v * got[fmt.Sprintf("d%d", i)].Data[k]
+			size += math.Abs(v * got[fmt.Sprintf("d%d", i)].Data[k])
+		}
+		if !(math.Abs(along-want) <= 1e-6*size) {
+			t.Errorf("level %d: gradient %.9g along a direction, by differences %.9g", i, along, want)
+		}
+	}
+}
+
+func TestScaled(t *testing.T) {
+	got := plain.Scaled(twoLevels(20), 320)
+	want := plain
+	want.Box, want.Cls, want.Obj = plain.Box*1.5, plain.Cls/4*1.5, plain.Obj/4*1.5
+	if got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+func TestLossRefuses(t *testing.T) {
+	net := twoLevels(3)
+	b := op.NewBuilder("loss")
+	var heads []*onnx.Value
+	for i, c := range []int64{8, 16} {
+		heads = append(heads, b.Input(fmt.Sprintf("head%d", i), onnx.Float, []onnx.Dim{onnx.Sym("batch"), {Size: c}, {Size: 4}, {Size: 4}}))
+	}
+	if _, err := net.Loss(b, heads, plain); err == nil || err.Error() != "loss/level0: the loss needs static shapes, not float32[batch 8 4 4]" {
+		t.Error(err)
+	}
+}
