@@ -1,0 +1,212 @@
+package finetune
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// readTiming reads timing.csv and summary.json. Every process of a run counts
+// from its own start: where a column falls, the run was resumed.
+func (r *ComparedRun) readTiming() error {
+	data, err := r.readOptional("timing.csv")
+	if err != nil || data == nil {
+		return err
+	}
+	path := filepath.Join(r.Dir, "timing.csv")
+	rows, err := csv.NewReader(bytes.NewReader(data)).ReadAll()
+	if err != nil {
+		return &InputError{path, err}
+	}
+	if len(rows) == 0 || strings.Join(rows[0], ",")+"\n" != timingHeader {
+		return &InputError{path, fmt.Errorf("line 1: the columns are not %s", strings.TrimSpace(timingHeader))}
+	}
+	var before, last spent
+	at := map[int]spent{}
+	for i, row := range rows[1:] {
+		epoch, now, err := spentOf(row)
+		if err != nil {
+			return &InputError{path, fmt.Errorf("line %d: %w", i+2, err)}
+		}
+		if now.restarted(last) {
+			before = before.plus(last)
+		}
+		last = now
+		at[epoch] = before.plus(now)
+	}
+	for i := range r.Curve {
+		if s, ok := at[int(r.Curve[i].Epoch)]; ok {
+			r.Curve[i].Seconds = Figure(s.Seconds)
+		}
+	}
+	all, err := r.readSummary(before, last)
+	if err != nil {
+		return err
+	}
+	r.Seconds, r.Phases = Figure(all.Seconds), &all.Phases
+	if all.PeakRSS > 0 {
+		r.PeakRSS = Figure(all.PeakRSS)
+	}
+	if busy := all.busy(); busy > 0 {
+		r.Images, r.ImagesPerSecond = Figure(math.Round(all.images)), Figure(all.images/busy)
+	}
+	return nil
+}
+
+// readSummary adds what the last process did after its last epoch.
+func (r *ComparedRun) readSummary(before, last spent) (spent, error) {
+	data, err := r.readOptional(summaryFile)
+	if err != nil || data == nil {
+		return before.plus(last), err
+	}
+	var report Report
+	if err := json.Unmarshal(data, &report); err != nil {
+		return last, &InputError{filepath.Join(r.Dir, summaryFile), err}
+	}
+	final := spent{Timing: report.Timing}
+	final.images = report.ImagesPerSecond * final.busy()
+	if final.restarted(last) {
+		before = before.plus(last)
+	}
+	return before.plus(final), nil
+}
+
+// summaryFile is written when a run has ended.
+const summaryFile = "summary.json"
+
+// spent is what a process, or several, took.
+type spent struct {
+	Timing
+	images float64
+}
+
+func (s spent) busy() float64 { return s.Phases.Data + s.Phases.Step + s.Phases.Optimizer }
+
+// restarted reports whether s belongs to a process after that of last.
+func (s spent) restarted(last spent) bool {
+	a, b := s.Phases, last.Phases
+	return s.Seconds < last.Seconds || a.Data < b.Data || a.Step < b.Step || a.Optimizer < b.Optimizer || a.Validation < b.Validation || a.Saving < b.Saving
+}
+
+func (s spent) plus(t spent) spent {
+	a, b := s.Phases, t.Phases
+	return spent{Timing{Seconds: s.Seconds + t.Seconds, PeakRSS: max(s.PeakRSS, t.PeakRSS),
+		Phases: Phases{a.Data + b.Data, a.Step + b.Step, a.Optimizer + b.Optimizer, a.Validation + b.Validation, a.Saving + b.Saving}}, s.images + t.images}
+}
+
+// spentOf reads a line of timing.csv.
+func spentOf(row []string) (epoch int, s spent, err error) {
+	values := make([]float64, len(row))
+	for i, text := range row {
+		if values[i], err = strconv.ParseFloat(text, 64); err != nil || !finite(values[i]) || values[i] < 0 {
+			return 0, s, fmt.Errorf("column %s: %q is not a number", strings.Split(strings.TrimSpace(timingHeader), ",")[i], text)
+		}
+	}
+	s.Seconds, s.PeakRSS = values[1], int64(values[8])
+	s.Phases = Phases{values[2], values[3], values[4], values[5], values[6]}
+	s.images = values[7] * s.busy()
+	return int(values[0]), s, nil
+}
+
+// readEvents takes the times of epochs from TensorBoard's event files, which
+// YOLOv5 writes beside results.csv, where nothing else tells them. Damaged or
+// foreign files tell nothing.
+func (r *ComparedRun) readEvents() error {
+	if r.Seconds.Known() {
+		return nil
+	}
+	files, err := filepath.Glob(filepath.Join(globEscape(r.Dir), "events.out.tfevents.*"))
+	if err != nil || len(files) != 1 {
+		return nil // several: the run was resumed, and the time between does not count
+	}
+	info, err := os.Stat(files[0])
+	if err != nil || !info.Mode().IsRegular() || info.Size() > mostBytes {
+		return nil
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil {
+		return nil
+	}
+	start, written := eventTimes(data)
+	last := Unknown
+	for i := range r.Curve {
+		if t, ok := written[int64(r.Curve[i].Epoch)]; ok && t >= start {
+			r.Curve[i].Seconds = Figure(t - start)
+			last = r.Curve[i].Seconds
+		}
+	}
+	r.Seconds = last
+	return nil
+}
+
+// globEscape makes a folder's name stand for itself in a pattern.
+func globEscape(dir string) string {
+	var out []rune
+	for _, c := range dir {
+		if slices.Contains([]rune(`*?[\`), c) {
+			out = append(out, '\\')
+		}
+		out = append(out, c)
+	}
+	return string(out)
+}
+
+// eventTimes reads an event file: records of a length (8 bytes), its checksum
+// (4), an Event and its checksum (4), little endian
+// (tensorflow/core/lib/io/record_writer.h). It returns the first event's time
+// and, by step, the time of the last event that carries a summary, in seconds.
+func eventTimes(data []byte) (start float64, written map[int64]float64) {
+	written, start = map[int64]float64{}, math.NaN()
+	for len(data) >= 16 {
+		n := binary.LittleEndian.Uint64(data)
+		if n > uint64(len(data)-16) {
+			break
+		}
+		wall, step, summary := event(data[12 : 12+n])
+		if math.IsNaN(start) {
+			start = wall
+		}
+		if summary {
+			written[step] = wall
+		}
+		data = data[16+n:]
+	}
+	return start, written
+}
+
+// event reads wall_time (field 1), step (2) and whether there is a summary (5)
+// of an Event (tensorflow/core/util/event.proto).
+func event(data []byte) (wall float64, step int64, summary bool) {
+	for len(data) > 0 {
+		number, kind, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return wall, step, false
+		}
+		data = data[n:]
+		switch {
+		case number == 1 && kind == protowire.Fixed64Type:
+			v, _ := protowire.ConsumeFixed64(data)
+			wall = math.Float64frombits(v)
+		case number == 2 && kind == protowire.VarintType:
+			v, _ := protowire.ConsumeVarint(data)
+			step = int64(v)
+		case number == 5:
+			summary = true
+		}
+		if n = protowire.ConsumeFieldValue(number, kind, data); n < 0 {
+			return wall, step, false
+		}
+		data = data[n:]
+	}
+	return wall, step, summary
+}

@@ -1,0 +1,171 @@
+package finetune
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The page is whole, names nothing outside itself and escapes what it is given.
+// go test -artifacts keeps it for looking at.
+func TestReport(t *testing.T) {
+	c := madeComparison(t)
+	c.Title = `Frozen <script>alert("x")</script> & unfrozen`
+	c.Classes[0].Name = "cat|<b>"
+	dir := t.ArtifactDir()
+	paths, err := WriteReport(dir, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(paths) != 3 {
+		t.Fatalf("wrote %v", paths)
+	}
+	read := func(name string) string {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	page := read(ReportHTML)
+	if found := regexp.MustCompile(`(?i)(src|href|@import|url\()\s*[=("']|https?:|<script`).FindString(strings.ReplaceAll(page, "&lt;script", "")); found != "" {
+		t.Errorf("the page reaches out of itself or runs something: %q", found)
+	}
+	for _, text := range []string{"prefers-color-scheme: dark", `name="viewport"`, "Frozen &lt;script&gt;", "cat|&lt;b&gt;", "mAP 0.5:0.95 against wall time",
+		"Time to reach", "Where the time goes", "Class by class", "Freeze plans", "Settings that differ", "Every run", `<td data-head="mAP 0.5">`, "var(--g1)", "var(--b1)", "unfrozen-seed2", "not reached"} {
+		if !strings.Contains(page, text) {
+			t.Errorf("the page lacks %q", text)
+		}
+	}
+	if strings.Contains(page, "#0101") || strings.Contains(page, "NaN") || strings.Contains(page, "font-family:Liberation") {
+		t.Error("the page holds a colour that stands for another, NaN, or a font of its own")
+	}
+	balanced(t, page)
+	markdown := read(ReportMarkdown)
+	if !strings.Contains(markdown, `| cat\|&lt;b> |`) || !strings.Contains(markdown, "| unfrozen (3 runs) | 0.6") {
+		t.Errorf("report.md:\n%s", markdown)
+	}
+	var back struct {
+		Runs []map[string]any `json:"runs"`
+	}
+	if err := json.Unmarshal([]byte(read(ReportJSON)), &back); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"name", "frozen", "epochs", "map50", "map", "seconds", "images_per_second", "peak_rss_bytes", "trainable"} {
+		if _, ok := back.Runs[0][key]; !ok {
+			t.Errorf("report.json: runs lack %s", key)
+		}
+	}
+}
+
+// balanced checks that every element that opens closes.
+func balanced(t *testing.T, page string) {
+	t.Helper()
+	d := xml.NewDecoder(strings.NewReader(page))
+	d.Strict, d.AutoClose, d.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity
+	var open []string
+	for {
+		token, err := d.RawToken()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch e := token.(type) {
+		case xml.StartElement:
+			if name := e.Name.Local; name != "meta" {
+				open = append(open, name)
+			}
+		case xml.EndElement:
+			if n := len(open); n == 0 || open[n-1] != e.Name.Local {
+				line, _ := d.InputPos()
+				t.Fatalf("line %d: </%s> closes %v", line, e.Name.Local, open)
+			}
+			open = open[:len(open)-1]
+		}
+	}
+	if len(open) > 0 {
+		t.Errorf("left open: %v", open)
+	}
+}
+
+// A report of one run of one epoch, of which next to nothing is known.
+func TestReportOfLittle(t *testing.T) {
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{"results.csv": "epoch,metrics/mAP_0.5,metrics/mAP_0.5:0.95\n0,0,0\n"})
+	r, err := ReadRun(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewComparison("little", []*ComparedRun{r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := c.HTML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	balanced(t, string(page))
+	text, err := c.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), `"seconds": null`) {
+		t.Errorf("an unknown figure is not null:\n%s", text)
+	}
+	if _, err := NewComparison("none", nil); err == nil {
+		t.Error("no runs are compared")
+	}
+}
+
+// timing.csv of a run that was resumed after its second epoch.
+func TestReadTiming(t *testing.T) {
+	dir := madeRun{name: "run", epochs: 4, peak: .3}.write(t, t.TempDir())
+	writeFiles(t, dir, map[string]string{
+		"timing.csv": timingHeader +
+			"0,10.5,1,6,1,2,0.5,20,1000\n" +
+			"1,20.5,2,12,2,4,0.5,20,2000\n" +
+			"2,11,1,7,1,2,0.1,10,1500\n" +
+			"3,21,2,14,2,4,0.2,10,1800\n",
+		"summary.json": `{"seconds": 22, "phases": {"data": 2, "step": 14, "optimizer": 2, "validation": 4, "saving": 1}, "images_per_second": 10, "peak_rss_bytes": 1900}`,
+	})
+	r, err := ReadRun(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []Figure{10.5, 20.5, 31.5, 41.5} {
+		if r.Curve[i].Seconds != want {
+			t.Errorf("epoch %d ends after %v s, want %v", i, r.Curve[i].Seconds, want)
+		}
+	}
+	// 16 s at 20 images a second, then 18 s at 10.
+	if r.Seconds != 42.5 || r.Images != 500 || math.Abs(float64(r.ImagesPerSecond)-500./34) > 1e-9 || r.PeakRSS != 2000 || r.Phases.Saving != 1.5 {
+		t.Errorf("seconds %v, images %v, %v a second, peak %v, phases %+v", r.Seconds, r.Images, r.ImagesPerSecond, r.PeakRSS, r.Phases)
+	}
+	writeFiles(t, dir, map[string]string{"timing.csv": timingHeader + "0,x,1,6,1,2,0.5,20,1000\n"})
+	if _, err := ReadRun(dir); err == nil || !strings.Contains(err.Error(), `timing.csv: line 2: column seconds: "x" is not a number`) {
+		t.Errorf("a bad second: %v", err)
+	}
+}
+
+func TestTexts(t *testing.T) {
+	for _, test := range []struct{ got, want string }{
+		{countText(1234567), "1\u202f234\u202f567"}, {countText(12), "12"}, {countText(123), "123"}, {countText(2.5), "2.5"}, {countText(Unknown), "–"},
+		{secondsText(3.14), "3.1 s"}, {secondsText(119.7), "2 min 00 s"}, {secondsText(3725), "1 h 02 min"},
+		{significant(0.01234), "0.0123"}, {significant(1.234), "1.23"}, {significant(123.4), "123"}, {significant(12345), "12345"}, {significant(0), "0.00"},
+		{signedText(-.0123, 3), "−0.012"}, {signedText(.0123, 3), "+0.012"}, {signedText(-.0001, 3), "±0.000"},
+		{bytesText(300 << 20), "300 MiB"}, {bytesText(3 << 30), "3.00 GiB"}, {ratioText(1, 3), "×0.333"}, {ratioText(1, 0), "–"},
+	} {
+		if test.got != test.want {
+			t.Errorf("%q, want %q", test.got, test.want)
+		}
+	}
+}
