@@ -22,6 +22,7 @@ func commands() []*cli.Command {
 		trainCommand(),
 		detectCommand(),
 		exportCommand(),
+		datasetCommand(),
 		completionCommand(),
 		valCommand(),
 		versionCommand(),

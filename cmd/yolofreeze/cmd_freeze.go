@@ -28,7 +28,7 @@ func freezeCommand() *cli.Command {
 		Usage:     "choose which parameters of an artifacts folder train",
 		ArgsUsage: "ARTIFACTS",
 		Description: "Selectors: N, the first N layers; 0,1,5 or 0-9, exactly those; backbone, neck, head; prefixes such\n" +
-			"as model.24.m.0; globs such as *.bn.*; !model.9. takes back; @freeze.yaml repeats a plan; 0, nothing.\n" +
+			"as model.24.m.0; globs such as *.bn.*; !model.9. takes back; @freeze.yaml repeats a plan; 0 is nothing.\n" +
 			"The folder's graphs are built anew. With --dry-run WEIGHTS of any kind will do.",
 		Flags: append(freezeFlags(),
 			&cli.BoolFlag{Name: "dry-run", Usage: "print what would train, and change nothing"}),

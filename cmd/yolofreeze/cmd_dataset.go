@@ -1,0 +1,351 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"yolofreeze/dataset"
+	"yolofreeze/dataset/format"
+	"yolofreeze/dataset/synth"
+)
+
+func datasetCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "dataset",
+		Usage:       "check, convert, count, split and draw data sets",
+		Subcommands: []*cli.Command{checkCommand(), statsCommand(), convertDataCommand(), splitCommand(), synthCommand()},
+	}
+}
+
+const dataUsage = "DATA is a data.yaml, a VOC devkit, COCO's .json files (\"train=a.json,val=b.json\") or a folder of either."
+
+// readFlags are those of subcommands that read DATA.
+func readFlags(more ...cli.Flag) []cli.Flag {
+	return append(append(dataFlags()[1:], // all but --data
+		&cli.BoolFlag{Name: "keep-difficult", Usage: "of VOC, keep objects marked difficult"},
+		&cli.BoolFlag{Name: "keep-crowd", Usage: "of COCO, keep boxes around crowds"}), more...)
+}
+
+// readData opens the one argument. With a *dataset.BadDataError the set comes too.
+func readData(c *cli.Context) (*dataset.Set, error) {
+	if err := needArgs(c, 1, 1); err != nil {
+		return nil, err
+	}
+	if err := checkPolicies(c); err != nil {
+		return nil, err
+	}
+	o := readOptions(c)
+	o.Splits, o.KeepDifficult, o.KeepCrowd = nil, c.Bool("keep-difficult"), c.Bool("keep-crowd")
+	set, err := format.Open(c.Args().First(), o)
+	return set, asInput(err)
+}
+
+// checkResult is what check found; its JSON keys are stable.
+type checkResult struct {
+	Path   string          `json:"path"`
+	Format string          `json:"format"`
+	Names  []string        `json:"names"`
+	OK     bool            `json:"ok"`
+	Report *dataset.Report `json:"report"`
+}
+
+func checkCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "check",
+		Usage:       "list everything that is wrong with a data set",
+		ArgsUsage:   "DATA",
+		Description: dataUsage + "\nWhat would stop training ends with exit code 3.",
+		Flags:       readFlags(&cli.BoolFlag{Name: "decode", Usage: "decode every picture, not only its header"}),
+		Action: func(c *cli.Context) error {
+			set, err := readData(c)
+			var bad *dataset.BadDataError
+			if err != nil && (set == nil || !errors.As(err, &bad)) {
+				return err
+			}
+			if err := dataset.Check(set, dataset.CheckOptions{Decode: c.Bool("decode")}); err != nil {
+				return fmt.Errorf("checking %s: %w", set.Path, err)
+			}
+			if set.Report.Problems == nil {
+				set.Report.Problems = []dataset.Problem{} // [] in JSON, not null
+			}
+			name, _ := format.Detect(c.Args().First())
+			r := checkResult{set.Path, name, set.Names, bad == nil && set.Report.Corrupt == 0, &set.Report}
+			if err := termOf(c).result(r, r.write); err != nil {
+				return err
+			}
+			switch {
+			case bad != nil:
+				return badInputf("%s: %d problems; the first: %s", set.Path, len(bad.Problems)+bad.More, bad.Problems[0])
+			case set.Report.Corrupt > 0:
+				return badInputf("%s: %d pictures cannot be used", set.Path, set.Report.Corrupt)
+			}
+			return nil
+		},
+	}
+}
+
+func (r *checkResult) write(w io.Writer) error {
+	fmt.Fprintf(w, "%s: %s, %d classes: %s\n", r.Path, r.Format, len(r.Names), oneLine(strings.Join(r.Names, ", ")))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "split\tpictures\tobjects\tbackground\tcorrupt\trescued\tduplicates\tclipped\tdropped\tignored\t")
+	for _, split := range dataset.SplitNames {
+		if n, ok := r.Report.Splits[split]; ok {
+			fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", split, n.Pictures, n.Objects, n.Missing+n.Empty,
+				n.Corrupt, n.Rescued, n.Duplicates, n.Clipped, n.Dropped, n.Ignored)
+		}
+	}
+	t.Flush()
+	for _, p := range r.Report.Problems {
+		fmt.Fprintln(w, oneLine(p.String()))
+	}
+	if r.Report.More > 0 {
+		fmt.Fprintf(w, "and %d more problems\n", r.Report.More)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Report.Unknown)) {
+		fmt.Fprintf(w, "%d objects are of the class %q, which is not in the list\n", r.Report.Unknown[name], name)
+	}
+	for _, split := range dataset.SplitNames {
+		if names := r.Report.NeverSeen[split]; len(names) > 0 {
+			fmt.Fprintf(w, "%s has no object of: %s\n", split, oneLine(strings.Join(names, ", ")))
+		}
+	}
+	for _, s := range r.Report.Shared {
+		fmt.Fprintf(w, "in %s: %s\n", strings.Join(s.Splits, " and "), oneLine(strings.Join(s.Paths, " = ")))
+	}
+	verdict := "nothing stands against training"
+	if !r.OK {
+		verdict = "training would refuse or skip what is listed"
+	}
+	_, err := fmt.Fprintln(w, verdict)
+	return err
+}
+
+func statsCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "stats",
+		Usage:       "count pictures, objects, classes and sizes",
+		ArgsUsage:   "DATA",
+		Description: dataUsage,
+		Flags:       readFlags(),
+		Action: func(c *cli.Context) error {
+			set, err := readData(c)
+			if err != nil {
+				return err
+			}
+			r := struct {
+				Path   string                    `json:"path"`
+				Splits map[string]*dataset.Stats `json:"splits"`
+			}{set.Path, map[string]*dataset.Stats{}}
+			for split := range set.Splits {
+				r.Splits[split] = set.Stats(split)
+			}
+			return termOf(c).result(r, func(w io.Writer) error { return writeStats(w, r.Splits) })
+		},
+	}
+}
+
+func writeStats(w io.Writer, splits map[string]*dataset.Stats) error {
+	var err error
+	for _, split := range dataset.SplitNames {
+		s := splits[split]
+		if s == nil {
+			continue
+		}
+		fmt.Fprintf(w, "%s: %d pictures (%d background), %d objects: %d small, %d medium, %d large\n",
+			split, s.Pictures, s.Background, s.Objects, s.Small, s.Medium, s.Large)
+		spread := func(what string, r dataset.Range) {
+			fmt.Fprintf(w, "  %-22s %.4g to %.4g, median %.4g, mean %.4g\n", what, r.Min, r.Max, r.Median, r.Mean)
+		}
+		spread("picture width", s.Width)
+		spread("picture height", s.Height)
+		spread("objects a picture", s.PerPicture)
+		spread("box width, of picture", s.BoxWidth)
+		spread("box height, of picture", s.BoxHeight)
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		for _, class := range s.Classes {
+			fmt.Fprintf(t, "  %s\t%d objects\tin %d pictures\n", oneLine(class.Name), class.Objects, class.Pictures)
+		}
+		err = t.Flush()
+	}
+	return err
+}
+
+// written is a data set that a subcommand wrote; its JSON keys are stable.
+type written struct {
+	Path     string         `json:"path"`
+	Format   string         `json:"format"`
+	Names    []string       `json:"names"`
+	Pictures map[string]int `json:"pictures"` // by split
+}
+
+func (r *written) write(w io.Writer) error {
+	var parts []string
+	for _, split := range dataset.SplitNames {
+		if n, ok := r.Pictures[split]; ok {
+			parts = append(parts, fmt.Sprintf("%d %s", n, split))
+		}
+	}
+	_, err := fmt.Fprintf(w, "%s: %s, %s pictures, %d classes\n", r.Path, r.Format, strings.Join(parts, ", "), len(r.Names))
+	return err
+}
+
+// writeFlags are those of subcommands that write a data set.
+func writeFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FOLDER` to write; must not exist or be empty"},
+		&cli.StringFlag{Name: "to", Value: format.Formats[0], Usage: "`FORMAT`: " + strings.Join(format.Formats, ", ")},
+		&cli.BoolFlag{Name: "link", Usage: "link to the pictures instead of copying them"},
+		&cli.BoolFlag{Name: "outlines", Usage: "YOLO: write outlines where there are any"},
+	}
+}
+
+// writeData writes a set as --to and --output say.
+func writeData(c *cli.Context, set *dataset.Set) error {
+	dir, to := c.String("output"), c.String("to")
+	if err := format.Write(to, dir, set, dataset.WriteOptions{Link: c.Bool("link"), Outlines: c.Bool("outlines")}); err != nil {
+		return fmt.Errorf("writing data set: %w", err)
+	}
+	r := written{dir, to, set.Names, map[string]int{}}
+	for split, samples := range set.Splits {
+		r.Pictures[split] = len(samples)
+	}
+	return termOf(c).result(r, r.write)
+}
+
+func checkWrite(c *cli.Context) error {
+	if !slices.Contains(format.Formats, c.String("to")) {
+		return usageErrorf("%s: --to %s: want one of %s", commandPath(c), c.String("to"), strings.Join(format.Formats, ", "))
+	}
+	return checkOutput(c)
+}
+
+// checkOutput refuses a folder that holds something before anything is read.
+func checkOutput(c *cli.Context) error {
+	if err := needFlags(c, "output"); err != nil {
+		return err
+	}
+	dir := c.String("output")
+	if entries, err := os.ReadDir(dir); len(entries) > 0 || err != nil && !errors.Is(err, os.ErrNotExist) {
+		return badInputf("--output %s: is there and not an empty folder", dir).hinted("name a new folder")
+	}
+	return nil
+}
+
+func convertDataCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "convert",
+		Usage:       "write a data set in another format: VOC, COCO or YOLO",
+		ArgsUsage:   "DATA",
+		Description: dataUsage,
+		Flags:       append(readFlags(), writeFlags()...),
+		Action: func(c *cli.Context) error {
+			if err := checkWrite(c); err != nil {
+				return err
+			}
+			set, err := readData(c)
+			if err != nil {
+				return err
+			}
+			reportProblems(termOf(c), &set.Report)
+			return writeData(c, set)
+		},
+	}
+}
+
+func splitCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "split",
+		Usage:       "deal a data set's pictures anew to train, val and test",
+		ArgsUsage:   "DATA",
+		Description: dataUsage + "\nThe same seed deals the same pictures the same way on every machine.",
+		Flags: append(readFlags(), append(writeFlags(),
+			&cli.StringSliceFlag{Name: "shares", Value: cli.NewStringSlice("0.8", "0.2"), Usage: "`SHARES` of train, val and test, adding up to 1"},
+			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that the deal is drawn from"})...),
+		Action: func(c *cli.Context) error {
+			if err := checkWrite(c); err != nil {
+				return err
+			}
+			shares, err := readShares(c.StringSlice("shares"))
+			if err != nil {
+				return err
+			}
+			set, err := readData(c)
+			if err != nil {
+				return err
+			}
+			reportProblems(termOf(c), &set.Report)
+			dealt, err := set.Split(shares, c.Uint64("seed"))
+			if err != nil {
+				return asInput(fmt.Errorf("splitting %s: %w", set.Path, err))
+			}
+			return writeData(c, dealt)
+		},
+	}
+}
+
+func readShares(texts []string) (shares [3]float64, err error) {
+	sum := 0.0
+	for i, text := range texts {
+		v, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(v >= 0 && v <= 1) || i > 2 {
+			return shares, usageErrorf("dataset split: --shares %s: want up to three numbers from 0 to 1", strings.Join(texts, ","))
+		}
+		shares[i], sum = v, sum+v
+	}
+	if math.Abs(sum-1) > 1e-6 {
+		return shares, usageErrorf("dataset split: --shares %s add up to %g, not to 1", strings.Join(texts, ","), sum)
+	}
+	return shares, nil
+}
+
+func synthCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "synth",
+		Usage: "draw a data set of simple shapes",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FOLDER` to write; must not exist or be empty"},
+			&cli.StringFlag{Name: "shapes", Value: "plain", Usage: "`NAMES` of shapes or families (" +
+				strings.Join(slices.Sorted(maps.Keys(synth.Families)), ", ") + "): " + strings.Join(synth.Names(), ", ")},
+			&cli.IntFlag{Name: "train", Value: 128, Usage: "`N` pictures for training"},
+			&cli.IntFlag{Name: "val", Value: 32, Usage: "`N` pictures for validation"},
+			&cli.IntFlag{Name: "imgsz", Aliases: []string{"img", "img-size"}, Value: 160, Usage: "side in `PIXELS`"},
+			&cli.IntFlag{Name: "max-objects", Value: 4, Usage: "at most `N` objects a picture"},
+			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that everything is drawn from"},
+			&cli.BoolFlag{Name: "jpeg", Usage: "JPEG pictures instead of PNG"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := needArgs(c, 0, 0); err != nil {
+				return err
+			}
+			if err := checkOutput(c); err != nil {
+				return err
+			}
+			for _, name := range []string{"train", "val", "imgsz", "max-objects"} {
+				if c.Int(name) < 1 {
+					return usageErrorf("dataset synth: --%s %d: want at least 1", name, c.Int(name))
+				}
+			}
+			shapes, err := synth.Parse(c.String("shapes"))
+			if err != nil {
+				return usageErrorf("dataset synth: --shapes: %v", err)
+			}
+			counts := map[string]int{"train": c.Int("train"), "val": c.Int("val")}
+			o := synth.Options{Shapes: shapes, Counts: counts, Size: c.Int("imgsz"), MaxObjects: c.Int("max-objects"), Seed: c.Uint64("seed"), JPEG: c.Bool("jpeg")}
+			if err := synth.Write(c.String("output"), o); err != nil {
+				return fmt.Errorf("drawing data set: %w", err)
+			}
+			r := written{c.String("output"), "yolo", shapes, counts}
+			return termOf(c).result(r, r.write)
+		},
+	}
+}
