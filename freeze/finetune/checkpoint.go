@@ -162,16 +162,22 @@ func (s *saved) restore(e *Engine) {
 			copy(t.Raw, from.Raw)
 		}
 	}
+	e.Upload()
 }
 
 // carry takes over from an engine what survives in another plan for the same network.
-func (e *Engine) carry(from *Engine) {
+func (e *Engine) carry(from *Engine) error {
+	if err := from.Sync(); err != nil {
+		return err
+	}
 	e.steps = from.steps
 	for name, t := range e.Optimizer {
 		if old := from.Optimizer[name]; old != nil {
 			copy(t.Raw, old.Raw)
 		}
 	}
+	e.Upload()
+	return nil
 }
 
 // saveLast writes last.safetensors.
@@ -183,6 +189,9 @@ func (t *training) saveLast() error {
 	info, err := json.Marshal(stateInfo{options, t.source, t.fingerprint, t.p})
 	if err != nil {
 		return fmt.Errorf("describe the run's state: %w", err)
+	}
+	if err := t.engine.Sync(); err != nil {
+		return err
 	}
 	f, err := t.averagedModel().File()
 	if err != nil {

@@ -195,6 +195,9 @@ func (t *training) mayStop() bool {
 
 func (t *training) validate(ctx context.Context) (*Evaluation, error) {
 	start := time.Now()
+	if err := t.engine.Sync(); err != nil {
+		return nil, err
+	}
 	e, err := t.validator.Run(ctx, t.model.Net, t.engine.State(true), ort.Options{Device: t.o.Device})
 	t.clock.validation += time.Since(start)
 	if err == nil && !(Losses{Box: e.Box, Obj: e.Obj, Cls: e.Cls}).Finite() {
@@ -243,6 +246,9 @@ func (t *training) save(epoch int, r EpochResult, final bool) error {
 	}
 	if t.o.NoSave && !final {
 		return nil
+	}
+	if err := t.engine.Sync(); err != nil {
+		return err
 	}
 	m := t.averagedModel()
 	if r.Best || !isFile(t.weights(bestName)) {

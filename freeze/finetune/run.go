@@ -360,7 +360,10 @@ func (t *training) openEngine() error {
 	}
 	switch {
 	case t.engine != nil:
-		e.carry(t.engine)
+		if err := e.carry(t.engine); err != nil {
+			e.Close()
+			return err
+		}
 		t.engine.Close()
 	case t.resumed != nil:
 		t.resumed.restore(e)

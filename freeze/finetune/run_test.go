@@ -1,0 +1,397 @@
+package finetune
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"yolofreeze/dataset"
+	"yolofreeze/dataset/synth"
+	"yolofreeze/freeze"
+	"yolofreeze/onnx/wire"
+)
+
+// quiet is a Reporter that notes what it hears and may act on it.
+type quiet struct {
+	t       *testing.T
+	lines   []string
+	rows    []Row
+	batches int
+	onBatch func(n int)
+	onVal   func(done int)
+}
+
+func (q *quiet) Logf(format string, args ...any) {
+	q.lines = append(q.lines, fmt.Sprintf(format, args...))
+}
+func (q *quiet) Warnf(format string, args ...any) { q.Logf("warning: "+format, args...) }
+func (q *quiet) Data(*dataset.Set)                {}
+func (q *quiet) Epoch(e EpochResult)              { q.rows = append(q.rows, e.Row) }
+
+func (q *quiet) Batch(BatchResult) {
+	if q.batches++; q.onBatch != nil {
+		q.onBatch(q.batches)
+	}
+}
+
+func (q *quiet) Validating(done, _ int) {
+	if q.onVal != nil {
+		q.onVal(done)
+	}
+}
+
+// heard tells whether a line contains the text.
+func (q *quiet) heard(text string) bool {
+	return slices.ContainsFunc(q.lines, func(l string) bool { return strings.Contains(l, text) })
+}
+
+// smallRun are options of a run that takes a second: three epochs of ten
+// pictures in batches of four, a small network, the first layer frozen.
+func smallRun(t *testing.T) Options {
+	t.Helper()
+	needORT(t)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	dir := t.TempDir()
+	data := filepath.Join(dir, "shapes")
+	if err := synth.Write(data, synth.Options{Counts: map[string]int{"train": 10, "val": 6}, Size: 64}); err != nil {
+		t.Fatal(err)
+	}
+	weights := filepath.Join(dir, "small.safetensors")
+	if err := SaveModel(weights, smallModel(t)); err != nil {
+		t.Fatal(err)
+	}
+	o := Defaults()
+	o.Weights, o.Data, o.Epochs, o.BatchSize, o.ImageSize = weights, filepath.Join(data, "data.yaml"), 3, 4, 64
+	o.Project, o.Device, o.Freeze, o.Workers = filepath.Join(dir, "runs"), "cpu", []string{"1"}, 2
+	return o
+}
+
+func mustRun(t *testing.T, o Options, r Reporter) *Report {
+	t.Helper()
+	report, err := Run(t.Context(), o, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+func TestRunFolder(t *testing.T) {
+	o := smallRun(t)
+	o.SavePeriod = 2
+	q := &quiet{t: t}
+	report := mustRun(t, o, q)
+	for _, name := range []string{"results.csv", "per_class.csv", "timing.csv", "opt.yaml", "hyp.yaml", "freeze.yaml", "summary.json",
+		"weights/best.safetensors", "weights/last.safetensors", "weights/best.onnx", "weights/epoch1.safetensors"} {
+		if !isFile(filepath.Join(report.RunDir, name)) {
+			t.Errorf("%s is missing", name)
+		}
+	}
+	if isFile(filepath.Join(report.RunDir, "weights", "epoch0.safetensors")) {
+		t.Error("epoch0.safetensors was kept with a period of 2")
+	}
+	text, _ := os.ReadFile(filepath.Join(report.RunDir, "results.csv"))
+	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
+	if len(lines) != 4 || len(q.rows) != 3 || lines[0]+"\n" != resultsHeader() {
+		t.Fatalf("results.csv:\n%s", text)
+	}
+	for i, line := range lines[1:] {
+		if line+"\n" != q.rows[i].line() || q.rows[i].Epoch != i {
+			t.Errorf("row %d is %q, reported %q", i, line, q.rows[i].line())
+		}
+	}
+	for _, want := range []string{"freezing model.0.conv.weight", "frozen 3 of", "reinitialised model.4.m.0.weight", "Transferred "} {
+		if !q.heard(want) {
+			t.Errorf("no line says %q", want)
+		}
+	}
+	if report.Steps == 0 || report.Epochs != 3 || report.Frozen.Tensors != 3 || report.Metrics.Fitness != q.rows[report.Metrics.Epoch].Fitness() {
+		t.Errorf("report %+v", report)
+	}
+	if report.Seconds <= 0 || report.Phases.Step <= 0 || report.ImagesPerSecond <= 0 || report.PeakRSS <= 0 {
+		t.Errorf("timing %+v", report.Timing)
+	}
+	checkWeights(t, o, report)
+}
+
+// checkWeights looks at what was frozen, and at the export.
+func checkWeights(t *testing.T, o Options, report *Report) {
+	before, err := LoadModel(o.Weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := freeze.ParseYAML(mustRead(t, filepath.Join(report.RunDir, "freeze.yaml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{report.Best, report.Last} {
+		m, err := LoadModel(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(m.Names, synth.Families["plain"]) {
+			t.Errorf("%s: names %v", path, m.Names)
+		}
+		changed := 0
+		for name, was := range before.State {
+			same := bytes.Equal(m.State[name].Raw, was.Raw)
+			frozen := plan.Frozen(name) || strings.HasPrefix(name, "model.0.bn.running")
+			if frozen && !same {
+				t.Errorf("%s: %s is frozen and has changed", path, name)
+			}
+			if !same {
+				changed++
+			}
+		}
+		if changed == 0 {
+			t.Errorf("%s: nothing has changed", path)
+		}
+	}
+	graph, err := wire.Read(report.Export)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if graph.Metadata["names"] != "{0: 'circle', 1: 'square', 2: 'triangle'}" || graph.Metadata["stride"] != "32" {
+		t.Errorf("export's metadata: %v", graph.Metadata)
+	}
+}
+
+func mustRead(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// lasting are the files that must be the same however a run came to its end.
+var lasting = []string{"results.csv", "per_class.csv", "weights/last.safetensors", "weights/best.safetensors", "weights/best.onnx", "freeze.yaml"}
+
+func sameFiles(t *testing.T, straight map[string][]byte, dir string) {
+	t.Helper()
+	for name, want := range straight {
+		if got := mustRead(t, filepath.Join(dir, name)); !bytes.Equal(got, want) {
+			t.Errorf("%s differs from the straight run's", name)
+			if strings.HasSuffix(name, ".csv") {
+				t.Logf("got\n%swant\n%s", got, want)
+			}
+		}
+	}
+}
+
+// TestResume interrupts a run at each of its batches and in validations, goes
+// on, and must end in the bytes of a run that nothing has interrupted.
+func TestResume(t *testing.T) {
+	o := smallRun(t)
+	o.BatchSize, o.Hyp.WarmupEpochs = 4, 0
+	o.ImageWeights = true
+	straight := map[string][]byte{}
+	dir := mustRun(t, o, &quiet{t: t}).RunDir
+	for _, name := range lasting {
+		straight[name] = mustRead(t, filepath.Join(dir, name))
+	}
+	stopped := errors.New("stopped")
+	type stop struct{ batch, val int }
+	stops := []stop{{0, 1}, {0, 3}}
+	for n := 1; n <= 9; n++ {
+		stops = append(stops, stop{batch: n})
+	}
+	for _, s := range stops {
+		t.Run(fmt.Sprintf("batch%d,validation%d", s.batch, s.val), func(t *testing.T) {
+			if err := os.RemoveAll(dir); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancelCause(t.Context())
+			vals := 0
+			q := &quiet{t: t, onBatch: func(n int) {
+				if n == s.batch {
+					cancel(stopped)
+				}
+			}, onVal: func(int) {
+				if vals++; vals == s.val {
+					cancel(stopped)
+				}
+			}}
+			if _, err := Run(ctx, o, q); !errors.Is(err, stopped) {
+				t.Fatalf("interrupted run returned %v", err)
+			}
+			again, err := ResumeOptions(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again.ResumeFrom = dir
+			if report := mustRun(t, again, &quiet{t: t}); report.RunDir != dir {
+				t.Errorf("went on in %s", report.RunDir)
+			}
+			sameFiles(t, straight, dir)
+		})
+	}
+}
+
+// TestResumeAfterKill goes on from the folder as a killed process leaves it.
+func TestResumeAfterKill(t *testing.T) {
+	o := smallRun(t)
+	copied := filepath.Join(t.TempDir(), "killed")
+	q := &quiet{t: t}
+	dir := filepath.Join(o.Project, o.Name)
+	q.onBatch = func(n int) {
+		if n == 5 { // in the second epoch
+			if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	mustRun(t, o, q)
+	straight := map[string][]byte{}
+	for _, name := range lasting {
+		straight[name] = mustRead(t, filepath.Join(dir, name))
+	}
+	// the next epoch's row was written, its checkpoint only half
+	row, half := mustRead(t, filepath.Join(dir, "results.csv")), filepath.Join(copied, "weights", "last.safetensors.tmp77")
+	if err := errors.Join(os.WriteFile(filepath.Join(copied, "results.csv"), row[:len(row)-9], 0o666), os.WriteFile(half, row, 0o666),
+		os.RemoveAll(dir), os.Rename(copied, dir)); err != nil {
+		t.Fatal(err)
+	}
+	again, err := ResumeOptions(filepath.Join(dir, "weights", "last.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.ResumeFrom = dir
+	mustRun(t, again, &quiet{t: t})
+	sameFiles(t, straight, dir)
+	if _, err := os.Stat(filepath.Join(dir, "weights", "last.safetensors.tmp77")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("half a checkpoint is left: %v", err)
+	}
+	if _, err := Run(t.Context(), again, &quiet{t: t}); err == nil || !strings.Contains(err.Error(), "has finished: 3 of 3") {
+		t.Errorf("resuming a finished run: %v", err)
+	}
+}
+
+func TestResumeRefusesOtherOptions(t *testing.T) {
+	o := smallRun(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	q := &quiet{t: t, onBatch: func(n int) {
+		if n == 4 {
+			cancel()
+		}
+	}}
+	if _, err := Run(ctx, o, q); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(o.Project, o.Name)
+	again, err := ResumeOptions(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.ResumeFrom, again.Epochs, again.Hyp.LR0, again.Workers = dir, 4, 0.5, 1
+	_, err = Run(t.Context(), again, q)
+	if want := "epochs was 3, is 4; hyp.lr0 was 0.01, is 0.5"; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("error %v, want one that ends in %q", err, want)
+	}
+	again.Force, again.Freeze = true, []string{"3"}
+	if report := mustRun(t, again, q); report.Epochs != 4 || report.Frozen.Tensors <= 3 {
+		t.Errorf("forced: %+v", report)
+	}
+	if _, err := ResumeOptions(filepath.Join(dir, "weights", "best.safetensors")); err == nil || !strings.Contains(err.Error(), "weights only") {
+		t.Errorf("resuming from weights: %v", err)
+	}
+}
+
+// TestUnfreeze thaws the backbone after an epoch.
+func TestUnfreeze(t *testing.T) {
+	o := smallRun(t)
+	o.Freeze, o.Unfreeze = []string{"3"}, []string{"1:all"}
+	q := &quiet{t: t}
+	report := mustRun(t, o, q)
+	if report.Frozen.Tensors != 0 || !q.heard("from epoch 1: frozen 0") {
+		t.Errorf("report %+v, lines %q", report, q.lines)
+	}
+}
+
+// TestNonFinite trains with a learning rate that leaves the numbers.
+func TestNonFinite(t *testing.T) {
+	o := smallRun(t)
+	o.Hyp.LR0, o.Hyp.WarmupBiasLR, o.Hyp.WarmupEpochs = 1e30, 1e30, 0
+	_, err := Run(t.Context(), o, &quiet{t: t})
+	var bad *NonFiniteError
+	if !errors.As(err, &bad) || !bad.NonFinite() || len(bad.Pictures) == 0 {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestEarlyStop(t *testing.T) {
+	o := smallRun(t)
+	o.Epochs, o.Patience, o.NoVal = 9, 2, false
+	o.Hyp.LR0, o.Hyp.WarmupBiasLR = 0, 0 // nothing gets better
+	report := mustRun(t, o, &quiet{t: t})
+	if report.Epochs != 3 || report.Metrics.Epoch != 0 {
+		t.Errorf("%d epochs, best %d; want 3 and 0", report.Epochs, report.Metrics.Epoch)
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	base := smallRun(t)
+	cases := []struct {
+		name   string
+		change func(*Options)
+		want   string
+	}{
+		{"batch", func(o *Options) { o.BatchSize = 0 }, "batch size 0: want 1 or more"},
+		{"optimizer", func(o *Options) { o.Optimizer = "Lion" }, `optimizer "Lion": want one of [SGD Adam AdamW]`},
+		{"cache", func(o *Options) { o.Cache = "moon" }, `cache "moon"`},
+		{"rect", func(o *Options) { o.Rect, o.ImageWeights = true, true }, "use one of them"},
+		{"labels", func(o *Options) { o.BadLabels = "mend" }, `bad-labels "mend"`},
+		{"freeze", func(o *Options) { o.Freeze = []string{"model.10O."} }, "model.10O."},
+		{"data", func(o *Options) { o.Data = "none.yaml" }, "none.yaml"},
+		{"weights", func(o *Options) { o.Weights = "none.pt" }, "none.pt"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			o := base
+			c.change(&o)
+			if _, err := Run(t.Context(), o, &quiet{t: t}); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want one with %q", err, c.want)
+			}
+		})
+	}
+	if _, err := os.Stat(base.Project); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a refused run has made its folder: %v", err)
+	}
+}
+
+// TestOptionsOfRuns lets each kind of run end: sizes, loaders and optimizers.
+func TestOptionsOfRuns(t *testing.T) {
+	base := smallRun(t)
+	base.Epochs = 1
+	cases := map[string]func(*Options){
+		"rect":       func(o *Options) { o.Rect = true },
+		"multiscale": func(o *Options) { o.MultiScale = true },
+		"single":     func(o *Options) { o.SingleCls = true },
+		"adam":       func(o *Options) { o.Optimizer, o.CosLR = "Adam", true },
+		"adamw":      func(o *Options) { o.Optimizer = "AdamW" },
+		"large":      func(o *Options) { o.BatchSize = 99 },
+		"one":        func(o *Options) { o.BatchSize = 1 },
+		"noval":      func(o *Options) { o.NoVal, o.NoSave = true, true },
+		"disk":       func(o *Options) { o.Cache = "disk" },
+		"nothing":    func(o *Options) { o.Epochs = 0 },
+		"bn":         func(o *Options) { o.BN = []string{"batch"} },
+	}
+	for name, change := range cases {
+		t.Run(name, func(t *testing.T) {
+			o := base
+			o.Name = name
+			change(&o)
+			report := mustRun(t, o, &quiet{t: t})
+			if report.Epochs != o.Epochs {
+				t.Errorf("%d epochs, want %d", report.Epochs, o.Epochs)
+			}
+		})
+	}
+}
