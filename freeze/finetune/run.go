@@ -143,7 +143,7 @@ func (t *training) openModel() (err error) {
 		return nil
 	}
 	if t.model, err = LoadModel(t.o.Weights); err != nil {
-		return err
+		return inputFault{err}
 	}
 	if len(t.o.Freeze) == 0 {
 		t.o.Freeze = t.model.Freeze
@@ -155,7 +155,7 @@ func (t *training) openModel() (err error) {
 func (t *training) openData() error {
 	set, err := format.Open(t.o.Data, t.o.readOptions())
 	if err != nil {
-		return fmt.Errorf("open the data: %w", err)
+		return inputFault{err}
 	}
 	if t.o.SingleCls {
 		oneClass(set)
@@ -171,6 +171,12 @@ func (t *training) openData() error {
 	t.r.Warnf("%s: the data are not those that the run was started with", set.Path)
 	return nil
 }
+
+// inputFault is an error in reading what the user named.
+type inputFault struct{ error }
+
+func (e inputFault) Unwrap() error  { return e.error }
+func (e inputFault) BadInput() bool { return true }
 
 // oneClass makes every object the same.
 func oneClass(set *dataset.Set) {
