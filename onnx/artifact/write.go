@@ -104,7 +104,17 @@ func (b *Bundle) fill(dir string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", ManifestFile, err)
 	}
-	return writeSynced(filepath.Join(dir, ManifestFile), append(data, '\n'))
+	err = writeSynced(filepath.Join(dir, ManifestFile), append(data, '\n'))
+	syncFolder(dir)
+	return err
+}
+
+// syncFolder makes names durable where the file system can.
+func syncFolder(dir string) {
+	if f, err := os.Open(dir); err == nil {
+		f.Sync()
+		f.Close()
+	}
 }
 
 func fileOf(data []byte) File {
@@ -132,10 +142,7 @@ func place(temp, dir string) error {
 	if err != nil {
 		return err
 	}
-	if parent, err := os.Open(filepath.Dir(dir)); err == nil {
-		parent.Sync() // not every file system can; the rename has happened
-		parent.Close()
-	}
+	syncFolder(filepath.Dir(dir))
 	return nil
 }
 
