@@ -150,7 +150,7 @@ func (g *Graph) kernel(prefix string, x *onnx.Value, out int64, w op.Window, bia
 		return x
 	}
 	in := x.Type.Shape[1].Size
-	if w.Groups < 1 || in%w.Groups != 0 || out%w.Groups != 0 {
+	if w.Groups < 1 || in < 1 || out < 1 || in%w.Groups != 0 || out%w.Groups != 0 {
 		return g.Fail("%s: %d groups of %d and %d channels", prefix, w.Groups, in, out)
 	}
 	weight := g.Param(Param{prefix + ".weight", []int64{out, in / w.Groups, w.Kernel[0], w.Kernel[1]}, Weight})

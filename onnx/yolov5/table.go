@@ -49,6 +49,12 @@ func (n *Network) Head() int { return len(n.Layers) - 1 }
 // Outputs is the number of values per anchor: box, objectness, classes.
 func (n *Network) Outputs() int64 { return int64(5 + n.NC) }
 
+// SetFolded says whether BatchNorm is folded, in the network and its table.
+func (n *Network) SetFolded(folded bool) {
+	n.Folded = folded
+	n.Table[foldedKey] = folded
+}
+
 // ParseTable resolves a model's YAML table (keys nc, depth_multiple,
 // width_multiple, anchors, backbone, head) as YOLOv5's model parser does:
 // repeats scale with depth, channels with width, rounded up to multiples of 8.
@@ -84,18 +90,24 @@ type tableParser struct {
 }
 
 func (t *tableParser) globals() error {
-	number := func(key string, otherwise float64) float64 {
-		if v, ok := toFloat(t.table[key]); ok {
-			return v
+	for key, to := range map[string]*float64{"depth_multiple": &t.depth, "width_multiple": &t.width} {
+		*to = 1
+		if v, there := t.table[key]; there {
+			var ok bool
+			if *to, ok = toFloat(v); !ok || !(*to > 0 && *to <= maxMultiple) {
+				return fmt.Errorf("model table: %s is %v, want a number above 0, up to %d", key, v, maxMultiple)
+			}
 		}
-		return otherwise
 	}
-	t.depth, t.width = number("depth_multiple", 1), number("width_multiple", 1)
 	if t.net.NC <= 0 {
-		t.net.NC = int(number("nc", 0))
+		nc, ok := toInt(t.table["nc"])
+		if !ok || nc < 1 || nc > maxChannels {
+			return fmt.Errorf("model table: nc is %v, want 1 to %d", t.table["nc"], maxChannels)
+		}
+		t.net.NC = int(nc)
 	}
-	if t.net.NC < 1 {
-		return fmt.Errorf("model table: nc is %v, want at least 1", t.table["nc"])
+	if t.net.NC > maxChannels {
+		return fmt.Errorf("model table: nc is %d, want 1 to %d", t.net.NC, maxChannels)
 	}
 	t.net.Folded, _ = t.table[foldedKey].(bool)
 	if err := t.activations(); err != nil {
@@ -104,6 +116,9 @@ func (t *tableParser) globals() error {
 	levels, ok := t.table["anchors"].([]any)
 	if !ok {
 		return fmt.Errorf("model table: anchors are %v, want a list per level", t.table["anchors"])
+	}
+	if len(levels) < 1 || len(levels) > maxLevels {
+		return fmt.Errorf("model table: anchors for %d levels, want 1 to %d", len(levels), maxLevels)
 	}
 	for i, level := range levels {
 		flat, ok := level.([]any)
@@ -114,7 +129,7 @@ func (t *tableParser) globals() error {
 		for j := 0; j < len(flat); j += 2 {
 			w, ok1 := toFloat(flat[j])
 			h, ok2 := toFloat(flat[j+1])
-			if !ok1 || !ok2 || w <= 0 || h <= 0 {
+			if !ok1 || !ok2 || !(w > 0 && w < maxAnchor && h > 0 && h < maxAnchor) {
 				return fmt.Errorf("model table: anchor %d of level %d is %v,%v", j/2, i, flat[j], flat[j+1])
 			}
 			pairs = append(pairs, [2]float64{w, h})
@@ -143,39 +158,76 @@ func toInt(v any) (int64, bool) {
 	return int64(f), ok && f == math.Trunc(f)
 }
 
-// layer reads one row: [from, number, module, args].
+// Bounds of what a table may ask for, far above any model of YOLOv5: a file
+// must not be able to keep the reader busy or its arithmetic from fitting.
+const (
+	maxMultiple = 10
+	maxChannels = 1 << 16 // classes too
+	maxLevels   = 5       // that YOLOv5's loss has weights for
+	maxRepeat   = 100
+	maxStride   = 1 << 12
+	maxArgument = 1 << 10
+	maxAnchor   = 1 << 20 // pixels
+)
+
+// inRange refuses numbers among a layer's arguments that no layer can have.
+func inRange(args []any) error {
+	for _, a := range args {
+		if list, ok := a.([]any); ok {
+			if err := inRange(list); err != nil {
+				return err
+			}
+		}
+		if v, ok := toFloat(a); ok && !(v >= 0 && v <= maxArgument) {
+			return fmt.Errorf("%v is not within 0 to %d", a, maxArgument)
+		}
+	}
+	return nil
+}
+
+// layer reads one row and appends what it says.
 func (t *tableParser) layer(row any) error {
+	if n := len(t.net.Layers); n > 0 && t.net.Layers[n-1].Kind == "Detect" {
+		return fmt.Errorf("stands behind Detect")
+	}
+	l, stride, err := t.row(row)
+	if err == nil {
+		t.net.Layers = append(t.net.Layers, l)
+		t.stride = append(t.stride, stride)
+	}
+	return err
+}
+
+// row reads [from, number, module, args] as the next layer.
+func (t *tableParser) row(row any) (l Layer, stride int64, err error) {
 	cells, ok := row.([]any)
 	if !ok || len(cells) != 4 {
-		return fmt.Errorf("row %v is not [from, number, module, args]", row)
+		return l, 0, fmt.Errorf("row %v is not [from, number, module, args]", row)
 	}
 	name, ok := cells[2].(string)
 	if !ok {
-		return fmt.Errorf("module %v is not a name", cells[2])
+		return l, 0, fmt.Errorf("module %v is not a name", cells[2])
 	}
-	l := Layer{Index: len(t.net.Layers), Kind: strings.TrimPrefix(name, "nn.")}
+	l = Layer{Index: len(t.net.Layers), Kind: strings.TrimPrefix(name, "nn.")}
 	args, ok := cells[3].([]any)
 	if !ok {
-		return fmt.Errorf("%s: args %v are not a list", l.Kind, cells[3])
+		return l, 0, fmt.Errorf("%s: args %v are not a list", l.Kind, cells[3])
 	}
 	if err := t.from(&l, cells[0]); err != nil {
-		return fmt.Errorf("%s: %w", l.Kind, err)
+		return l, 0, fmt.Errorf("%s: %w", l.Kind, err)
 	}
 	number, ok := toInt(cells[1])
-	if !ok || number < 1 || number > 1000 {
-		return fmt.Errorf("%s: number is %v", l.Kind, cells[1])
+	if !ok || number < 1 || number > maxRepeat {
+		return l, 0, fmt.Errorf("%s: number is %v", l.Kind, cells[1])
 	}
 	l.Repeat = int(number)
 	if number > 1 {
 		l.Repeat = max(int(math.RoundToEven(float64(number)*t.depth)), 1)
 	}
-	stride, err := t.channels(&l, args)
-	if err != nil {
-		return fmt.Errorf("%s: %w", l.Kind, err)
+	if stride, err = t.channels(&l, args); err != nil {
+		return l, 0, fmt.Errorf("%s: %w", l.Kind, err)
 	}
-	t.net.Layers = append(t.net.Layers, l)
-	t.stride = append(t.stride, stride)
-	return nil
+	return l, stride, nil
 }
 
 // from resolves relative indices (-1 is the layer before) and the inputs' channels.
@@ -183,6 +235,9 @@ func (t *tableParser) from(l *Layer, cell any) error {
 	list, ok := cell.([]any)
 	if !ok {
 		list = []any{cell}
+	}
+	if len(list) == 0 {
+		return fmt.Errorf("takes nothing")
 	}
 	for _, c := range list {
 		f, ok := toInt(c)
@@ -233,15 +288,27 @@ func (t *tableParser) channels(l *Layer, args []any) (int64, error) {
 		}
 		l.Out = int64(math.Ceil(float64(c)*t.width/8)) * 8
 		l.Args = args[1:]
+		if l.Out < 1 || l.Out > maxChannels {
+			return 0, fmt.Errorf("%d output channels, want 1 to %d", l.Out, maxChannels)
+		}
+		if err := inRange(l.Args); err != nil {
+			return 0, fmt.Errorf("args %v: %w", args, err)
+		}
 		switch l.Kind {
 		case "Conv", "DWConv", "GhostConv", "GhostBottleneck":
 			stride *= l.int(1, 1)
 		case "Focus":
 			stride *= 2 * l.int(1, 1)
 		}
+		if stride < 1 || stride > maxStride {
+			return 0, fmt.Errorf("args %v: a stride of %d in all, want 1 to %d", args, stride, maxStride)
+		}
 	case "same":
 		if scale, _ := toInt(at(args, 1)); scale != 2 || at(args, 2) != "nearest" {
 			return 0, fmt.Errorf("args %v: only nearest ×2 is known", args)
+		}
+		if stride < 2 {
+			return 0, fmt.Errorf("enlarges the picture")
 		}
 		l.Out, stride = l.In[0], stride/2
 	case "concat":
@@ -256,6 +323,9 @@ func (t *tableParser) channels(l *Layer, args []any) (int64, error) {
 			return 0, fmt.Errorf("%d inputs, anchors for %d levels", len(l.In), len(t.net.Anchors))
 		}
 		for _, f := range l.From {
+			if f < 0 {
+				return 0, fmt.Errorf("takes the picture itself")
+			}
 			t.net.Strides = append(t.net.Strides, t.stride[f])
 		}
 	default:
