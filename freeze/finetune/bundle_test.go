@@ -10,8 +10,11 @@ import (
 	"testing"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx"
 	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/testkit"
 	"yolofreeze/onnx/wire"
 	"yolofreeze/onnx/yolov5"
 )
@@ -150,6 +153,40 @@ func TestFrozenPrefixes(t *testing.T) {
 		}
 		if got := PlanMetadata(plan)[frozenKey]; got != want {
 			t.Errorf("%s: %s, want %s", selectors, got, want)
+		}
+	}
+}
+
+// TestGraphsFitDevices: every node of every graph has a CUDA kernel at its
+// types, and no state is overwritten before its last reader.
+func TestGraphsFitDevices(t *testing.T) {
+	table, err := testkit.ReadKernels(filepath.Join(shared(t), "reference", "ort-kernels.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hyp, err := dataset.LoadHyp("low")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		freeze, bn []string
+		optimizer  string
+	}{{nil, nil, "SGD"}, {[]string{"3"}, nil, "Adam"}, {[]string{"3"}, []string{"batch"}, "AdamW"}, {[]string{"4"}, []string{"affine-only"}, "SGD"}} {
+		m := smallModel(t)
+		plan, err := m.Plan(c.freeze, c.bn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := NewBundle(m, plan, artifact.Source{}, BundleOptions{"test", 2, 64, hyp, c.optimizer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range []*onnx.Model{b.Training, b.Optimizer, b.Eval} {
+			lines := append(table.Missing(g, "CUDA"), testkit.CUDAHazards(g)...)
+			lines = append(lines, testkit.InPlaceHazards(g, optim.Out)...)
+			if len(lines) > 0 {
+				t.Errorf("%v %s: %d lines, the first: %q", c, g.Name, len(lines), lines[:min(3, len(lines))])
+			}
 		}
 	}
 }
