@@ -1,0 +1,136 @@
+package plot
+
+import (
+	"fmt"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"yolofreeze/dataset/metric"
+)
+
+const (
+	namedClasses = 20  // more are drawn in grey, without names
+	meanShare    = .05 // of a curve, over which its mean is smoothed before its peak is read
+)
+
+// Curve is a figure of classes over confidence.
+type Curve struct {
+	name string // of the y axis
+	of   func(*metric.ClassResult) []float64
+}
+
+// The curves over confidence.
+var (
+	F1        = Curve{"F1", func(c *metric.ClassResult) []float64 { return c.F1Curve }}
+	Precision = Curve{"Precision", func(c *metric.ClassResult) []float64 { return c.PCurve }}
+	Recall    = Curve{"Recall", func(c *metric.ClassResult) []float64 { return c.RCurve }}
+)
+
+// OverConfidence draws a curve of every class over confidence, and their mean.
+func OverConfidence(path string, r *metric.Result, names []string, c Curve) error {
+	mean, peak, at := meanOf(r, c.of), 0., 0.
+	for i, v := range boxSmooth(mean, meanShare) {
+		if v > peak {
+			peak, at = v, share(i, len(mean))
+		}
+	}
+	label := func(k *metric.ClassResult) string { return nameOf(names, k.Class) }
+	return drawCurves(path, newPlot(c.name+"-Confidence Curve", "Confidence", c.name), r, c.of, label,
+		fmt.Sprintf("all classes %.2f at %.3f", peak, at))
+}
+
+// PrecisionRecall draws precision over recall at the first IoU threshold.
+func PrecisionRecall(path string, r *metric.Result, names []string) error {
+	label := func(k *metric.ClassResult) string { return fmt.Sprintf("%s %.3f", nameOf(names, k.Class), k.AP50) }
+	of := func(k *metric.ClassResult) []float64 { return k.PRCurve }
+	return drawCurves(path, newPlot("Precision-Recall Curve", "Recall", "Precision"), r, of, label,
+		fmt.Sprintf("all classes %.3f mAP@0.5", r.MAP50))
+}
+
+func drawCurves(path string, p *plot.Plot, r *metric.Result, of func(*metric.ClassResult) []float64, label func(*metric.ClassResult) string, all string) error {
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 0, 1
+	entries := plot.NewLegend()
+	entries.TextStyle.Font.Variant = sans
+	entries.Top, entries.Left, entries.ThumbnailWidth, entries.Padding = true, true, 16, 1
+	for i := range r.PerClass {
+		c := &r.PerClass[i]
+		l, err := line(unit(of(c)), grey, .8)
+		if err != nil || l == nil {
+			return err
+		}
+		if len(r.PerClass) <= namedClasses {
+			l.Color, l.Width = tab[i%len(tab)], 1
+			if i >= len(tab) {
+				l.Dashes = []vg.Length{4, 2}
+			}
+			entries.Add(label(c), l)
+		}
+		p.Add(l)
+	}
+	l, err := line(unit(meanOf(r, of)), tab[0], 3)
+	if err != nil {
+		return err
+	}
+	if l != nil {
+		p.Add(l)
+		entries.Add(all, l)
+	}
+	return saveBeside(path, p, &entries)
+}
+
+// saveBeside draws a plot with its legend to the right of it.
+func saveBeside(path string, p *plot.Plot, entries *plot.Legend) error {
+	return saveFunc(path, 9*vg.Inch, 6*vg.Inch, func(c draw.Canvas) {
+		p.Draw(draw.Crop(c, 8, -2.6*vg.Inch, 8, -8))
+		entries.Draw(draw.Crop(c, 6.5*vg.Inch, 0, 8, -28))
+	})
+}
+
+// unit spreads values over x from 0 to 1.
+func unit(values []float64) plotter.XYs {
+	points := make(plotter.XYs, len(values))
+	for i, v := range values {
+		points[i] = plotter.XY{X: share(i, len(values)), Y: v}
+	}
+	return points
+}
+
+func share(i, n int) float64 { return float64(i) / float64(max(n-1, 1)) }
+
+// meanOf averages a curve over classes.
+func meanOf(r *metric.Result, of func(*metric.ClassResult) []float64) []float64 {
+	var mean []float64
+	for i := range r.PerClass {
+		curve := of(&r.PerClass[i])
+		if mean == nil {
+			mean = make([]float64, len(curve))
+		}
+		for k, v := range curve {
+			mean[k] += v / float64(len(r.PerClass))
+		}
+	}
+	return mean
+}
+
+// boxSmooth averages over a share of the values, the ends repeated.
+func boxSmooth(values []float64, part float64) []float64 {
+	reach := int(float64(len(values))*part) / 2
+	out := make([]float64, len(values))
+	for i := range values {
+		for k := i - reach; k <= i+reach; k++ {
+			out[i] += values[min(max(k, 0), len(values)-1)] / float64(2*reach+1)
+		}
+	}
+	return out
+}
+
+// nameOf is a class's name, its number where it has none.
+func nameOf(names []string, class int) string {
+	if class >= 0 && class < len(names) {
+		return names[class]
+	}
+	return fmt.Sprint(class)
+}
