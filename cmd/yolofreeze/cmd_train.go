@@ -37,6 +37,7 @@ func trainCommand() *cli.Command {
 			&cli.IntFlag{Name: "close-mosaic", Usage: "no mosaics in the last `N` epochs"},
 			&cli.BoolFlag{Name: "noval", Usage: "validate the last epoch only"},
 			&cli.BoolFlag{Name: "nosave", Usage: "save the last epoch only"},
+			&cli.BoolFlag{Name: "noplots", Usage: "draw no pictures of the run"},
 			&cli.IntFlag{Name: "save-period", Value: d.SavePeriod, Usage: "keep the weights of every `N`th epoch"},
 			&cli.IntFlag{Name: "workers", Value: d.Workers, Usage: "`N` goroutines that load pictures; 0: one a core"},
 			&cli.StringFlag{Name: "cache", Value: d.Cache, Usage: "decoded pictures stay in memory or on disk: `WHERE` " + strings.Join(finetune.Caches, ", ")},
@@ -103,7 +104,7 @@ func trainOptions(c *cli.Context, o *finetune.Options) error {
 		set(name, func() { *to = c.Int(name) })
 	}
 	switches := map[string]*bool{"cos-lr": &o.CosLR, "rect": &o.Rect, "image-weights": &o.ImageWeights, "multi-scale": &o.MultiScale,
-		"single-cls": &o.SingleCls, "noval": &o.NoVal, "nosave": &o.NoSave, "exist-ok": &o.ExistOK}
+		"single-cls": &o.SingleCls, "noval": &o.NoVal, "nosave": &o.NoSave, "exist-ok": &o.ExistOK, "noplots": &o.NoPlots}
 	for name, to := range switches {
 		set(name, func() { *to = c.Bool(name) })
 	}

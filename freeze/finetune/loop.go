@@ -115,6 +115,7 @@ func (t *training) trainBatch(b *dataset.Batch) error {
 		t.p.LastStep = t.p.Iteration
 		t.p.Steps++
 	}
+	t.drawTrainBatch(b)
 	t.p.Last.LR = rates.LR
 	t.p.Iteration++
 	t.p.Batch++

@@ -37,6 +37,7 @@ type Options struct {
 
 	NoVal      bool `yaml:"noval"`       // validate the last epoch only
 	NoSave     bool `yaml:"nosave"`      // save the last epoch only
+	NoPlots    bool `yaml:"noplots"`     // draw nothing, and do not validate the best weights again for it
 	SavePeriod int  `yaml:"save_period"` // also keep the weights of every so many epochs; under 1: none
 
 	Workers   int            `yaml:"workers"` // that load pictures; 0: one per core
@@ -130,7 +131,7 @@ func (o *Options) stages(m *Model) ([]freeze.Stage, error) {
 
 // free are options that a resumed run may change: those that leave the numbers
 // alone, and those of freezing, which keep the state of what still trains.
-var free = []string{"freeze", "bn", "unfreeze", "workers", "cache", "device", "project", "name", "exist_ok", "version", "weights"}
+var free = []string{"freeze", "bn", "unfreeze", "workers", "cache", "device", "project", "name", "exist_ok", "version", "weights", "noplots"}
 
 // differences lists the options that differ in a way that a resumed run must not.
 func (o *Options) differences(other *Options) ([]string, error) {

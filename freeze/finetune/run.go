@@ -104,7 +104,7 @@ func Run(ctx context.Context, o Options, r Reporter) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.finish()
+	return t.finish(ctx)
 }
 
 func (t *training) close() {
@@ -129,7 +129,7 @@ func (t *training) prepare() error {
 	if err := ort.Init(); err != nil {
 		return err
 	}
-	for _, step := range []func() error{t.openModel, t.openData, t.fitModel, t.plan, t.makeFolder, t.makeLoaders} {
+	for _, step := range []func() error{t.openModel, t.openData, t.fitModel, t.plan, t.makeFolder, t.makeLoaders, t.drawLabels} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -412,8 +412,8 @@ func (t *training) validateOnly(ctx context.Context) (*Report, error) {
 	return r, nil
 }
 
-// finish exports the best weights and sums the run up.
-func (t *training) finish() (*Report, error) {
+// finish exports the best weights, draws, and sums the run up.
+func (t *training) finish(ctx context.Context) (*Report, error) {
 	start := time.Now()
 	best, err := LoadModel(t.weights(bestName))
 	if err != nil {
@@ -431,6 +431,8 @@ func (t *training) finish() (*Report, error) {
 		return nil, err
 	}
 	t.clock.saving += time.Since(start)
+	t.lookAtBest(ctx, best)
+	t.look(func() error { return drawResults(t.dir) })
 	r := t.report()
 	r.Best, r.Last, r.Export = t.weights(bestName), t.weights(lastName), t.weights(exportName)
 	r.Metrics = metricsOf(t.p.BestEpoch, Row(t.p.Best))

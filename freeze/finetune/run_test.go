@@ -70,6 +70,7 @@ func smallRun(t *testing.T) Options {
 	o := Defaults()
 	o.Weights, o.Data, o.Epochs, o.BatchSize, o.ImageSize = weights, filepath.Join(data, "data.yaml"), 3, 4, 64
 	o.Project, o.Device, o.Freeze, o.Workers = filepath.Join(dir, "runs"), "cpu", []string{"1"}, 2
+	o.NoPlots = true
 	return o
 }
 

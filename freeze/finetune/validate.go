@@ -90,6 +90,9 @@ type Validator struct {
 	loader *dataset.Loader
 	// Each, when set, is called for every picture in order.
 	Each func(Found) error
+	// Seen, when set, is called for every batch in order, the first being 0, with
+	// each picture's detections in pixels of the batch.
+	Seen func(index int, b *dataset.Batch, found [][]metric.Detection)
 	// Progress, when set, is called after every batch.
 	Progress func(done, batches int)
 }
@@ -228,10 +231,16 @@ func (r *validation) picture(heads []*onnx.Tensor, targets []yolov5.Target, heig
 // add takes a batch's parts in order.
 func (r *validation) add(b *dataset.Batch, parts []contribution) error {
 	var loss yolov5.LossSums
+	found := make([][]metric.Detection, len(parts))
 	for i, o := range parts {
-		if o.err != nil {
+		if found[i] = o.found; o.err != nil {
 			return o.err
 		}
+	}
+	if r.Seen != nil {
+		r.Seen(r.batches, b, found)
+	}
+	for i, o := range parts {
 		b.Restore(i, o.found)
 		labels := b.Labels(i)
 		if r.o.SingleCls {

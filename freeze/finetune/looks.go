@@ -1,0 +1,190 @@
+package finetune
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"yolofreeze/dataset"
+	"yolofreeze/dataset/metric"
+	"yolofreeze/freeze/finetune/plot"
+	"yolofreeze/onnx/ort"
+)
+
+const (
+	sheets    = 3   // batches of each kind that are drawn
+	sheetConf = .25 // of detections, at least
+	longTable = 50  // classes from which on the last validation lists only the mean
+)
+
+// look does what a run does for those who look at it: should it fail, the run goes on.
+func (t *training) look(do func() error) {
+	if t.o.NoPlots {
+		return
+	}
+	start := time.Now()
+	defer func() {
+		t.clock.saving += time.Since(start)
+		if p := recover(); p != nil {
+			t.r.Warnf("draw: %v", p)
+		}
+	}()
+	if err := do(); err != nil {
+		t.r.Warnf("%v", err)
+	}
+}
+
+// picture is the path of a picture in the run's folder.
+func (t *training) picture(name string) string { return filepath.Join(t.dir, name) }
+
+// drawLabels shows what is trained on.
+func (t *training) drawLabels() error {
+	if t.resumed != nil {
+		return nil
+	}
+	train := t.set.Splits["train"]
+	t.look(func() error { return plot.Labels(t.picture("labels.jpg"), train, t.model.Names) })
+	t.look(func() error { return plot.Correlogram(t.picture("labels_correlogram.jpg"), train) })
+	return nil
+}
+
+// drawTrainBatch shows one of the run's first batches.
+func (t *training) drawTrainBatch(b *dataset.Batch) {
+	if t.p.Iteration >= sheets {
+		return
+	}
+	t.look(func() error {
+		path := t.picture(fmt.Sprintf("train_batch%d.jpg", t.p.Iteration))
+		return b.WriteSheet(path, b.Marks(), t.model.Names, titles(b, t.set.Splits["train"]))
+	})
+}
+
+// drawValBatch shows labels and detections of one of the first batches.
+func (t *training) drawValBatch(index int, b *dataset.Batch, found [][]metric.Detection) {
+	if index >= sheets {
+		return
+	}
+	var marks []dataset.Mark
+	for i, dets := range found {
+		for _, d := range dets {
+			if d.Conf > sheetConf {
+				marks = append(marks, dataset.Mark{Image: i, Class: d.Class, X1: d.X1, Y1: d.Y1, X2: d.X2, Y2: d.Y2, Conf: d.Conf})
+			}
+		}
+	}
+	names := titles(b, t.set.Splits["val"])
+	for kind, marks := range map[string][]dataset.Mark{"labels": b.Marks(), "pred": marks} {
+		t.look(func() error {
+			return b.WriteSheet(t.picture(fmt.Sprintf("val_batch%d_%s.jpg", index, kind)), marks, t.model.Names, names)
+		})
+	}
+}
+
+// titles are the names of a batch's files.
+func titles(b *dataset.Batch, samples []dataset.Sample) []string {
+	list := make([]string, len(b.Samples))
+	for i, s := range b.Samples {
+		list[i] = filepath.Base(samples[s].Path)
+	}
+	return list
+}
+
+// lookAtBest validates the best weights once more, to draw what they find.
+func (t *training) lookAtBest(ctx context.Context, best *Model) {
+	if t.o.NoPlots {
+		return
+	}
+	t.r.Logf("Validating %s", t.weights(bestName))
+	start := time.Now()
+	t.validator.Seen = t.drawValBatch
+	e, err := t.validator.Run(ctx, best.Net, best.State, ort.Options{Device: t.o.Device})
+	t.validator.Seen = nil
+	t.clock.validation += time.Since(start)
+	if err != nil {
+		t.r.Warnf("curves and sheets of the best weights are missing: %v", err)
+		return
+	}
+	t.logTable(e)
+	names := t.model.Names
+	draw := map[string]func(string) error{
+		"PR_curve.png": func(path string) error { return plot.PrecisionRecall(path, &e.Result, names) },
+		"confusion_matrix.png": func(path string) error {
+			return plot.Confusion(path, &e.Confusion, names)
+		},
+	}
+	for name, curve := range map[string]plot.Curve{"F1": plot.F1, "P": plot.Precision, "R": plot.Recall} {
+		draw[name+"_curve.png"] = func(path string) error { return plot.OverConfidence(path, &e.Result, names, curve) }
+	}
+	for name, draw := range draw {
+		t.look(func() error { return draw(t.picture(name)) })
+	}
+}
+
+// logTable says what the best weights find, by class unless these are many.
+func (t *training) logTable(e *Evaluation) {
+	row := func(name string, images, instances int, p, r, map50, mAP float64) {
+		t.r.Logf("%22s%11d%11d%11.3g%11.3g%11.3g%11.3g", name, images, instances, p, r, map50, mAP)
+	}
+	t.r.Logf("%22s%11s%11s%11s%11s%11s%11s", "Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95")
+	row("all", e.Images, e.Instances, e.Precision, e.Recall, e.MAP50, e.MAP)
+	if len(t.model.Names) >= longTable || len(t.model.Names) < 2 {
+		return
+	}
+	for _, c := range e.Classes(t.model.Names) {
+		row(c.Name, c.Images, c.Instances, c.Precision, c.Recall, c.AP50, c.AP)
+	}
+}
+
+// panels are the columns of results.csv in the order that they are drawn in.
+var panels = [plot.Panels]struct {
+	column string
+	of     func(*EpochPoint) Figure
+}{
+	{"train/box_loss", func(p *EpochPoint) Figure { return p.Train[0] }},
+	{"train/obj_loss", func(p *EpochPoint) Figure { return p.Train[1] }},
+	{"train/cls_loss", func(p *EpochPoint) Figure { return p.Train[2] }},
+	{"metrics/precision", func(p *EpochPoint) Figure { return p.Precision }},
+	{"metrics/recall", func(p *EpochPoint) Figure { return p.Recall }},
+	{"val/box_loss", func(p *EpochPoint) Figure { return p.Val[0] }},
+	{"val/obj_loss", func(p *EpochPoint) Figure { return p.Val[1] }},
+	{"val/cls_loss", func(p *EpochPoint) Figure { return p.Val[2] }},
+	{"metrics/mAP_0.5", func(p *EpochPoint) Figure { return p.MAP50 }},
+	{"metrics/mAP_0.5:0.95", func(p *EpochPoint) Figure { return p.MAP }},
+}
+
+// drawResults draws every results*.csv of a run's folder over the others.
+func drawResults(dir string) error {
+	files, err := filepath.Glob(filepath.Join(escapeGlob(dir), "results*.csv"))
+	if err != nil {
+		return fmt.Errorf("draw results.png: %w", err)
+	}
+	slices.Sort(files)
+	var series []plot.Series
+	for _, path := range files {
+		curve, err := readCurve(path)
+		if err != nil {
+			return fmt.Errorf("draw results.png: %w", err)
+		}
+		s := plot.Series{Name: strings.TrimSuffix(filepath.Base(path), ".csv")}
+		for i := range curve {
+			s.Epochs = append(s.Epochs, float64(curve[i].Epoch))
+			for k, panel := range panels {
+				s.Values[k] = append(s.Values[k], float64(panel.of(&curve[i])))
+			}
+		}
+		series = append(series, s)
+	}
+	var titles [plot.Panels]string
+	for i, panel := range panels {
+		titles[i] = panel.column
+	}
+	return plot.Results(filepath.Join(dir, "results.png"), titles, series)
+}
+
+// escapeGlob lets a pattern mean exactly the folder.
+func escapeGlob(dir string) string {
+	return strings.NewReplacer("*", `[*]`, "?", `[?]`, "[", `[[]`).Replace(dir)
+}
