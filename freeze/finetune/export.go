@@ -58,6 +58,9 @@ func Export(m *Model, source artifact.Source, o ExportOptions) (*onnx.Model, err
 	}
 	if o.Dynamic {
 		g.Inputs[0].Type.Shape = []onnx.Dim{onnx.Sym("batch"), {Size: 3}, onnx.Sym("height"), onnx.Sym("width")}
+		if err := op.InferTypes(g); err != nil {
+			return nil, err
+		}
 		g.Outputs[0].Type.Shape = []onnx.Dim{onnx.Sym("batch"), onnx.Sym("anchors"), {Size: m.Net.Outputs()}}
 	}
 	if err := toOpset(g, o.Opset); err != nil {

@@ -16,8 +16,9 @@ func InPlaceHazards(m *onnx.Model, out func(input string) string) []string {
 	for _, v := range m.Outputs {
 		outputs[v.Name] = v
 	}
-	readers := map[*onnx.Value][]*onnx.Node{}
-	for _, n := range m.Nodes {
+	readers, place := map[*onnx.Value][]*onnx.Node{}, map[*onnx.Node]int{}
+	for i, n := range m.Nodes {
+		place[n] = i
 		for _, v := range n.Inputs {
 			readers[v] = append(readers[v], n)
 		}
@@ -25,11 +26,11 @@ func InPlaceHazards(m *onnx.Model, out func(input string) string) []string {
 	var lines []string
 	for _, in := range m.Inputs {
 		next := outputs[out(in.Name)]
-		if next == nil {
+		if next == nil || len(readers[in]) == 0 {
 			continue
 		}
 		before := map[*onnx.Node]bool{}
-		ancestors(next.Node, before)
+		ancestors(next.Node, place, place[readers[in][0]], before)
 		for _, n := range readers[in] {
 			switch {
 			case !before[n]:
@@ -42,15 +43,15 @@ func InPlaceHazards(m *onnx.Model, out func(input string) string) []string {
 	return lines
 }
 
-// ancestors gathers a node and all that it depends on.
-func ancestors(n *onnx.Node, found map[*onnx.Node]bool) {
-	if n == nil || found[n] {
+// ancestors gathers a node and all that it depends on, but those placed before first.
+func ancestors(n *onnx.Node, place map[*onnx.Node]int, first int, found map[*onnx.Node]bool) {
+	if n == nil || found[n] || place[n] < first {
 		return
 	}
 	found[n] = true
 	for _, v := range n.Inputs {
 		if v != nil {
-			ancestors(v.Node, found)
+			ancestors(v.Node, place, first, found)
 		}
 	}
 }

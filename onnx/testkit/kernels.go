@@ -88,18 +88,25 @@ func splitTypes(list string) []string {
 // Constant needs no kernel: the runtime makes an initializer of it.
 func (t KernelTable) Missing(m *onnx.Model, provider string) []string {
 	var missing []string
+	named := map[string]KernelTable{}
+	for _, k := range t {
+		if k.Provider == provider {
+			named[k.Op] = append(named[k.Op], k)
+		}
+	}
 	for _, n := range m.Nodes {
 		if n.Op == "Constant" && n.Domain == "" {
 			continue
 		}
-		if reason := t.lacks(n, m.Opset, provider); reason != "" {
+		if reason := named[n.Op].lacks(n, m.Opset, provider); reason != "" {
 			missing = append(missing, fmt.Sprintf("%s %q: %s", n.Op, n.Name, reason))
 		}
 	}
 	return missing
 }
 
-// lacks says why no kernel of the provider serves the node, "" when one does.
+// lacks says why no kernel of the table, all of the node's operator and of the
+// provider, serves the node, "" when one does.
 func (t KernelTable) lacks(n *onnx.Node, opset int64, provider string) string {
 	since := int64(1) // of every com.microsoft operator
 	if n.Domain == "" || n.Domain == "ai.onnx" {
@@ -111,7 +118,7 @@ func (t KernelTable) lacks(n *onnx.Node, opset int64, provider string) string {
 	reason := "has no kernel"
 	served := false
 	for _, k := range t {
-		if k.Provider != provider || k.Op != n.Op || k.Domain != strings.TrimPrefix(n.Domain, "ai.onnx") {
+		if k.Domain != strings.TrimPrefix(n.Domain, "ai.onnx") {
 			continue
 		}
 		if k.From != since && (since < k.From || since > k.To) {

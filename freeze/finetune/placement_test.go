@@ -1,0 +1,245 @@
+package finetune
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/op"
+	"yolofreeze/onnx/optim"
+	"yolofreeze/onnx/testkit"
+	"yolofreeze/onnx/wire"
+	"yolofreeze/onnx/yolov5"
+)
+
+var emit = flag.String("emit", "", "folder to write the graphs of yolov5n into, for scripts/check-onnx.sh")
+
+// blank is a model whose tensors are zeros that share their memory.
+func blank(t *testing.T, table map[string]any) *Model {
+	t.Helper()
+	net, err := yolov5.ParseTable(table, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	params, err := net.Params()
+	if err != nil {
+		t.Fatal(err)
+	}
+	largest := int64(0)
+	for _, p := range params {
+		largest = max(largest, onnx.NumElements(p.Shape))
+	}
+	zeros := make([]byte, 4*largest)
+	m := &Model{Path: "blank", Net: net, State: map[string]*onnx.Tensor{}}
+	for _, p := range params {
+		m.State[p.Name] = &onnx.Tensor{DType: onnx.Float, Shape: p.Shape, Raw: zeros[:4*onnx.NumElements(p.Shape)]}
+	}
+	if err := m.checkNames(); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+var usual = yolov5.LossOptions{Box: 0.05, Obj: 1, Cls: 0.5, ObjPW: 1, ClsPW: 1, AnchorT: 4}
+
+// specOf is a training step of two pictures of 64×64 under a plan.
+func specOf(t *testing.T, m *Model, frozen, bn, algorithm string) *Spec {
+	t.Helper()
+	plan, err := m.Plan([]string{frozen}, []string{bn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Spec{Net: m.Net, State: m.State, Plan: plan, Batch: 2, Height: 64, Width: 64, Loss: usual,
+		Optimizer: optim.Options{Algorithm: algorithm, WeightDecay: 0.0005, ClipNorm: clipNorm}}
+}
+
+// excused says which operators may lack a kernel of a provider, and why.
+var excused = map[string]map[string]string{
+	"CUDA": {},
+	"CPU":  {"HardSwish": "the runtime puts its definition, HardSigmoid and Mul, in its place"},
+}
+
+// misplaced reports nodes that would not run where they should, and what else is
+// wrong with an emitted graph.
+func misplaced(table testkit.KernelTable, m *onnx.Model) (lines []string) {
+	for provider, operators := range excused {
+		if provider == "CPU" && m.Inputs[0].Type.DType == onnx.Float16 {
+			continue // the runtime computes in float32 between casts of its own
+		}
+		for _, line := range table.Missing(m, provider) {
+			if operator, _, _ := strings.Cut(line, " "); operators[operator] == "" {
+				lines = append(lines, line)
+			}
+		}
+	}
+	lines = append(lines, testkit.CUDAHazards(m)...)
+	lines = append(lines, testkit.InPlaceHazards(m, optim.Out)...)
+	if err := testkit.Sound(m); err != nil {
+		lines = append(lines, err.Error())
+	}
+	for domain := range m.Domains {
+		lines = append(lines, "operators of "+domain)
+	}
+	return lines
+}
+
+func kernels(t *testing.T) testkit.KernelTable {
+	t.Helper()
+	table, err := testkit.ReadKernels(filepath.Join(shared(t), "reference", "ort-kernels.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+// TestPlacement: every node of every graph that the five models are trained,
+// validated and exported with has a kernel on CUDA and on the CPU, needs no
+// host in between, and lets its state be replaced in place.
+func TestPlacement(t *testing.T) {
+	table := kernels(t)
+	for variant := range testkit.Variants {
+		t.Run(variant, func(t *testing.T) {
+			check := func(name string, m *onnx.Model, err error) {
+				t.Helper()
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				for i, line := range misplaced(table, m) {
+					if i == 5 {
+						break
+					}
+					t.Errorf("%s: %s", name, line)
+				}
+				if *emit != "" && variant == "n" {
+					write(t, name, m)
+				}
+			}
+			policies := []string{"eval", "batch"}
+			exports := []ExportOptions{{Batch: 1, Height: 64, Width: 96}}
+			if variant == "n" { // the larger ones add nothing here but time
+				policies = append(policies, "affine-only")
+				exports = append(exports, ExportOptions{Dynamic: true}, ExportOptions{Dynamic: true, Half: true})
+			}
+			graphs(t, blank(t, testkit.YOLOv5Table(variant, 20)), policies, exports, check)
+		})
+	}
+}
+
+// graphs builds every graph of a model.
+func graphs(t *testing.T, m *Model, policies []string, exports []ExportOptions, check func(name string, m *onnx.Model, err error)) {
+	t.Helper()
+	for _, frozen := range []string{"0", "10", "24"} {
+		for _, bn := range policies {
+			s := specOf(t, m, frozen, bn, "SGD")
+			g, err := Build(s)
+			if err != nil {
+				t.Fatalf("frozen %s, bn %s: %v", frozen, bn, err)
+			}
+			name := fmt.Sprintf("frozen%s-%s", frozen, bn)
+			check(name+"-training", g.Training, nil)
+			for _, algorithm := range Optimizers {
+				s.Optimizer.Algorithm = algorithm
+				o, err := optim.Build(optimParams(g.Trainable), optimParams(g.Moving), s.Optimizer)
+				check(name+"-"+algorithm, o, err)
+			}
+		}
+	}
+	eval, err := BuildEval(m.Net, m.State)
+	check("eval", eval, err)
+	for _, o := range exports {
+		exported, err := Export(m, artifact.Source{File: "blank.pt"}, o)
+		check(fmt.Sprintf("export-dynamic%t-half%t", o.Dynamic, o.Half), exported, err)
+	}
+}
+
+func write(t *testing.T, name string, m *onnx.Model) {
+	t.Helper()
+	data, err := wire.Encode(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(*emit, name+".onnx"), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPlacementOfChoices: the same of what other hyperparameters, activations
+// and layers add.
+func TestPlacementOfChoices(t *testing.T) {
+	table := kernels(t)
+	type list = []any
+	replaced := func(key string, value any) map[string]any {
+		all := testkit.YOLOv5Table("n", 2)
+		all[key] = value
+		return all
+	}
+	backbone := func(layers ...any) map[string]any {
+		all := replaced("backbone", layers)
+		all["anchors"], all["head"] = list{list{int64(10), int64(13)}}, list{list{list{int64(-1)}, int64(1), "Detect", list{"nc", "anchors"}}}
+		return all
+	}
+	row := func(module string, args ...any) any { return list{int64(-1), int64(2), module, args} }
+	for name, c := range map[string]struct {
+		table map[string]any
+		loss  yolov5.LossOptions
+	}{
+		"focal, smoothed, weighted": {testkit.YOLOv5Table("n", 2), yolov5.LossOptions{Box: 1, Obj: 1, Cls: 1, ObjPW: 0.7, ClsPW: 2, FLGamma: 1.5, LabelSmoothing: 0.1, AnchorT: 4}},
+		"one class":                 {testkit.YOLOv5Table("n", 1), usual},
+		"ReLU":                      {replaced("activation", "nn.ReLU()"), usual},
+		"LeakyReLU":                 {replaced("activation", "nn.LeakyReLU(0.1)"), usual},
+		"Hardswish":                 {replaced("activation", "nn.Hardswish()"), usual},
+		"Focus, SPP, BottleneckCSP": {backbone(list{int64(-1), int64(1), "Focus", list{int64(16), int64(3)}}, row("BottleneckCSP", int64(16)), row("SPP", int64(16))), usual},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := blank(t, c.table)
+			s := specOf(t, m, "0", "batch", "SGD")
+			s.Loss = c.loss
+			g, err := Build(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			eval, err := BuildEval(m.Net, m.State)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, line := range append(misplaced(table, g.Training), misplaced(table, eval)...) {
+				t.Error(line)
+			}
+		})
+	}
+}
+
+// TestPlacementSees: a node that CUDA cannot run does not pass, nor one that runs badly there.
+func TestPlacementSees(t *testing.T) {
+	table := kernels(t)
+	for want, plant := range map[string]func(b *op.Builder, x *onnx.Value) *onnx.Value{
+		`Atan "Atan": CUDA has no kernel`: func(b *op.Builder, x *onnx.Value) *onnx.Value { return b.Op("Atan", nil, x) },
+		"is read on the host and is not a constant": func(b *op.Builder, x *onnx.Value) *onnx.Value {
+			return b.Op("CumSum", nil, x, b.Input("axis", onnx.Int64, onnx.Dims()))
+		},
+		"may read it after": func(b *op.Builder, x *onnx.Value) *onnx.Value {
+			state := b.Input("state", onnx.Float, onnx.Dims(1))
+			b.Output("state.out", b.Neg(state))
+			return b.Add(x, state)
+		},
+	} {
+		m := blank(t, testkit.YOLOv5Table("n", 2))
+		graph, err := BuildEval(m.Net, m.State)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := misplaced(table, graph); len(lines) > 0 {
+			t.Fatalf("before: %q", lines)
+		}
+		b := op.Extend(graph)
+		b.Output("planted", plant(b, graph.Outputs[0]))
+		if lines := strings.Join(misplaced(table, graph), "\n"); b.Err() != nil || !strings.Contains(lines, want) {
+			t.Errorf("%q not in %q (%v)", want, lines, b.Err())
+		}
+	}
+}
