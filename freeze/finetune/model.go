@@ -40,8 +40,8 @@ func (e *InputError) Error() string  { return e.Path + ": " + e.Err.Error() }
 func (e *InputError) Unwrap() error  { return e.Err }
 func (e *InputError) BadInput() bool { return true }
 
-// LoadModel reads a checkpoint (.pt), a file that SaveModel wrote (.safetensors)
-// or an artifacts folder.
+// LoadModel reads a checkpoint (.pt), an exported model (.onnx), a file that
+// SaveModel wrote (.safetensors) or an artifacts folder.
 func LoadModel(path string) (*Model, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return loadArtifacts(path)
@@ -51,8 +51,10 @@ func LoadModel(path string) (*Model, error) {
 		return loadSafetensors(path)
 	case ".pt", ".pth":
 		return loadTorch(path)
+	case ".onnx":
+		return loadONNX(path)
 	}
-	return nil, &InputError{path, fmt.Errorf("not a model file that is known: want .pt, .safetensors or an artifacts folder")}
+	return nil, &InputError{path, fmt.Errorf("not a model file that is known: want .pt, .onnx, .safetensors or an artifacts folder")}
 }
 
 func loadTorch(path string) (*Model, error) {
