@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Holds emitted models against the ONNX standard, by the full checker of the Python
+# package onnx: schemas, types and shapes of every node.
+# usage: scripts/check-onnx.sh [file.onnx | folder]...
+# Without arguments, the graphs of yolov5n that go test builds: training under nine
+# plans, three optimizers, evaluation, exports (needs ../shared, see the tests).
+# The package, pinned, goes into an environment of its own in the user's cache
+# folder. yolofreeze itself never needs Python.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export HOME="${HOME:-$(echo ~)}"
+
+version=1.22.0
+venv=${XDG_CACHE_HOME:-$HOME/.cache}/yolofreeze/onnx-checker-$version
+
+if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import onnx' 2>/dev/null; then
+	echo "check-onnx: installing onnx $version" >&2
+	python3 -m venv --clear "$venv"
+	"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: "onnx==$version" >&2
+fi
+
+if [ $# -eq 0 ]; then
+	emitted=$(mktemp -d)
+	trap 'rm -rf "$emitted"' EXIT
+	(cd "$root" && go test ./freeze/finetune -count=1 -run 'TestPlacement$' -emit "$emitted") >&2
+	set -- "$emitted"
+fi
+
+"$venv/bin/python" - "$@" <<'PYTHON'
+import pathlib, sys
+import onnx
+
+bad = found = 0
+for argument in map(pathlib.Path, sys.argv[1:]):
+    for path in sorted(argument.rglob("*.onnx")) if argument.is_dir() else [argument]:
+        found += 1
+        try:
+            model = onnx.load(path)
+            onnx.checker.check_model(model, full_check=True)
+            foreign = {n.op_type for n in model.graph.node if n.domain not in ("", "ai.onnx")}
+            if foreign:
+                raise ValueError(f"operators beyond the standard: {sorted(foreign)}")
+        except Exception as error:
+            bad += 1
+            print(f"{path}: {error}")
+            continue
+        print(f"{path.name}: {len(model.graph.node)} nodes, opset {model.opset_import[0].version}, fits the standard")
+if not found:
+    sys.exit("check-onnx: no models found")
+sys.exit(f"check-onnx: {bad} of {found} models do not fit the standard" if bad else 0)
+PYTHON
