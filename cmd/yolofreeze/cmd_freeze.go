@@ -79,6 +79,9 @@ func showPlan(c *cli.Context) error {
 		if err := plan.WriteTable(w); err != nil {
 			return err
 		}
+		if m.Net.Folded {
+			fmt.Fprintf(w, "\n%s\n", finetune.FoldedNote)
+		}
 		_, err := fmt.Fprintf(w, "\n%s\n", plan.Summary())
 		return err
 	})
@@ -105,6 +108,9 @@ func refreeze(c *cli.Context) error {
 	return termOf(c).result(resultOf(c, plan), func(w io.Writer) error {
 		for _, name := range plan.FrozenNames() {
 			fmt.Fprintf(w, "freezing %s\n", name)
+		}
+		if m.Net.Folded {
+			fmt.Fprintln(w, finetune.FoldedNote)
 		}
 		_, err := fmt.Fprintln(w, plan.Summary())
 		return err

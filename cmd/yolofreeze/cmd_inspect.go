@@ -63,6 +63,9 @@ func writeInfo(w io.Writer, info *finetune.Info) error {
 		}
 		fmt.Fprintf(w, "stride %-3d anchors %s\n", stride, strings.Join(pairs, " "))
 	}
+	if info.Folded {
+		fmt.Fprintln(w, finetune.FoldedNote)
+	}
 	for _, p := range info.Inputs {
 		fmt.Fprintf(w, "input     %s %s%v\n", p.Name, p.DType, p.Shape)
 	}

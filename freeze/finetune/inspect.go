@@ -35,6 +35,7 @@ type Info struct {
 	Anchors    [][][2]float64    `json:"anchors"` // per level, in pixels
 	Strides    []int64           `json:"strides"`
 	Backbone   int               `json:"backbone"` // layers 0 … backbone-1
+	Folded     bool              `json:"folded"`   // BatchNorm is folded into the convolutions
 	Layers     []LayerInfo       `json:"layers"`
 	Parameters []ParameterInfo   `json:"parameters"` // statistics too, in the network's order
 	Counts     freeze.Summary    `json:"counts"`
@@ -208,7 +209,8 @@ func (m *Model) info(kind string, tensors map[string]*onnx.Tensor, frozen func(n
 
 // outline fills in the network: all but its tensors.
 func (info *Info) outline(m *Model) {
-	info.NC, info.Names, info.Anchors, info.Strides, info.Backbone = m.Net.NC, m.Names, m.Net.Anchors, m.Net.Strides, m.Net.Backbone
+	info.NC, info.Names, info.Anchors, info.Strides = m.Net.NC, m.Names, m.Net.Anchors, m.Net.Strides
+	info.Backbone, info.Folded = m.Net.Backbone, m.Net.Folded
 	for _, l := range m.Net.Layers {
 		out := l.Out
 		if l.Kind == "Detect" {
@@ -261,39 +263,45 @@ func inspectONNX(path string) (*Info, error) {
 	for _, v := range g.Outputs {
 		info.Outputs = append(info.Outputs, portOf(v))
 	}
-	if err := info.describe(path, g.Metadata); err != nil {
-		return nil, err
+	m, err := modelOfONNX(path, g)
+	if err != nil { // not one to train: what the file says of itself must do
+		err := info.describe(g)
+		return info.counted(), err
 	}
-	frozen, layers := frozenBy(g.Metadata), len(info.Layers)
+	info.outline(m)
+	frozen := frozenBy(g.Metadata)
+	params, err := m.Net.Params()
+	if err != nil {
+		return nil, &InputError{path, err}
+	}
+	for _, p := range params {
+		t := m.State[p.Name]
+		if v := g.Initializer(p.Name); v != nil { // in the file's own element type
+			t = v.Const
+		}
+		info.add(p.Name, t, p.Kind.Buffer(), frozen(p.Name))
+	}
+	return info.counted(), nil
+}
+
+// describe reads the classes from the metadata of a graph, and its weights from their names.
+func (info *Info) describe(g *onnx.Model) error {
+	if text, ok := g.Metadata["names"]; ok {
+		names, err := yolov5.ParseNames(text)
+		if err != nil {
+			return &InputError{info.Path, fmt.Errorf("metadata: %w", err)}
+		}
+		info.NC, info.Names = len(names), names
+	}
 	for _, v := range g.Initializers {
 		layer := freeze.Layer(v.Name)
 		if layer < 0 { // a constant of the graph, no weight
 			continue
 		}
-		info.add(v.Name, v.Const, false, frozen(v.Name))
-		if layers == 0 && !slices.ContainsFunc(info.Layers, func(l LayerInfo) bool { return l.Index == layer }) {
+		info.add(v.Name, v.Const, false, false)
+		if !slices.ContainsFunc(info.Layers, func(l LayerInfo) bool { return l.Index == layer }) {
 			info.Layers = append(info.Layers, LayerInfo{Index: layer, Name: fmt.Sprintf("model.%d", layer)})
 		}
-	}
-	return info.counted(), nil
-}
-
-// describe reads classes, and of our own exports the network, from metadata.
-func (info *Info) describe(path string, metadata map[string]string) error {
-	if about, ok := metadata[modelKey]; ok {
-		described, err := describedModel(path, about)
-		if err != nil {
-			return err
-		}
-		info.outline(described)
-		return nil
-	}
-	if text, ok := metadata["names"]; ok {
-		names, err := yolov5.ParseNames(text)
-		if err != nil {
-			return &InputError{path, fmt.Errorf("metadata: %w", err)}
-		}
-		info.NC, info.Names = len(names), names
 	}
 	return nil
 }

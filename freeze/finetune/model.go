@@ -30,6 +30,9 @@ type Model struct {
 	Freeze []string
 }
 
+// FoldedNote says what training means for a network whose BatchNorm is folded.
+const FoldedNote = "BatchNorm is folded into the convolutions: their kernels and biases train, and no statistics move"
+
 // InputError is an error of an input file, which it names.
 type InputError struct {
 	Path string
