@@ -22,6 +22,8 @@ func commands() []*cli.Command {
 		trainCommand(),
 		detectCommand(),
 		exportCommand(),
+		compareCommand(),
+		demoCommand(),
 		datasetCommand(),
 		completionCommand(),
 		valCommand(),
@@ -128,9 +130,12 @@ func init() {
 
 // fromEnvironment lets a flag be set by YOLOFREEZE_ and its name.
 func fromEnvironment(f cli.Flag) {
-	name := "YOLOFREEZE_" + strings.ToUpper(strings.ReplaceAll(f.Names()[0], "-", "_"))
 	variables := reflect.ValueOf(f).Elem().FieldByName("EnvVars")
-	variables.Set(reflect.ValueOf([]string{name}))
+	variables.Set(reflect.ValueOf([]string{environmentName(f)}))
+}
+
+func environmentName(f cli.Flag) string {
+	return "YOLOFREEZE_" + strings.ToUpper(strings.ReplaceAll(f.Names()[0], "-", "_"))
 }
 
 // group is what a command that only holds others does by itself.

@@ -92,10 +92,15 @@ type spent struct {
 
 func (s spent) busy() float64 { return s.Phases.Data + s.Phases.Step + s.Phases.Optimizer }
 
+// rounding is how far timing.csv's figures may lie above the true ones, and more.
+const rounding = .002
+
 // restarted reports whether s belongs to a process after that of last.
 func (s spent) restarted(last spent) bool {
+	fell := func(now, before float64) bool { return now < before-rounding }
 	a, b := s.Phases, last.Phases
-	return s.Seconds < last.Seconds || a.Data < b.Data || a.Step < b.Step || a.Optimizer < b.Optimizer || a.Validation < b.Validation || a.Saving < b.Saving
+	return fell(s.Seconds, last.Seconds) || fell(a.Data, b.Data) || fell(a.Step, b.Step) || fell(a.Optimizer, b.Optimizer) ||
+		fell(a.Validation, b.Validation) || fell(a.Saving, b.Saving)
 }
 
 func (s spent) plus(t spent) spent {

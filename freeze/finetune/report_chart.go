@@ -8,6 +8,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -92,6 +93,7 @@ func (c *chart) SVG() (template.HTML, error) {
 		axis.Label.TextStyle.Font = font.Font{Typeface: "Liberation", Variant: "Sans", Size: 13}
 		axis.Tick.Label.Font = font.Font{Typeface: "Liberation", Variant: "Sans", Size: 12}
 	}
+	p.X.Tick.Marker, p.Y.Tick.Marker = roundTicks(c.X == "epoch"), roundTicks(false)
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = color.Transparent, gridColour
 	grid.Vertical.Width, grid.Horizontal.Width = 0, .6
@@ -123,6 +125,30 @@ func (c *chart) SVG() (template.HTML, error) {
 		return "", fmt.Errorf("chart %s: %w", c.Title, err)
 	}
 	return template.HTML(c.inline(b.String())), nil
+}
+
+// roundTicks puts about five ticks on an axis, steps of 1, 2 or 5 times a power of ten apart.
+func roundTicks(whole bool) plot.Ticker {
+	return plot.TickerFunc(func(least, most float64) (ticks []plot.Tick) {
+		rough := (most - least) / 5
+		unit := math.Pow(10, math.Floor(math.Log10(rough)))
+		step := 10 * unit
+		for _, factor := range []float64{1, 2, 5} {
+			if factor*unit >= rough {
+				step = factor * unit
+				break
+			}
+		}
+		if whole {
+			step = max(step, 1)
+		}
+		digits := max(0, int(-math.Floor(math.Log10(step)+1e-9)))
+		for i := math.Ceil(least/step - 1e-9); i*step <= most*(1+1e-9); i++ {
+			v := i*step + 0 // never -0
+			ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'f', digits, 64)})
+		}
+		return ticks
+	})
 }
 
 // fontStyle is what gonum says of letters beside their size.

@@ -1,0 +1,21 @@
+//go:build !linux
+
+package main
+
+import (
+	"os"
+	"os/exec"
+)
+
+// runChild runs a process.
+func runChild(cmd *exec.Cmd) error { return cmd.Run() }
+
+// stopChild passes on the signal that ended the context, but for the interrupt
+// of a terminal, which tells the child itself.
+func stopChild(p *os.Process, cause error) error {
+	i, ok := cause.(interrupted)
+	if ok && i.signal == os.Interrupt {
+		return nil
+	}
+	return p.Signal(os.Interrupt)
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"yolofreeze/freeze/finetune"
+)
+
+func compareCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "compare",
+		Usage:     "put runs side by side, or run frozen against unfrozen first, and write a report",
+		ArgsUsage: "[RUN_FOLDER…]",
+		Description: "With folders of runs, yolofreeze's or YOLOv5's own, or folders of such folders, it only reads.\n" +
+			"Without, it trains: every --freeze with every --weights, --hyp and seed, each in a process of its\n" +
+			"own; train's other flags hold for all. Runs that are done are not repeated, interrupted ones go on.\n" +
+			"--matrix FILE is a YAML file of these flags in which runs may name variants:\n" +
+			"  epochs: 30\n  seeds: [0, 1, 2]\n  runs:\n    unfrozen: {}\n    backbone: {freeze: backbone}\n    neck too: {freeze: \"0-23\", bn: batch}",
+		Flags:  append(compareFlags(), sharedTrainFlags()...),
+		Action: compare,
+	}
+}
+
+// compareFlags are compare's own; some repeat what train takes once.
+func compareFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: filepath.Join("runs", "compare"), Usage: "`FOLDER` for the report, and for the runs"},
+		&cli.StringFlag{Name: "title", Value: "Comparison of runs", Usage: "the report's `TITLE`"},
+		&cli.Float64SliceFlag{Name: "reach", Usage: "time runs to these `PERCENT` of the best mAP (default: 50,80,90,95)"},
+		&cli.StringFlag{Name: "matrix", Usage: "YAML `FILE` of flags and named variants"},
+		newListFlag("weights", "`MODEL` to start from; repeated: one run of each"),
+		newListFlag("freeze", "what stays as it is, as train has it; repeated: one run of each (default: 0, then backbone)"),
+		newListFlag("hyp", "hyperparameters as train has them; repeated: one run of each"),
+		&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEEDS` of each variant's runs (default: 0)"},
+		&cli.BoolFlag{Name: "dry-run", Usage: "only list what would run"},
+	}
+}
+
+// sharedTrainFlags are those of train that hold for all runs.
+func sharedTrainFlags() []cli.Flag {
+	own := []string{"weights", "freeze", "hyp", "seed", "project", "name", "exist-ok", "resume-from", "force"}
+	return slices.DeleteFunc(trainCommand().Flags, func(f cli.Flag) bool { return slices.Contains(own, f.Names()[0]) })
+}
+
+// listFlag takes each value whole: --freeze 0,1,2 --freeze backbone are two.
+type listFlag struct{ *cli.GenericFlag }
+
+func newListFlag(name, usage string) *listFlag {
+	return &listFlag{&cli.GenericFlag{Name: name, Usage: usage, Value: &list{}}}
+}
+
+// IsSliceFlag lets files of flags hold lists for it.
+func (f *listFlag) IsSliceFlag() bool { return true }
+
+// Apply lets the command line replace what the environment says.
+func (f *listFlag) Apply(set *flag.FlagSet) error {
+	err := f.GenericFlag.Apply(set)
+	f.Value.(*list).fresh = true
+	return err
+}
+
+// list is the value of a listFlag.
+type list struct {
+	values []string
+	fresh  bool // the next value begins anew
+}
+
+func (l *list) Set(value string) error {
+	if l.fresh {
+		l.values, l.fresh = nil, false
+	}
+	l.values = append(l.values, value)
+	return nil
+}
+
+func (l *list) String() string { return strings.Join(l.values, " ") }
+
+func listOf(c *cli.Context, name string) []string { return c.Generic(name).(*list).values }
+
+func compare(c *cli.Context) error {
+	t := termOf(c)
+	for _, share := range c.Float64Slice("reach") {
+		if !(share > 0 && share <= 100) {
+			return usageErrorf("compare: --reach %g: want per cent above 0, at most 100", share)
+		}
+	}
+	dirs := c.Args().Slice()
+	if len(dirs) > 0 {
+		if name := trainingFlag(c); name != "" {
+			return usageErrorf("compare: --%s is for training, but folders of runs are given, which are only read", name)
+		}
+		found, err := runFolders(dirs)
+		if err != nil {
+			return err
+		}
+		dirs = found
+	} else {
+		cells, err := readCells(c)
+		if err != nil {
+			return err
+		}
+		if c.Bool("dry-run") {
+			return listCells(t, cells)
+		}
+		t.stopGracefully()
+		if dirs, err = runCells(c.Context, t, c.String("output"), cells); err != nil {
+			return err
+		}
+	}
+	return report(t, c.String("output"), c.String("title"), dirs, c.Float64Slice("reach"))
+}
+
+// trainingFlag names a flag given that only training heeds, "" when there is none.
+func trainingFlag(c *cli.Context) string {
+	reading := []string{"output", "title", "reach", configFlag, jsonFlag}
+	for _, f := range c.Command.Flags {
+		if name := f.Names()[0]; c.IsSet(name) && !slices.Contains(reading, name) && name != "help" {
+			return name
+		}
+	}
+	return ""
+}
+
+// runFolders replaces folders that hold no results by the runs in them.
+func runFolders(args []string) ([]string, error) {
+	var dirs []string
+	for _, arg := range args {
+		if exists(filepath.Join(arg, "results.csv")) {
+			dirs = append(dirs, arg)
+			continue
+		}
+		entries, err := os.ReadDir(arg)
+		if err != nil {
+			return nil, badInput(fmt.Errorf("%s: read the run: %w", arg, cause(err)))
+		}
+		before := len(dirs)
+		for _, e := range entries {
+			if dir := filepath.Join(arg, e.Name()); exists(filepath.Join(dir, "results.csv")) {
+				dirs = append(dirs, dir)
+			}
+		}
+		if len(dirs) == before {
+			return nil, badInputf("%s: no results.csv in it, nor in a folder in it", arg).hinted("give folders of runs, such as runs/train/exp")
+		}
+	}
+	return dirs, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// report reads runs, writes the report and prints its summary.
+func report(t *terminal, output, title string, dirs []string, reach []float64) error {
+	runs := make([]*finetune.ComparedRun, len(dirs))
+	for i, dir := range dirs {
+		var err error
+		if runs[i], err = finetune.ReadRun(dir); err != nil {
+			return err
+		}
+	}
+	targets := make([]float64, len(reach))
+	for i, percent := range reach {
+		targets[i] = percent / 100
+	}
+	comparison, err := finetune.NewComparison(title, runs, targets...)
+	if err != nil {
+		return err
+	}
+	files, err := finetune.WriteReport(output, comparison)
+	if err != nil {
+		return err
+	}
+	result := struct {
+		*finetune.Comparison
+		Files []string `json:"files"`
+	}{comparison, files}
+	return t.result(result, func(w io.Writer) error {
+		if err := comparison.WriteText(w); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(w, "report: %s\n", strings.Join(files, ", "))
+		return err
+	})
+}

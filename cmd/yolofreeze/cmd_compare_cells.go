@@ -1,0 +1,272 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/urfave/cli/v2"
+
+	"yolofreeze/dataset"
+)
+
+// trainingCell is one run of a matrix: the name of its folder and train's flags.
+type trainingCell struct {
+	Name  string   `json:"name"`
+	Flags []string `json:"flags"`
+}
+
+// variant is a named set of train's flags.
+type variant struct {
+	name  string
+	flags []string
+}
+
+// readCells makes the matrix of the flags and the file of --matrix: variants ×
+// weights × hyperparameters × seeds.
+func readCells(c *cli.Context) ([]trainingCell, error) {
+	variants, err := readMatrix(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := needFlags(c, "weights", "data"); err != nil {
+		return nil, err
+	}
+	freezes := listOf(c, "freeze")
+	switch {
+	case len(variants) > 0 && len(freezes) > 0:
+		return nil, usageErrorf("compare: --freeze is given beside the variants of %s: name what they freeze there", c.String("matrix"))
+	case len(variants) == 0:
+		if len(freezes) == 0 {
+			freezes = []string{"0", "backbone"}
+		}
+		for _, f := range freezes {
+			variants = append(variants, variant{freezeName(f), []string{"--freeze=" + f}})
+		}
+	}
+	axes := [][]variant{variants, fileAxis(c, "weights"), fileAxis(c, "hyp"), seedAxis(c)}
+	common := commonFlags(c)
+	var cells []trainingCell
+	for _, pick := range product(axes) {
+		cell := trainingCell{Flags: slices.Clone(common)}
+		var names []string
+		for _, v := range pick {
+			cell.Flags = append(cell.Flags, v.flags...)
+			if v.name != "" {
+				names = append(names, v.name)
+			}
+		}
+		cell.Name = strings.Join(names, "-")
+		if i := slices.IndexFunc(cells, func(o trainingCell) bool { return o.Name == cell.Name }); i >= 0 {
+			return nil, usageErrorf("compare: two runs would be called %s", cell.Name)
+		}
+		cells = append(cells, cell)
+	}
+	return cells, nil
+}
+
+// product lists every way to pick one of each axis, the last axis fastest.
+func product(axes [][]variant) [][]variant {
+	picks := [][]variant{nil}
+	for _, axis := range axes {
+		var longer [][]variant
+		for _, pick := range picks {
+			for _, v := range axis {
+				longer = append(longer, append(slices.Clone(pick), v))
+			}
+		}
+		picks = longer
+	}
+	return picks
+}
+
+// fileAxis has a variant a file; a single one needs no name.
+func fileAxis(c *cli.Context, name string) []variant {
+	values := listOf(c, name)
+	if len(values) == 0 {
+		return []variant{{}}
+	}
+	axis := make([]variant, len(values))
+	for i, v := range values {
+		axis[i].flags = []string{"--" + name + "=" + v}
+		if len(values) > 1 {
+			axis[i].name = cellName(strings.TrimSuffix(filepath.Base(v), filepath.Ext(v)))
+		}
+	}
+	return axis
+}
+
+func seedAxis(c *cli.Context) []variant {
+	seeds := c.Uint64Slice("seeds")
+	if len(seeds) == 0 {
+		seeds = []uint64{0}
+	}
+	axis := make([]variant, len(seeds))
+	for i, seed := range seeds {
+		axis[i] = variant{fmt.Sprintf("seed%d", seed), []string{fmt.Sprintf("--seed=%d", seed)}}
+	}
+	return axis
+}
+
+func freezeName(selectors string) string {
+	if selectors == "0" || selectors == "nothing" || selectors == "" {
+		return "unfrozen"
+	}
+	return "frozen-" + cellName(strings.TrimSuffix(filepath.Base(selectors), ".yaml"))
+}
+
+var unfitForFolders = regexp.MustCompile(`[^A-Za-z0-9._+,=-]+`)
+
+// cellName keeps what every file system takes.
+func cellName(text string) string {
+	return strings.Trim(unfitForFolders.ReplaceAllString(text, "-"), "-.")
+}
+
+// commonFlags repeats the flags of train that are set.
+func commonFlags(c *cli.Context) []string {
+	var flags []string
+	for _, f := range sharedTrainFlags() {
+		name := f.Names()[0]
+		if !c.IsSet(name) {
+			continue
+		}
+		values := []string{fmt.Sprint(c.Value(name))}
+		if _, ok := f.(*cli.StringSliceFlag); ok {
+			values = c.StringSlice(name)
+		}
+		for _, v := range values {
+			flags = append(flags, "--"+name+"="+v)
+		}
+	}
+	return flags
+}
+
+// readMatrix sets from the file of --matrix each flag that is not set yet, and
+// returns the variants under its key runs.
+func readMatrix(c *cli.Context) ([]variant, error) {
+	file := c.String("matrix")
+	if file == "" {
+		return nil, nil
+	}
+	wrap := func(err error) error { return badInput(fmt.Errorf("reading matrix %s: %w", file, err)) }
+	data, err := dataset.ReadRegular(file, 1<<20)
+	if err != nil {
+		return nil, wrap(cause(err))
+	}
+	tree, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		var syntax yaml.Error
+		if errors.As(err, &syntax) && syntax.GetToken() != nil {
+			err = fmt.Errorf("line %d: %s", syntax.GetToken().Position.Line, syntax.GetMessage())
+		}
+		return nil, wrap(err)
+	}
+	var variants []variant
+	for _, doc := range tree.Docs {
+		mapping, ok := doc.Body.(*ast.MappingNode)
+		if !ok {
+			return nil, wrap(errors.New("not a mapping of flags to values"))
+		}
+		for _, pair := range mapping.Values {
+			if pair.Key.GetToken().Value == "runs" {
+				if variants, err = readVariants(c, file, pair.Value); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			if err := setFromMatrix(c, file, pair); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return variants, nil
+}
+
+// setFromMatrix sets one flag for all runs.
+func setFromMatrix(c *cli.Context, file string, pair *ast.MappingValueNode) error {
+	e, err := entryOf(file, pair)
+	if err != nil {
+		return err
+	}
+	f := findFlag(c.Command.Flags, strings.ReplaceAll(e.key, "_", "-"))
+	if f == nil {
+		return unknownKey(c, file, e)
+	}
+	if c.IsSet(f.Names()[0]) {
+		return nil
+	}
+	if err := setFlag(c, f, e); err != nil {
+		return badInput(fmt.Errorf("%s:%d: key %s: %w", file, e.line, e.key, err))
+	}
+	return nil
+}
+
+func entryOf(file string, pair *ast.MappingValueNode) (configEntry, error) {
+	e := configEntry{key: pair.Key.GetToken().Value, line: lineOf(pair.Key)}
+	if err := e.read(pair.Value); err != nil {
+		return e, badInput(fmt.Errorf("%s:%d: key %s: %w", file, e.line, e.key, err))
+	}
+	return e, nil
+}
+
+// readVariants reads what stands under runs: a name, then flags of train.
+func readVariants(c *cli.Context, file string, node ast.Node) ([]variant, error) {
+	mapping, ok := node.(*ast.MappingNode)
+	if !ok {
+		return nil, badInputf("%s:%d: key runs: not a mapping of names to flags", file, lineOf(node))
+	}
+	flags := trainCommand().Flags
+	var variants []variant
+	for _, named := range mapping.Values {
+		v := variant{name: cellName(named.Key.GetToken().Value), flags: []string{}}
+		if v.name == "" {
+			return nil, badInputf("%s:%d: key runs: %q is no name for a folder", file, lineOf(named.Key), named.Key.GetToken().Value)
+		}
+		own, ok := named.Value.(*ast.MappingNode)
+		if _, null := named.Value.(*ast.NullNode); !ok && !null {
+			return nil, badInputf("%s:%d: runs.%s: not a mapping of flags to values", file, lineOf(named.Value), v.name)
+		}
+		if own == nil {
+			own = &ast.MappingNode{}
+		}
+		for _, pair := range own.Values {
+			e, err := entryOf(file, pair)
+			if err != nil {
+				return nil, err
+			}
+			f := findFlag(flags, strings.ReplaceAll(e.key, "_", "-"))
+			if f == nil || slices.Contains([]string{"seed", "project", "name", "exist-ok", "resume-from", "force"}, f.Names()[0]) {
+				return nil, unknownKey(c, file, e)
+			}
+			for _, value := range e.values {
+				v.flags = append(v.flags, "--"+f.Names()[0]+"="+value)
+			}
+		}
+		if !slices.ContainsFunc(v.flags, func(f string) bool { return strings.HasPrefix(f, "--freeze=") }) {
+			v.flags = append(v.flags, "--freeze=0")
+		}
+		variants = append(variants, v)
+	}
+	return variants, nil
+}
+
+// listCells prints what would run.
+func listCells(t *terminal, cells []trainingCell) error {
+	return t.result(struct {
+		Runs []trainingCell `json:"runs"`
+	}{cells}, func(w io.Writer) error {
+		for _, cell := range cells {
+			if _, err := fmt.Fprintf(w, "%s: train %s\n", cell.Name, strings.Join(cell.Flags, " ")); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// cellFile says, in a run's folder, which flags the run was started with.
+const cellFile = "compare.json"
+
+// runCells trains what is not trained yet and returns the runs' folders. Each
+// run is a process of its own, so that its peak memory is its own too.
+func runCells(ctx context.Context, t *terminal, output string, cells []trainingCell) ([]string, error) {
+	dirs := make([]string, len(cells))
+	for i, cell := range cells {
+		dirs[i] = filepath.Join(output, cell.Name)
+		if err := cell.checkFolder(dirs[i]); err != nil {
+			return nil, err
+		}
+	}
+	for i, cell := range cells {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		title := fmt.Sprintf("run %d/%d %s", i+1, len(cells), cell.Name)
+		args := append([]string{"--project=" + output, "--name=" + cell.Name, "--exist-ok"}, cell.Flags...)
+		switch weights := filepath.Join(dirs[i], "weights"); {
+		case exists(filepath.Join(dirs[i], "summary.json")):
+			t.logf("%s: is done", title)
+			continue
+		case exists(filepath.Join(weights, "last.safetensors")):
+			t.logf("%s: goes on where it stopped", title)
+			os.Remove(filepath.Join(weights, "best.onnx")) // of a run that was killed between its last two files
+			args = []string{"--resume-from=" + dirs[i]}
+		default:
+			t.logf("%s: %s", title, strings.Join(cell.Flags, " "))
+			if err := cell.claim(dirs[i]); err != nil {
+				return nil, err
+			}
+		}
+		if err := trainChild(ctx, t, args); err != nil {
+			return nil, fmt.Errorf("run %s: %w", cell.Name, err)
+		}
+	}
+	return dirs, nil
+}
+
+// checkFolder refuses a folder that another run stands in.
+func (cell trainingCell) checkFolder(dir string) error {
+	data, err := os.ReadFile(filepath.Join(dir, cellFile))
+	switch {
+	case os.IsNotExist(err) && !exists(filepath.Join(dir, "results.csv")):
+		return nil
+	case err != nil:
+		return badInputf("%s: holds a run that compare did not start", dir).hinted("choose another --output")
+	}
+	var old trainingCell
+	if err := json.Unmarshal(data, &old); err != nil {
+		return badInput(fmt.Errorf("%s: %w", filepath.Join(dir, cellFile), err))
+	}
+	if slices.Equal(old.Flags, cell.Flags) {
+		return nil
+	}
+	only := func(a, b []string) string {
+		return strings.Join(slices.DeleteFunc(slices.Clone(a), func(f string) bool { return slices.Contains(b, f) }), " ")
+	}
+	return badInputf("%s: was started with other flags: then %q, now %q", dir, only(old.Flags, cell.Flags), only(cell.Flags, old.Flags)).
+		hinted("choose another --output, or remove the folder to start this run anew")
+}
+
+// claim notes what the folder's run is started with.
+func (cell trainingCell) claim(dir string) error {
+	data, err := json.MarshalIndent(cell, "", "  ")
+	if err == nil {
+		err = os.MkdirAll(dir, 0o777)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, cellFile), append(data, '\n'), 0o666)
+	}
+	if err != nil {
+		return fmt.Errorf("start run %s: %w", cell.Name, err)
+	}
+	return nil
+}
+
+// childError is how a training process ended.
+type childError struct{ code int }
+
+func (e *childError) Error() string {
+	return fmt.Sprintf("train ended with exit code %d; what it said stands above", e.code)
+}
+
+func (e *childError) ExitCode() int { return e.code }
+
+// trainChild runs train in a process of its own. When the context ends, the
+// child is told, saves its state, and the context's cause is returned.
+func trainChild(ctx context.Context, t *terminal, args []string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, self)
+	cmd.Args = append([]string{os.Args[0], "train"}, args...)
+	cmd.Env = withoutFlags(os.Environ())
+	cmd.Stdout, cmd.Stderr = io.Discard, t.err
+	if s, ok := t.err.(*sink); ok {
+		cmd.Stderr = s.w // a terminal stays one, and shows bars
+	}
+	cmd.Cancel = func() error { return stopChild(cmd.Process, context.Cause(ctx)) }
+	cmd.WaitDelay = 10 * time.Minute
+	if err := runChild(cmd); err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if cmd.ProcessState == nil {
+		return fmt.Errorf("start train: %w", err)
+	}
+	return &childError{max(cmd.ProcessState.ExitCode(), exitFailure)}
+}
+
+// withoutFlags drops the variables that train would take for flags.
+func withoutFlags(env []string) []string {
+	taken := map[string]bool{}
+	for _, f := range trainCommand().Flags {
+		taken[environmentName(f)] = true
+	}
+	return slices.DeleteFunc(env, func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return taken[name] || name == "YOLOFREEZE_CONFIG" || name == "YOLOFREEZE_JSON"
+	})
+}
