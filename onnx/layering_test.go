@@ -41,6 +41,7 @@ var rooms = map[string]room{
 	"freeze/finetune":             {allows: []string{"onnx/...", "freeze/...", "dataset/..."}, but: []string{"onnx/testkit"}},
 	"freeze/finetune/plot":        {allows: []string{"dataset", "dataset/metric"}},
 	"freeze/finetune/tensorboard": {},
+	"freeze/finetune/mlflow":      {standard: true},
 	"cmd/...": {allows: []string{"onnx/...", "freeze/...", "dataset/...", "cmd/..."},
 		but: []string{"onnx/op", "onnx/grad", "onnx/optim", "onnx/pass", "onnx/testkit"}},
 	"scripts/...": {allows: []string{"onnx/...", "freeze/...", "dataset/..."}},

@@ -182,6 +182,7 @@ func (t *training) closeEpoch(ctx context.Context) error {
 	if err := t.save(epoch, result, final || p.Stopped); err != nil {
 		return err
 	}
+	t.tell(func(l logger) error { return l.epoch(row) })
 	t.r.Epoch(result)
 	if p.Stopped && !final {
 		t.r.Logf("stopped early: no improvement in %d epochs, the best was epoch %d", t.o.Patience, p.BestEpoch)

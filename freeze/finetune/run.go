@@ -80,24 +80,28 @@ type training struct {
 	resumed     *saved
 	p           progress
 	clock       clock
+	loggers     []logger
+	interrupted bool // the context ended, and the state was saved
 }
 
 // Run trains as the options say and keeps the run's folder. When the context
 // ends, the step is finished, the state saved, and the context's cause returned.
-func Run(ctx context.Context, o Options, r Reporter) (*Report, error) {
+func Run(ctx context.Context, o Options, r Reporter) (report *Report, err error) {
 	t := &training{o: o, r: r, clock: startClock()}
 	defer t.close()
+	defer func() { t.stopLoggers(err) }()
 	if err := t.prepare(); err != nil {
 		return nil, err
 	}
 	if o.Epochs == 0 {
 		return t.validateOnly(ctx)
 	}
-	err := t.train(ctx)
+	err = t.train(ctx)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		if err := t.saveLast(); err != nil {
 			return nil, fmt.Errorf("save the interrupted run: %w", err)
 		}
+		t.interrupted = true
 		r.Logf("saved %s; --resume-from goes on from there", t.weights(lastName))
 		return nil, context.Cause(ctx)
 	}
@@ -129,7 +133,7 @@ func (t *training) prepare() error {
 	if err := ort.Init(); err != nil {
 		return err
 	}
-	for _, step := range []func() error{t.openModel, t.openData, t.fitModel, t.plan, t.makeFolder, t.makeLoaders, t.drawLabels} {
+	for _, step := range []func() error{t.openModel, t.openData, t.fitModel, t.plan, t.makeFolder, t.makeLoaders, t.drawLabels, t.startLoggers} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -233,6 +237,9 @@ func (t *training) fitModel() error {
 			}
 		}
 		t.r.Logf("Transferred %d/%d items from %s", items-len(fresh), items, t.o.Weights)
+		if t.model.Net.Folded {
+			t.r.Logf("%s", FoldedNote)
+		}
 	}
 	return nil
 }
