@@ -214,9 +214,9 @@ var refusals = []struct {
 	{"DepthToSpace, CRD", tensors(1, 4, 1, 1), func(b *op.Builder, x values) *onnx.Value {
 		return b.Op("DepthToSpace", op.Attrs{"blocksize": int64(2), "mode": "CRD"}, x[0])
 	}, "mode DCR, not CRD"},
-	{"Conv in groups", tensors(2, 1, 1, 1), func(b *op.Builder, x values) *onnx.Value {
-		return b.Op("Conv", op.Attrs{"group": int64(2)}, b.Const(onnx.NewTensor(onnx.Float, 1, 2, 3, 3)), x[0])
-	}, "with 2 groups"},
+	{"Conv, dilated", tensors(1, 1, 2, 2), func(b *op.Builder, x values) *onnx.Value {
+		return b.Op("Conv", op.Attrs{"dilations": []int64{2, 2}}, b.Const(onnx.NewTensor(onnx.Float, 1, 1, 5, 5)), x[0])
+	}, "dilations [2 2]"},
 	{"Conv by steps of 3", tensors(2, 2, 3, 3), func(b *op.Builder, x values) *onnx.Value {
 		return b.Conv(b.Const(onnx.NewTensor(onnx.Float, 1, 2, 9, 9)), x[0], nil, op.Square(3, 3, 0))
 	}, "strides [3 3] is not built"},

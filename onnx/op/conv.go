@@ -38,6 +38,12 @@ func (w Window) isSquare(k, stride, pad int64) bool {
 	return w.Kernel == s.Kernel && w.Stride == s.Stride && w.Pads == s.Pads && w.Dilation == s.Dilation && w.Groups <= 1
 }
 
+// ungrouped is the window with its groups forgotten.
+func (w Window) ungrouped() Window {
+	w.Groups = 1
+	return w
+}
+
 // ReadWindow reads a node's window; kernel stands in for a missing kernel_shape.
 func ReadWindow(n *onnx.Node, kernel []onnx.Dim) (Window, error) {
 	w := Window{Groups: n.Int("group", 1)}
@@ -169,8 +175,10 @@ func (b *Backward) convInputGradient(n *onnx.Node, dy *onnx.Value, w Window) *on
 	switch {
 	case w.isSquare(1, 1, 0):
 		return b.Conv(dy, b.Transpose(kernel, 1, 0, 2, 3), nil, w)
-	case w.isSquare(k, 1, p) && p < k:
-		return b.Conv(dy, b.turned(kernel), nil, Square(k, 1, k-1-p))
+	case w.ungrouped().isSquare(k, 1, p) && p < k:
+		turn := Square(k, 1, k-1-p)
+		turn.Groups = w.Groups
+		return b.Conv(dy, b.turned(kernel, w.Groups), nil, turn)
 	case w.isSquare(3, 2, 1) && even:
 		return b.DepthToSpace(b.Conv(b.Pad(dy, 0, 0, 0, 0, 0, 0, 1, 1), b.phases(kernel), nil, Square(2, 1, 0)), 2)
 	}
@@ -189,17 +197,23 @@ func (b *Backward) convInputGradient(n *onnx.Node, dy *onnx.Value, w Window) *on
 	return b.Op("ConvTranspose", attrs, dy, kernel)
 }
 
-// turned makes [C,K,k,k] turned by 180° from [K,C,k,k]. The turn is a
-// reversal of the flattened taps, done with the taps outermost, where it
+// turned makes [C,K/groups,k,k] turned by 180° from [K,C/groups,k,k]. The turn
+// is a reversal of the flattened taps, done with the taps outermost, where it
 // moves whole blocks.
-func (b *Backward) turned(kernel *onnx.Value) *onnx.Value {
+func (b *Backward) turned(kernel *onnx.Value, groups int64) *onnx.Value {
 	s, ok := kernel.Type.Static()
 	if !ok {
 		return b.Fail("the kernel's shape %v is not static", kernel.Type)
 	}
-	taps := b.Transpose(b.Reshape(kernel, s[0], s[1], s[2]*s[3]), 2, 1, 0)
-	taps = b.Op("Slice", nil, taps, b.Ints(-1), b.Ints(-1<<31), b.Ints(0), b.Ints(-1))
-	return b.Reshape(b.Transpose(taps, 1, 2, 0), s[1], s[0], s[2], s[3])
+	reversed := func(taps *onnx.Value) *onnx.Value {
+		return b.Op("Slice", nil, taps, b.Ints(-1), b.Ints(-1<<31), b.Ints(0), b.Ints(-1))
+	}
+	if groups == 1 {
+		taps := b.Transpose(b.Reshape(kernel, s[0], s[1], s[2]*s[3]), 2, 1, 0)
+		return b.Reshape(b.Transpose(reversed(taps), 1, 2, 0), s[1], s[0], s[2], s[3])
+	}
+	taps := b.Transpose(b.Reshape(kernel, groups, s[0]/groups, s[1], s[2]*s[3]), 3, 0, 2, 1)
+	return b.Reshape(b.Transpose(reversed(taps), 1, 2, 3, 0), groups*s[1], s[0]/groups, s[2], s[3])
 }
 
 // phases regroups a 3×3 kernel [K,C,3,3] of stride 2, pad 1 into [4C,K,2,2].
@@ -227,21 +241,31 @@ func (b *Backward) convWeightGradient(n *onnx.Node, dy *onnx.Value, w Window) *o
 	if !ok1 || !ok2 || !ok3 {
 		return b.Fail("the weight gradient of Conv needs static shapes, not %v", x.Type)
 	}
-	if w.Groups > 1 || w.Dilation != [2]int64{1, 1} || w.Stride[0] != w.Stride[1] || w.Stride[0] > 2 {
-		return b.Fail("the weight gradient of a Conv with %d groups, dilations %v, strides %v is not built", w.Groups, w.Dilation, w.Stride)
+	if w.Dilation != [2]int64{1, 1} || w.Stride[0] != w.Stride[1] || w.Stride[0] > 2 {
+		return b.Fail("the weight gradient of a Conv with dilations %v, strides %v is not built", w.Dilation, w.Stride)
 	}
 	if w.isSquare(1, 1, 0) {
 		product := b.MatMul(b.Reshape(dy, ys[0], ys[1], -1), b.swapLast(b.Reshape(x, xs[0], xs[1], -1)))
 		return b.Reshape(b.ReduceSum(product, false, 0), ks...)
 	}
 	taps, width := b.unfold(x, w, ys[2], ys[3])
-	rows := b.Reshape(b.Pad(dy, 0, 0, 0, 0, 0, 0, 0, width-ys[3]), ys[0], ys[1], ys[2]*width)
-	product := b.MatMul(rows, b.swapLast(taps)) // N, K, kh·kw·C
+	padded := b.Pad(dy, 0, 0, 0, 0, 0, 0, 0, width-ys[3])
+	rows := b.Reshape(padded, w.split(ys[0], ys[1], ys[2]*width)...)
+	product := b.MatMul(rows, b.swapLast(taps)) // N, K, kh·kw·C, or N, groups, K/groups, kh·kw·C/groups
 	sum := b.Reshape(b.ReduceSum(product, false, 0), ks[0], ks[2]*ks[3], ks[1])
 	return b.Reshape(b.Transpose(sum, 0, 2, 1), ks...)
 }
 
-// unfold lays the input's taps under the output: [N, kh·kw·C, height·width'].
+// split is a shape of pictures, channels and pixels with the channels' groups, where there are several, apart.
+func (w Window) split(n, channels, pixels int64) []int64 {
+	if w.Groups == 1 {
+		return []int64{n, channels, pixels}
+	}
+	return []int64{n, w.Groups, channels / w.Groups, pixels}
+}
+
+// unfold lays the input's taps under the output: [N, kh·kw·C, height·width'],
+// for groups [N, groups, kh·kw·C/groups, height·width'].
 // Rows are flattened with their padding to width', so that each tap is one
 // contiguous slice; what wraps around meets the zeros that pad dY's rows. A
 // stride of 2 first becomes 1 by SpaceToDepth.
@@ -258,15 +282,16 @@ func (b *Backward) unfold(x *onnx.Value, w Window, height, width int64) (*onnx.V
 		planes = b.Split(b.SpaceToDepth(planes[0], 2), 1, s[1], s[1], s[1], s[1])
 	}
 	for i, p := range planes {
-		planes[i] = b.Reshape(p, s[0], s[1], (height+reach[0])*wide)
+		planes[i] = b.Reshape(p, w.split(s[0], s[1], (height+reach[0])*wide)...)
 	}
+	pixels := int64(len(w.split(0, 0, 0)) - 1)
 	var taps []*onnx.Value
 	for ky := range w.Kernel[0] {
 		for kx := range w.Kernel[1] {
 			plane := planes[ky%stride*stride+kx%stride]
 			start := ky/stride*wide + kx/stride
-			taps = append(taps, b.Slice(plane, 2, start, start+height*wide))
+			taps = append(taps, b.Slice(plane, pixels, start, start+height*wide))
 		}
 	}
-	return b.Concat(1, taps...), wide
+	return b.Concat(pixels-1, taps...), wide
 }

@@ -57,6 +57,14 @@ func window(k, stride, pad int64) func(*op.Builder, values) values {
 	}
 }
 
+func grouped(k, stride, groups int64) func(*op.Builder, values) values {
+	return func(b *op.Builder, x values) values {
+		w := op.Square(k, stride, k/2)
+		w.Groups = groups
+		return values{b.Conv(x[0], x[1], append(x, nil)[2], w)}
+	}
+}
+
 func trainingNorm(b *op.Builder, x values) *onnx.Value {
 	return b.Ops("BatchNormalization", 3, op.Attrs{"epsilon": float32(1e-3), "training_mode": int64(1)}, x...)[0]
 }
@@ -98,6 +106,11 @@ var convolutionCases = []gradientCase{
 			w := op.Window{Kernel: [2]int64{3, 3}, Stride: [2]int64{2, 2}, Dilation: [2]int64{2, 2}, Pads: [4]int64{1, 1, 1, 1}, Groups: 2}
 			return values{b.Conv(x[0], x[1], nil, w)}
 		}}},
+	graphOf("Conv 3×3 in 2 groups", inputs(normal(2, 4, 5, 4), normal(6, 2, 3, 3), normal(6)), grouped(3, 1, 2)),
+	graphOf("Conv 1×1 in 3 groups", inputs(normal(2, 6, 3, 4), normal(3, 2, 1, 1)), grouped(1, 1, 3)),
+	graphOf("Conv 5×5 depthwise", inputs(normal(2, 3, 6, 5), normal(3, 1, 5, 5)), grouped(5, 1, 3)),
+	graphOf("Conv 3×3 stride 2 depthwise", inputs(normal(2, 4, 6, 8), normal(4, 1, 3, 3)), grouped(3, 2, 4)),
+	graphOf("Conv 3×3 stride 2 depthwise, odd sizes, two outputs each", inputs(normal(1, 2, 5, 7), normal(4, 1, 3, 3)), grouped(3, 2, 2)),
 	{"Conv: the kernel's gradient alone", testkit.Function{
 		Inputs: inputs(normal(1, 2, 4, 4), normal(3, 2, 3, 3)), Fixed: []int{0}, Build: window(3, 2, 1)}},
 	graphOf("Conv chained", inputs(normal(1, 2, 4, 4), normal(3, 2, 3, 3), normal(2, 3, 1, 1)), func(b *op.Builder, x values) values {
