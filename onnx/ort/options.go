@@ -70,7 +70,9 @@ func (o Options) build(d Device) (*ort.SessionOptions, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := map[string]string{}
+	// Idle threads sleep: those of one session, spinning, take the cores from the
+	// session that runs next and from the loader.
+	config := map[string]string{"session.intra_op.allow_spinning": "0"}
 	if o.NoPrepack {
 		config["session.disable_prepacking"] = "1"
 	}
