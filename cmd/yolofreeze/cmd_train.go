@@ -35,6 +35,8 @@ func trainCommand() *cli.Command {
 			&cli.BoolFlag{Name: "multi-scale", Usage: "each batch has a side from half to one and a half imgsz"},
 			&cli.BoolFlag{Name: "single-cls", Usage: "treat all classes as one"},
 			&cli.IntFlag{Name: "close-mosaic", Usage: "no mosaics in the last `N` epochs"},
+			&cli.BoolFlag{Name: "noautoanchor", Usage: "do not look at how the anchors fit the data"},
+			&cli.BoolFlag{Name: "autoanchor", Usage: "make anchors for the data although the head keeps its weights"},
 			&cli.BoolFlag{Name: "noval", Usage: "validate the last epoch only"},
 			&cli.BoolFlag{Name: "nosave", Usage: "save the last epoch only"},
 			&cli.BoolFlag{Name: "noplots", Usage: "draw no pictures of the run"},
@@ -104,7 +106,8 @@ func trainOptions(c *cli.Context, o *finetune.Options) error {
 		set(name, func() { *to = c.Int(name) })
 	}
 	switches := map[string]*bool{"cos-lr": &o.CosLR, "rect": &o.Rect, "image-weights": &o.ImageWeights, "multi-scale": &o.MultiScale,
-		"single-cls": &o.SingleCls, "noval": &o.NoVal, "nosave": &o.NoSave, "exist-ok": &o.ExistOK, "noplots": &o.NoPlots}
+		"single-cls": &o.SingleCls, "noval": &o.NoVal, "nosave": &o.NoSave, "noautoanchor": &o.NoAutoAnchor, "autoanchor": &o.AutoAnchor,
+		"exist-ok": &o.ExistOK, "noplots": &o.NoPlots}
 	for name, to := range switches {
 		set(name, func() { *to = c.Bool(name) })
 	}

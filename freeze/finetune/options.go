@@ -34,6 +34,8 @@ type Options struct {
 	MultiScale   bool `yaml:"multi_scale"`
 	SingleCls    bool `yaml:"single_cls"`
 	CloseMosaic  int  `yaml:"close_mosaic"` // last epochs without mosaics
+	NoAutoAnchor bool `yaml:"noautoanchor"` // do not look at how the anchors fit
+	AutoAnchor   bool `yaml:"autoanchor"`   // make anchors although the head keeps its weights
 
 	NoVal      bool `yaml:"noval"`       // validate the last epoch only
 	NoSave     bool `yaml:"nosave"`      // save the last epoch only
@@ -93,6 +95,8 @@ func (o *Options) check() error {
 		return bad("patience %d: want 0 (never stop early) or more", o.Patience)
 	case o.Rect && o.ImageWeights:
 		return bad("image weights draw pictures, rect takes each once: use one of them")
+	case o.AutoAnchor && o.NoAutoAnchor:
+		return bad("autoanchor and noautoanchor exclude each other")
 	case o.CloseMosaic < 0:
 		return bad("close-mosaic %d: want 0 or more", o.CloseMosaic)
 	}

@@ -70,8 +70,9 @@ type training struct {
 	fingerprint string
 	stages      []freeze.Stage
 	stage       freeze.Stage
-	batch       int // pictures of a full batch
-	side        int // of square pictures
+	freshHead   bool // made for other classes than the weights'
+	batch       int  // pictures of a full batch
+	side        int  // of square pictures
 	loss        yolov5.LossOptions
 	schedule    Schedule
 	loader      *dataset.Loader
@@ -133,7 +134,7 @@ func (t *training) prepare() error {
 	if err := ort.Init(); err != nil {
 		return err
 	}
-	for _, step := range []func() error{t.openModel, t.openData, t.fitModel, t.plan, t.makeFolder, t.makeLoaders, t.drawLabels, t.startLoggers} {
+	for _, step := range []func() error{t.openModel, t.openData, t.fitModel, t.plan, t.checkAnchors, t.makeFolder, t.makeLoaders, t.drawLabels, t.startLoggers} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -221,7 +222,7 @@ func (t *training) fitModel() error {
 	if t.resumed != nil && len(fresh) > 0 {
 		return &InputError{t.set.Path, fmt.Errorf("%d classes, the run has %d", len(t.set.Names), t.model.Net.NC)}
 	}
-	t.model = m
+	t.model, t.freshHead = m, len(fresh) > 0
 	params, err := m.Net.Params()
 	if err != nil {
 		return err
