@@ -10,11 +10,10 @@ import (
 // trainReporter shows a run: bars with YOLOv5's columns on a terminal, else a
 // line per epoch; with --json an object per epoch on standard output.
 type trainReporter struct {
-	t         *terminal
-	bar       *bar
-	header    bool
-	last      finetune.BatchResult
-	validated bool
+	t      *terminal
+	bar    *bar
+	header bool
+	last   finetune.BatchResult
 }
 
 func (r *trainReporter) Logf(format string, args ...any) {

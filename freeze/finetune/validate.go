@@ -35,9 +35,9 @@ func ValDefaults() ValOptions {
 // Evaluation is what a validation found.
 type Evaluation struct {
 	metric.Result
-	Box, Obj, Cls       float64 // losses, means over batches
-	Pre, Inference, NMS time.Duration
-	Total               time.Duration
+	Box, Obj, Cls               float64 // losses, means over batches
+	Pre, Inference, Suppression time.Duration
+	Total                       time.Duration
 }
 
 // ClassEvaluation is one class's share of an evaluation; its JSON keys are stable.
@@ -73,7 +73,7 @@ type Speed struct {
 // Speed returns the means over the split's pictures.
 func (e *Evaluation) Speed() Speed {
 	per := func(d time.Duration) float64 { return d.Seconds() * 1e3 / float64(max(e.Images, 1)) }
-	return Speed{per(e.Pre), per(e.Inference), per(e.NMS)}
+	return Speed{per(e.Pre), per(e.Inference), per(e.Suppression)}
 }
 
 // Found is one picture's detections, in pixels of the original.
@@ -216,7 +216,7 @@ func (r *validation) batch(b *dataset.Batch) error {
 func (r *validation) wait(pending *sync.WaitGroup) {
 	start := time.Now()
 	pending.Wait()
-	r.found.NMS += time.Since(start)
+	r.found.Suppression += time.Since(start)
 }
 
 func (r *validation) picture(heads []*onnx.Tensor, targets []yolov5.Target, height, width int) (o contribution) {
