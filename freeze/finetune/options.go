@@ -21,8 +21,8 @@ type Options struct {
 	Unfreeze []string `yaml:"unfreeze,flow"` // as freeze.ParseSchedule takes them
 
 	Hyp       dataset.Hyp `yaml:"hyp"`
-	Epochs    int         `yaml:"epochs"` // 0 only validates
-	BatchSize int         `yaml:"batch_size"`
+	Epochs    int         `yaml:"epochs"`     // 0 only validates
+	BatchSize int         `yaml:"batch_size"` // AutoBatch: what fits
 	ImageSize int         `yaml:"imgsz"`
 	Optimizer string      `yaml:"optimizer"` // one of Optimizers
 	CosLR     bool        `yaml:"cos_lr"`
@@ -83,8 +83,8 @@ func (o *Options) check() error {
 	switch {
 	case o.Epochs < 0:
 		return bad("epochs %d: want 0 or more", o.Epochs)
-	case o.BatchSize < 1:
-		return bad("batch size %d: want 1 or more", o.BatchSize)
+	case o.BatchSize < 1 && o.BatchSize != AutoBatch:
+		return bad("batch size %d: want 1 or more, or %d for what fits into memory", o.BatchSize, AutoBatch)
 	case o.ImageSize < 1:
 		return bad("image size %d: want 1 or more", o.ImageSize)
 	case !slices.Contains(Optimizers, o.Optimizer):

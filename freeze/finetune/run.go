@@ -262,8 +262,11 @@ func (t *training) plan() (err error) {
 	if t.side != t.o.ImageSize {
 		t.r.Warnf("image size %d is not a multiple of the largest stride %d, using %d", t.o.ImageSize, t.model.Net.MaxStride(), t.side)
 	}
-	t.batch = min(t.o.BatchSize, len(t.set.Splits["train"]))
 	t.loss = lossOf(t.o.Hyp).Scaled(t.model.Net, int64(t.side))
+	if err := t.chooseBatch(); err != nil {
+		return err
+	}
+	t.batch = min(t.o.BatchSize, len(t.set.Splits["train"]))
 	return nil
 }
 

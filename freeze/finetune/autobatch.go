@@ -1,0 +1,122 @@
+package finetune
+
+import (
+	"fmt"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/optim"
+	"yolofreeze/onnx/ort"
+)
+
+const (
+	// AutoBatch as Options.BatchSize asks for the largest batch that fits into memory.
+	AutoBatch = -1
+
+	autoBatchShare   = .6  // of the free memory that a step may take; decoded pictures and validation need some
+	autoBatchMargin  = 1.6 // of what a process grew by over what the graph tells, yolov5n at 320 pixels, frozen and not
+	autoBatchUnknown = 16  // where the device's memory is not known
+)
+
+// chooseBatch puts the largest batch that fits in the place of AutoBatch: up to
+// the nominal one, from which on larger ones only make steps rarer. What a step
+// takes is estimated from its graph.
+func (t *training) chooseBatch() error {
+	if t.o.BatchSize != AutoBatch {
+		return nil
+	}
+	device, _, err := ort.Resolve(t.o.Device)
+	if err != nil {
+		return err
+	}
+	if device.Kind != "cpu" {
+		t.o.BatchSize = autoBatchUnknown
+		t.r.Warnf("AutoBatch: the free memory of %s is not known, using batch size %d", device.Kind, t.o.BatchSize)
+		return nil
+	}
+	spec := Spec{Net: t.model.Net, State: t.model.State, Plan: t.stages[len(t.stages)-1].Plan, Height: t.side, Width: t.side,
+		Loss: t.loss, Optimizer: optim.Options{Algorithm: t.o.Optimizer}}
+	fixed, picture, err := stepMemory(spec)
+	if err != nil {
+		return fmt.Errorf("estimate a step's memory: %w", err)
+	}
+	budget := int64(float64(freeMemory()) * autoBatchShare)
+	t.o.BatchSize = int(min(max((budget-fixed)/max(picture, 1), 1), nominalBatch))
+	t.r.Logf("AutoBatch: a step takes about %.2f GB and %.3f GB a picture (estimated from its graph), of %.2f GB: batch size %d",
+		float64(fixed)/1e9, float64(picture)/1e9, float64(budget)/1e9, t.o.BatchSize)
+	return nil
+}
+
+// stepMemory estimates the bytes of a step: fixed ones, and for each picture
+// of the batch. It goes by the graphs for one picture and for two.
+func stepMemory(spec Spec) (fixed, picture int64, err error) {
+	var peaks [2]int64
+	for i := range peaks {
+		spec.Batch = i + 1
+		graphs, err := Build(&spec)
+		if err != nil {
+			return 0, 0, err
+		}
+		peaks[i] = int64(autoBatchMargin * float64(peakBytes(graphs.Training)))
+	}
+	picture = peaks[1] - peaks[0]
+	return max(peaks[0]-picture, 0), picture, nil
+}
+
+// peakBytes is the most memory that a graph's values take at one time when its
+// nodes run in order and each value lives from its producer to its last user.
+// Inputs, constants and outputs live all the time. Values of unknown size, such as
+// those of each match, count nothing.
+func peakBytes(m *onnx.Model) int64 {
+	last := map[*onnx.Value]int{}
+	for i, n := range m.Nodes {
+		for _, v := range n.Inputs {
+			last[v] = i
+		}
+	}
+	var live int64
+	for _, list := range [][]*onnx.Value{m.Inputs, m.Initializers} {
+		for _, v := range list {
+			live += valueBytes(v)
+			last[v] = -1
+		}
+	}
+	for _, v := range m.Outputs {
+		last[v] = len(m.Nodes)
+	}
+	peak := live
+	for i, n := range m.Nodes {
+		for _, v := range n.Outputs {
+			live += valueBytes(v)
+		}
+		peak = max(peak, live)
+		seen := map[*onnx.Value]bool{}
+		for _, v := range append(n.Inputs[:len(n.Inputs):len(n.Inputs)], n.Outputs...) {
+			if v == nil || seen[v] {
+				continue
+			}
+			seen[v] = true
+			if at, used := last[v]; at == i || !used {
+				live -= valueBytes(v)
+			}
+		}
+	}
+	return peak
+}
+
+func valueBytes(v *onnx.Value) int64 {
+	if v == nil {
+		return 0
+	}
+	shape, ok := v.Type.Static()
+	if v.Const != nil {
+		shape, ok = v.Const.Shape, true
+	}
+	if !ok {
+		return 0
+	}
+	size := int64(v.Type.DType.Size())
+	for _, d := range shape {
+		size *= d
+	}
+	return size
+}
