@@ -109,7 +109,7 @@ func (c *chart) SVG() (template.HTML, error) {
 		}
 	}
 	p.Y.Min = min(p.Y.Min, 0)
-	if c.X == "seconds" {
+	if c.X != "epoch" {
 		p.X.Min = 0
 	}
 	if p.Y.Max <= p.Y.Min {
@@ -213,14 +213,20 @@ func (l chartLine) line(p *plot.Plot) error {
 // runs where there are several.
 func (c *Comparison) charts() []*chart {
 	epoch := func(p *EpochPoint) Figure { return p.Epoch + 1 }
-	seconds := func(p *EpochPoint) Figure { return p.Seconds }
+	unit, length := "seconds", Figure(1)
+	for _, r := range c.Runs {
+		if last := r.Curve[len(r.Curve)-1].Seconds; last > 6000 {
+			unit, length = "minutes", 60
+		}
+	}
+	time := func(p *EpochPoint) Figure { return p.Seconds / length }
 	mAP := func(p *EpochPoint) Figure { return p.MAP }
 	map50 := func(p *EpochPoint) Figure { return p.MAP50 }
 	list := []*chart{
 		c.chart("mAP 0.5:0.95 by epoch", "epoch", epoch, mAP),
-		c.chart("mAP 0.5:0.95 against wall time", "seconds", seconds, mAP),
+		c.chart("mAP 0.5:0.95 against wall time", unit, time, mAP),
 		c.chart("mAP 0.5 by epoch", "epoch", epoch, map50),
-		c.chart("mAP 0.5 against wall time", "seconds", seconds, map50),
+		c.chart("mAP 0.5 against wall time", unit, time, map50),
 		c.chart("precision", "epoch", epoch, func(p *EpochPoint) Figure { return p.Precision }),
 		c.chart("recall", "epoch", epoch, func(p *EpochPoint) Figure { return p.Recall }),
 	}
