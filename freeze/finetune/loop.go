@@ -68,16 +68,12 @@ func (t *training) trainEpoch(ctx context.Context) error {
 		t.engine.ClearGradients()
 		t.p.Sums = [3]float64{}
 	}
-	done, waited := 0, t.loader.Waited()
-	for b, err := range t.loader.Epoch(ctx, t.p.Epoch) {
+	waited := t.loader.Waited()
+	for b, err := range t.loader.EpochFrom(ctx, t.p.Epoch, t.p.Batch) {
 		if err != nil {
 			return err
 		}
 		t.clock.data, waited = t.clock.data+t.loader.Waited()-waited, t.loader.Waited()
-		if done++; done <= t.p.Batch { // trained before the run was interrupted
-			t.loader.Recycle(b)
-			continue
-		}
 		if err := t.trainBatch(b); err != nil {
 			return err
 		}
