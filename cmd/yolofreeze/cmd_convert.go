@@ -37,6 +37,7 @@ func convertCommand() *cli.Command {
 			"other classes.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FOLDER` to write"},
+			&cli.StringFlag{Name: "cfg", Usage: "layers of a bare state dict: the YAML `FILE` of its YOLOv5 model"},
 			&cli.StringFlag{Name: "data", Usage: "take the classes of this data set: a data.yaml, a VOC devkit, or COCO `FILES`"},
 			&cli.StringSliceFlag{Name: "classes", Usage: "class `NAMES` in order, or their number"},
 			imgszFlag(), batchSizeFlag(16),
@@ -66,7 +67,7 @@ func convert(c *cli.Context) error {
 	if err := artifact.Free(dir, c.Bool("exist-ok")); err != nil {
 		return err
 	}
-	m, err := finetune.LoadModel(weights)
+	m, err := finetune.LoadModelAs(weights, c.String("cfg"))
 	if err != nil {
 		return asInput(err)
 	}
@@ -96,6 +97,7 @@ func convert(c *cli.Context) error {
 	}
 	r := convertResult{dir, len(m.State), len(m.State) - len(fresh), append([]string{}, fresh...), m.Net.NC, m.Names}
 	return t.result(r, func(w io.Writer) error {
+		writeNotes(w, m)
 		for _, name := range r.Reinitialised {
 			fmt.Fprintf(w, "initialised afresh for %d classes: %s\n", r.NC, name)
 		}

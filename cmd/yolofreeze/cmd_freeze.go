@@ -79,10 +79,9 @@ func showPlan(c *cli.Context) error {
 		if err := plan.WriteTable(w); err != nil {
 			return err
 		}
-		if m.Net.Folded {
-			fmt.Fprintf(w, "\n%s\n", finetune.FoldedNote)
-		}
-		_, err := fmt.Fprintf(w, "\n%s\n", plan.Summary())
+		fmt.Fprintln(w)
+		writeNotes(w, m)
+		_, err := fmt.Fprintf(w, "%s\n", plan.Summary())
 		return err
 	})
 }
@@ -109,12 +108,16 @@ func refreeze(c *cli.Context) error {
 		for _, name := range plan.FrozenNames() {
 			fmt.Fprintf(w, "freezing %s\n", name)
 		}
-		if m.Net.Folded {
-			fmt.Fprintln(w, finetune.FoldedNote)
-		}
+		writeNotes(w, m)
 		_, err := fmt.Fprintln(w, plan.Summary())
 		return err
 	})
+}
+
+func writeNotes(w io.Writer, m *finetune.Model) {
+	for _, note := range m.Notes() {
+		fmt.Fprintln(w, note)
+	}
 }
 
 func resultOf(c *cli.Context, plan *freeze.Plan) freezeResult {

@@ -63,8 +63,8 @@ func writeInfo(w io.Writer, info *finetune.Info) error {
 		}
 		fmt.Fprintf(w, "stride %-3d anchors %s\n", stride, strings.Join(pairs, " "))
 	}
-	if info.Folded {
-		fmt.Fprintln(w, finetune.FoldedNote)
+	for _, note := range info.Notes {
+		fmt.Fprintln(w, note)
 	}
 	for _, p := range info.Inputs {
 		fmt.Fprintf(w, "input     %s %s%v\n", p.Name, p.DType, p.Shape)

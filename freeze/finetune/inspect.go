@@ -36,6 +36,7 @@ type Info struct {
 	Strides    []int64           `json:"strides"`
 	Backbone   int               `json:"backbone"` // layers 0 … backbone-1
 	Folded     bool              `json:"folded"`   // BatchNorm is folded into the convolutions
+	Notes      []string          `json:"notes,omitempty"`
 	Layers     []LayerInfo       `json:"layers"`
 	Parameters []ParameterInfo   `json:"parameters"` // statistics too, in the network's order
 	Counts     freeze.Summary    `json:"counts"`
@@ -138,8 +139,11 @@ func inspectSafetensors(path string) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := f.Metadata[modelKey]; !ok { // someone else's: tensors only
+	if _, ok := f.Metadata[modelKey]; !ok { // someone else's: a state dict, or tensors only
 		info := &Info{Path: path, Kind: KindSafetensors, Metadata: f.Metadata}
+		if m, err := modelOfState(path, f.Tensors, ""); err == nil {
+			info.outline(m)
+		}
 		for _, name := range f.Names {
 			info.add(name, f.Tensors[name], false, false)
 		}
@@ -202,7 +206,11 @@ func (m *Model) info(kind string, tensors map[string]*onnx.Tensor, frozen func(n
 		return nil, &InputError{m.Path, err}
 	}
 	for _, p := range params {
-		info.add(p.Name, tensors[p.Name], p.Kind.Buffer(), frozen(p.Name))
+		t := tensors[p.Name]
+		if t == nil { // the file has it under a longer name
+			t = m.State[p.Name]
+		}
+		info.add(p.Name, t, p.Kind.Buffer(), frozen(p.Name))
 	}
 	return info.counted(), nil
 }
@@ -210,7 +218,7 @@ func (m *Model) info(kind string, tensors map[string]*onnx.Tensor, frozen func(n
 // outline fills in the network: all but its tensors.
 func (info *Info) outline(m *Model) {
 	info.NC, info.Names, info.Anchors, info.Strides = m.Net.NC, m.Names, m.Net.Anchors, m.Net.Strides
-	info.Backbone, info.Folded = m.Net.Backbone, m.Net.Folded
+	info.Backbone, info.Folded, info.Notes = m.Net.Backbone, m.Net.Folded, m.Notes()
 	for _, l := range m.Net.Layers {
 		out := l.Out
 		if l.Kind == "Detect" {

@@ -30,8 +30,16 @@ type Model struct {
 	Freeze []string
 }
 
-// FoldedNote says what training means for a network whose BatchNorm is folded.
-const FoldedNote = "BatchNorm is folded into the convolutions: their kernels and biases train, and no statistics move"
+// Notes says what a user should know of how the file was read, in lines.
+func (m *Model) Notes() (notes []string) {
+	if m.Net.Guess != "" {
+		notes = append(notes, "the file does not tell its layers: taken for "+m.Net.Guess)
+	}
+	if m.Net.Folded {
+		notes = append(notes, "BatchNorm is folded into the convolutions: their kernels and biases train, and no statistics move")
+	}
+	return notes
+}
 
 // InputError is an error of an input file, which it names.
 type InputError struct {
@@ -44,7 +52,8 @@ func (e *InputError) Unwrap() error  { return e.Err }
 func (e *InputError) BadInput() bool { return true }
 
 // LoadModel reads a checkpoint (.pt), an exported model (.onnx), a file that
-// SaveModel wrote (.safetensors) or an artifacts folder.
+// SaveModel wrote (.safetensors), a bare state dict (.pt, .safetensors), whose
+// network it guesses, or an artifacts folder.
 func LoadModel(path string) (*Model, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return loadArtifacts(path)
@@ -69,12 +78,15 @@ func loadTorch(path string) (*Model, error) {
 }
 
 func modelOfTorch(path string, c *torch.Checkpoint) (*Model, error) {
+	if bad := c.NonFinite(); len(bad) > 0 {
+		return nil, &InputError{path, fmt.Errorf("NaN or infinity in %s", strings.Join(bad, ", "))}
+	}
+	if c.Model == nil {
+		return modelOfState(path, tensorsOf(c), "")
+	}
 	net, state, err := yolov5.FromCheckpoint(c)
 	if err != nil {
 		return nil, &InputError{path, err}
-	}
-	if bad := c.NonFinite(); len(bad) > 0 {
-		return nil, &InputError{path, fmt.Errorf("NaN or infinity in %s", strings.Join(bad, ", "))}
 	}
 	m := &Model{Path: path, Net: net, State: state, Names: c.Names}
 	return m, m.checkNames()
@@ -143,6 +155,9 @@ func loadSafetensors(path string) (*Model, error) {
 	f, err := safetensors.Read(path)
 	if err != nil {
 		return nil, err
+	}
+	if _, ok := f.Metadata[modelKey]; !ok {
+		return modelOfState(path, f.Tensors, "")
 	}
 	return modelOf(path, f)
 }

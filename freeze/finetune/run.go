@@ -64,6 +64,7 @@ type training struct {
 	o           Options
 	r           Reporter
 	dir         string
+	unlock      func() // lets other processes into dir
 	source      artifact.Source
 	model       *Model // network and names; the weights are the engine's
 	set         *dataset.Set
@@ -115,6 +116,9 @@ func Run(ctx context.Context, o Options, r Reporter) (report *Report, err error)
 func (t *training) close() {
 	if t.engine != nil {
 		t.engine.Close()
+	}
+	if t.unlock != nil {
+		t.unlock()
 	}
 }
 
@@ -238,8 +242,8 @@ func (t *training) fitModel() error {
 			}
 		}
 		t.r.Logf("Transferred %d/%d items from %s", items-len(fresh), items, t.o.Weights)
-		if t.model.Net.Folded {
-			t.r.Logf("%s", FoldedNote)
+		for _, note := range t.model.Notes() {
+			t.r.Logf("%s", note)
 		}
 	}
 	return nil
@@ -274,6 +278,9 @@ func (t *training) makeFolder() (err error) {
 	if t.resumed != nil {
 		t.dir = t.resumed.runDir()
 	} else if t.dir, err = NewFolder(t.o.Project, t.o.Name, t.o.ExistOK); err != nil {
+		return err
+	}
+	if t.unlock, err = lockFolder(t.dir); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Join(t.dir, "weights"), 0o777); err != nil {

@@ -22,15 +22,19 @@ func (e *UnfitError) BadInput() bool { return true }
 func unfit(format string, args ...any) error { return &UnfitError{fmt.Sprintf(format, args...)} }
 
 // FromCheckpoint reads the network of a checkpoint: its own layer table, with
-// the anchors and the activations that its modules carry. The weights it needs
-// are checked against it and returned as float32, by name.
+// the anchors and the activations that its modules carry, or of a bare state
+// dict as FromState guesses it. The weights it needs are checked against it and
+// returned as float32, by name.
 func FromCheckpoint(c *torch.Checkpoint) (*Network, map[string]*onnx.Tensor, error) {
-	if c.YAML == nil {
-		return nil, nil, unfit("holds no layer table (a bare state dict): the network is unknown")
-	}
 	named := map[string]*onnx.Tensor{}
 	for _, t := range c.State {
 		named[t.Name] = t.Tensor
+	}
+	if c.YAML == nil && c.Model == nil {
+		return FromState(named, nil)
+	}
+	if c.YAML == nil {
+		return nil, nil, unfit("holds a model without its layer table")
 	}
 	table := maps.Clone(c.YAML)
 	if len(c.Layers) > 0 {
@@ -84,16 +88,6 @@ func detects(last torch.Layer) error {
 	default:
 		return unfit("layer %d is %s, not the Detect of YOLOv5: a model of another kind or for another task", last.Index, kind)
 	}
-}
-
-// fusedState reports whether a state dict was saved after BatchNorm was folded away.
-func fusedState(named map[string]*onnx.Tensor) bool {
-	for _, first := range []string{"model.0.conv", "model.0.conv.conv"} { // Focus wraps its Conv
-		if named[first+".bias"] != nil && named[first+".weight"] != nil {
-			return true
-		}
-	}
-	return false
 }
 
 // fits holds the network against the modules of the checkpoint.

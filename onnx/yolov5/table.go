@@ -20,6 +20,7 @@ type Network struct {
 	// Folded says that BatchNorm is folded into the Conv before it, as in a file
 	// made for inference: a Conv block is then a convolution with a bias.
 	Folded bool
+	Guess  string         // what FromState took a bare state dict for; "" where the file told
 	Table  map[string]any // what ParseTable read, with nc as it holds now
 }
 
