@@ -305,6 +305,28 @@ func TestResumeRefusesOtherOptions(t *testing.T) {
 	}
 }
 
+// TestFolderIsLocked lets one run at a time into a folder.
+func TestFolderIsLocked(t *testing.T) {
+	o := smallRun(t)
+	o.Epochs, o.ExistOK = 1, true
+	q := &quiet{t: t}
+	q.onBatch = func(int) {
+		second := o
+		want := fmt.Sprintf("process %d is training here", os.Getpid())
+		if _, err := Run(t.Context(), second, &quiet{t: t}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a second run in the folder: %v", err)
+		}
+	}
+	dir := mustRun(t, o, q).RunDir
+	if isFile(filepath.Join(dir, ".lock")) {
+		t.Error("the lock is left")
+	}
+	if err := os.WriteFile(filepath.Join(dir, ".lock"), []byte("1\n"), 0o666); err != nil { // as a killed process leaves it
+		t.Fatal(err)
+	}
+	mustRun(t, o, &quiet{t: t})
+}
+
 // TestUnfreeze thaws the backbone after an epoch.
 func TestUnfreeze(t *testing.T) {
 	o := smallRun(t)
