@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -26,12 +27,14 @@ type exportedFile struct {
 func exportCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "export",
-		Usage:     "write a model as .onnx, as YOLOv5's own exporter does, or as .safetensors",
+		Usage:     "write a model as .onnx, as YOLOv5's own exporter does, as .safetensors, or back to PyTorch as .pt",
 		ArgsUsage: "WEIGHTS",
-		Description: "WEIGHTS is a checkpoint (.pt), a .safetensors file or an artifacts folder. Without --output the\n" +
-			"file lies beside it, with the ending .onnx.",
+		Description: "WEIGHTS is a checkpoint (.pt), an exported .onnx, a .safetensors file or an artifacts folder. Without\n" +
+			"--output the files lie beside it, with the endings of --format. A .pt is a state dict: torch.load\n" +
+			"opens it with weights_only=True, YOLOv5's Model(cfg) takes it by load_state_dict.",
 		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE`s to write, .onnx or .safetensors"},
+			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE`s to write, .onnx, .safetensors or .pt"},
+			&cli.StringSliceFlag{Name: "format", Aliases: []string{"include"}, Value: cli.NewStringSlice("onnx"), Usage: "without --output, `FORMATS` to write: " + strings.Join(exportFormats, ", ")},
 			imgszFlag(), batchSizeFlag(1),
 			&cli.BoolFlag{Name: "dynamic", Usage: "leave batch, height and width to the run"},
 			&cli.BoolFlag{Name: "half", Usage: "float16 throughout"},
@@ -48,17 +51,9 @@ func exportCommand() *cli.Command {
 
 func export(c *cli.Context) error {
 	t, weights := termOf(c), c.Args().First()
-	outputs := c.StringSlice("output")
-	if len(outputs) == 0 {
-		outputs = []string{strings.TrimSuffix(weights, filepath.Ext(weights)) + ".onnx"}
-		if artifact.Is(weights) {
-			outputs[0] = filepath.Clean(weights) + ".onnx"
-		}
-	}
-	for _, path := range outputs {
-		if ext := filepath.Ext(path); ext != ".onnx" && ext != ".safetensors" {
-			return usageErrorf("export: --output %s: want a name that ends in .onnx or .safetensors", path)
-		}
+	outputs, err := exportOutputs(c, weights)
+	if err != nil {
+		return err
 	}
 	opset, batch := c.Int64("opset"), c.Int("batch-size")
 	if opset < finetune.OldestOpset || opset > finetune.NewestOpset {
@@ -106,10 +101,37 @@ func export(c *cli.Context) error {
 	})
 }
 
+// exportFormats are the endings of the files that export writes.
+var exportFormats = []string{"onnx", "safetensors", "pt"}
+
+// exportOutputs are the files to write: those asked for, or one of each format beside the weights.
+func exportOutputs(c *cli.Context, weights string) ([]string, error) {
+	outputs := c.StringSlice("output")
+	if len(outputs) == 0 {
+		base := strings.TrimSuffix(weights, filepath.Ext(weights))
+		if artifact.Is(weights) {
+			base = filepath.Clean(weights)
+		}
+		for _, format := range c.StringSlice("format") {
+			outputs = append(outputs, base+"."+format)
+		}
+	}
+	for _, path := range outputs {
+		if !slices.Contains(exportFormats, strings.TrimPrefix(filepath.Ext(path), ".")) {
+			return nil, usageErrorf("export: --output %s: want a name that ends in .onnx, .safetensors or .pt", path)
+		}
+		if filepath.Clean(path) == filepath.Clean(weights) {
+			return nil, usageErrorf("export: %s would be written over itself: name another file by --output", path)
+		}
+	}
+	return outputs, nil
+}
+
 // exportFile writes one file in the format that its ending names.
 func exportFile(path string, m *finetune.Model, source artifact.Source, o finetune.ExportOptions) (f exportedFile, err error) {
 	f = exportedFile{Path: path, Format: strings.TrimPrefix(filepath.Ext(path), ".")}
-	if f.Format == finetune.KindONNX {
+	switch f.Format {
+	case finetune.KindONNX:
 		graph, err := finetune.Export(m, source, o)
 		if err != nil {
 			return f, fmt.Errorf("export %s: %w", m.Path, err)
@@ -118,7 +140,11 @@ func exportFile(path string, m *finetune.Model, source artifact.Source, o finetu
 			return f, err
 		}
 		f.Input, f.Output = graph.Inputs[0].String(), graph.Outputs[0].String()
-	} else {
+	case "pt":
+		if err := finetune.WriteState(path, m, o.Half); err != nil {
+			return f, err
+		}
+	default:
 		out, err := finetune.ExportWeights(m, source, o)
 		if err != nil {
 			return f, fmt.Errorf("export %s: %w", m.Path, err)

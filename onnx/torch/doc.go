@@ -14,6 +14,8 @@
 // legacy.go (records) → pickle.go (values) → storage.go (tensors) → module.go
 // (the tree of modules) → Checkpoint.
 //
+// The way back is EncodeState, which writes a bare state dict.
+//
 // It knows nothing of what a layer computes, nor of graphs (package yolov5
-// builds them from the Checkpoint), and it writes no files.
+// builds them from the Checkpoint).
 package torch
