@@ -1,0 +1,236 @@
+package finetune
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"yolofreeze/dataset"
+	"yolofreeze/dataset/format"
+	"yolofreeze/freeze"
+	"yolofreeze/onnx/yolov5"
+)
+
+func (t *training) openModel() (err error) {
+	if t.resumed != nil {
+		t.model, t.source = t.resumed.model, t.resumed.info.Source
+		return nil
+	}
+	if t.model, err = LoadModel(t.o.Weights); err != nil {
+		return inputFault{err}
+	}
+	if len(t.o.Freeze) == 0 {
+		t.o.Freeze = t.model.Freeze
+	}
+	t.source, err = SourceOf(t.o.Weights)
+	return err
+}
+
+func (t *training) openData() error {
+	set, err := format.Open(t.o.Data, t.o.readOptions())
+	if err != nil {
+		return inputFault{err}
+	}
+	if t.o.SingleCls {
+		oneClass(set)
+	}
+	t.set, t.fingerprint = set, fingerprint(set)
+	t.r.Data(set)
+	if t.resumed == nil || t.resumed.info.Data == t.fingerprint {
+		return nil
+	}
+	if !t.o.Force {
+		return &InputError{set.Path, errors.New("the data are not those that the run was started with")}
+	}
+	t.r.Warnf("%s: the data are not those that the run was started with", set.Path)
+	return nil
+}
+
+// inputFault is an error in reading what the user named.
+type inputFault struct{ error }
+
+func (e inputFault) Unwrap() error  { return e.error }
+func (e inputFault) BadInput() bool { return true }
+
+// oneClass makes every object the same.
+func oneClass(set *dataset.Set) {
+	if len(set.Names) != 1 {
+		set.Names = []string{"item"}
+	}
+	for _, samples := range set.Splits {
+		for i := range samples {
+			samples[i].Labels = slices.Clone(samples[i].Labels)
+			for k := range samples[i].Labels {
+				samples[i].Labels[k].Class = 0
+			}
+		}
+	}
+}
+
+// fingerprint tells data sets apart: classes, and pictures with their objects by name.
+func fingerprint(set *dataset.Set) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q", set.Names)
+	for _, split := range []string{"train", "val"} {
+		for _, s := range set.Splits[split] {
+			fmt.Fprintf(h, "\n%s %q %d %d", split, filepath.Base(s.Path), s.Width, s.Height)
+			for _, l := range s.Labels {
+				fmt.Fprintf(h, " %d %v %v %v %v", l.Class, l.X, l.Y, l.W, l.H)
+			}
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// fitModel makes the head for the data's classes.
+func (t *training) fitModel() error {
+	m, fresh, err := t.model.ForClasses(t.set.Names, t.o.Seed)
+	if err != nil {
+		return err
+	}
+	if t.resumed != nil && len(fresh) > 0 {
+		return &InputError{t.set.Path, fmt.Errorf("%d classes, the run has %d", len(t.set.Names), t.model.Net.NC)}
+	}
+	t.model, t.freshHead = m, len(fresh) > 0
+	params, err := m.Net.Params()
+	if err != nil {
+		return err
+	}
+	for _, name := range fresh {
+		t.r.Logf("reinitialised %s", name)
+	}
+	if t.resumed == nil {
+		items := len(params) + 1 // anchors
+		for _, p := range params {
+			if p.Kind == yolov5.NormScale {
+				items++ // PyTorch's count of batches, which nothing uses
+			}
+		}
+		t.r.Logf("Transferred %d/%d items from %s", items-len(fresh), items, t.o.Weights)
+		for _, note := range t.model.Notes() {
+			t.r.Logf("%s", note)
+		}
+	}
+	return nil
+}
+
+// plan says what is frozen, and how the rest trains.
+func (t *training) plan() (err error) {
+	if t.stages, err = t.o.stages(t.model); err != nil {
+		return err
+	}
+	t.stage = freeze.At(t.stages, t.p.Epoch)
+	for _, name := range t.stage.Plan.FrozenNames() {
+		t.r.Logf("freezing %s", name)
+	}
+	t.r.Logf("%v", t.stage.Plan.Summary())
+	for _, s := range t.stages[1:] {
+		t.r.Logf("from epoch %d: %v", s.Epoch, s.Plan.Summary())
+	}
+	t.side = ImageSize(t.model.Net, t.o.ImageSize, 2)
+	if t.side != t.o.ImageSize {
+		t.r.Warnf("image size %d is not a multiple of the largest stride %d, using %d", t.o.ImageSize, t.model.Net.MaxStride(), t.side)
+	}
+	t.loss = lossOf(t.o.Hyp).Scaled(t.model.Net, int64(t.side))
+	if err := t.chooseBatch(); err != nil {
+		return err
+	}
+	t.batch = min(t.o.BatchSize, len(t.set.Splits["train"]))
+	return nil
+}
+
+func (t *training) makeFolder() (err error) {
+	if t.resumed != nil {
+		t.dir = t.resumed.runDir()
+	} else if t.dir, err = NewFolder(t.o.Project, t.o.Name, t.o.ExistOK); err != nil {
+		return err
+	}
+	if t.unlock, err = lockFolder(t.dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(t.dir, "weights"), 0o777); err != nil {
+		return fmt.Errorf("make the run's folder: %w", err)
+	}
+	t.dropLeftovers()
+	opt, err := yaml.Marshal(t.o)
+	if err != nil {
+		return fmt.Errorf("write the options: %w", err)
+	}
+	hyp, err := yaml.Marshal(t.o.Hyp)
+	if err != nil {
+		return fmt.Errorf("write the hyperparameters: %w", err)
+	}
+	for name, data := range map[string][]byte{"opt.yaml": opt, "hyp.yaml": hyp, "freeze.yaml": t.stage.Plan.YAML()} {
+		if err := writeFile(filepath.Join(t.dir, name), data); err != nil {
+			return err
+		}
+	}
+	for _, table := range t.tables() {
+		if err := table.start(t.p.Epoch); err != nil {
+			return err
+		}
+	}
+	t.r.Logf("Logging results to %s", t.dir)
+	return nil
+}
+
+// dropLeftovers removes what a killed run left half written.
+func (t *training) dropLeftovers() {
+	for _, dir := range []string{t.dir, filepath.Join(t.dir, "weights")} {
+		files, _ := os.ReadDir(dir)
+		for _, f := range files {
+			if strings.Contains(f.Name(), ".tmp") {
+				os.Remove(filepath.Join(dir, f.Name()))
+			}
+		}
+	}
+}
+
+func (t *training) makeLoaders() (err error) {
+	train, val := t.set.Splits["train"], t.set.Splits["val"]
+	ram, disk := cacheBudgets(t.o.Cache)
+	share := ram * int64(len(train)) / int64(max(len(train)+len(val), 1))
+	o := dataset.LoaderOptions{
+		Samples: train, BatchSize: max(t.batch, 1), ImageSize: t.side, Stride: int(t.model.Net.MaxStride()),
+		Augment: true, Hyp: t.o.Hyp, Epochs: t.o.Epochs, CloseMosaic: t.o.CloseMosaic, MultiScale: t.o.MultiScale,
+		Rect: t.o.Rect, Seed: t.o.Seed, Shuffle: !t.o.Rect, BadImages: t.o.BadImages,
+		Workers: t.o.Workers, CacheRAM: share, Disk: disk, Prepare: t.match,
+	}
+	if t.o.ImageWeights {
+		classes := dataset.ClassWeights(train, len(t.set.Names))
+		o.Weights = func(int) []float64 { return dataset.ImageWeights(train, classes, t.p.Maps) }
+	}
+	if t.loader, err = dataset.NewLoader(o); err != nil {
+		return &InputError{t.set.Path, err}
+	}
+	v := ValDefaults()
+	v.Samples, v.BatchSize, v.ImageSize, v.SingleCls, v.Loss = val, 2*t.o.BatchSize, t.side, t.o.SingleCls, &t.loss
+	v.Loader = dataset.LoaderOptions{Workers: t.o.Workers, CacheRAM: ram - share, Disk: disk, BadImages: t.o.BadImages}
+	if t.validator, err = NewValidator(t.model.Net, v); err != nil {
+		return &InputError{t.set.Path, err}
+	}
+	t.validator.Progress = t.r.Validating
+	t.schedule = Schedule{Hyp: t.o.Hyp, Epochs: t.o.Epochs, Batches: t.loader.Batches(), BatchSize: t.o.BatchSize,
+		Cosine: t.o.CosLR, Adam: t.o.Optimizer != "SGD"}
+	if t.resumed == nil {
+		t.p.LastStep, t.p.Maps = -1, make([]float64, len(t.set.Names))
+	}
+	return nil
+}
+
+// match assigns a batch's targets, in the loader's workers.
+func (t *training) match(b *dataset.Batch) error {
+	targets := make([]yolov5.Target, len(b.Targets))
+	for i, o := range b.Targets {
+		targets[i] = yolov5.Target{Image: int(o.Image), Class: int(o.Class), X: float64(o.X), Y: float64(o.Y), W: float64(o.W), H: float64(o.H)}
+	}
+	b.Extra = t.model.Net.Assign(targets, b.Height, b.Width, t.loss.AnchorT)
+	return nil
+}
