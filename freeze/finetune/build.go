@@ -21,7 +21,8 @@ type Spec struct {
 	Batch, Height, Width int                     // of one step's pictures
 	Loss                 yolov5.LossOptions      // scaled (see LossOptions.Scaled)
 	Optimizer            optim.Options
-	Predictions          bool // also output each level's raw prediction: pred0, pred1, …
+	Predictions          bool   // also output each level's raw prediction: pred0, pred1, …
+	Device               string // kind of provider that the training graph is lowered for, as ort.Device has it; "" is any
 }
 
 // Outputs of the training graph besides state: scalars.
@@ -121,7 +122,7 @@ func Build(s *Spec) (*Graphs, error) {
 	if b.Err() != nil {
 		return nil, fmt.Errorf("build the training graph: %w", b.Err())
 	}
-	if err := pass.Run(b.Model, pass.Standard...); err != nil {
+	if err := pass.Run(b.Model, pass.For(s.Device)...); err != nil {
 		return nil, err
 	}
 	if g.Optimizer, err = optim.Build(optimParams(g.Trainable), optimParams(g.Moving), s.Optimizer); err != nil {

@@ -54,14 +54,21 @@ type bound struct {
 	values  map[string]*ort.Value
 }
 
-// NewEngine builds the graphs of spec and opens them. The state starts from
-// spec.State, which is copied; moments start at zero, averages at the weights.
+// NewEngine builds the graphs of spec for the device of o and opens them. The
+// state starts from spec.State, which is copied; moments start at zero, averages
+// at the weights.
 func NewEngine(spec *Spec, o ort.Options) (*Engine, error) {
-	graphs, err := Build(spec)
+	device, _, err := ort.Resolve(o.Device)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{Graphs: graphs, spec: spec, options: o, Trained: map[string]*onnx.Tensor{}, Optimizer: map[string]*onnx.Tensor{},
+	own := *spec
+	own.Device = device.Kind
+	graphs, err := Build(&own)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{Graphs: graphs, spec: &own, options: o, Trained: map[string]*onnx.Tensor{}, Optimizer: map[string]*onnx.Tensor{},
 		gradients: map[string]*onnx.Tensor{}, scalars: map[string]*onnx.Tensor{}}
 	e.allocate()
 	o.NoMemPattern = true // the number of matches varies: every new one would plan and keep a block of its own

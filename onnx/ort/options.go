@@ -57,6 +57,12 @@ type Options struct {
 	ConfigEntries   map[string]string
 }
 
+// padFusion is the rewriting that makes a Pad before a Conv the Conv's own pads.
+// With more of them on one side than on the other, cuDNN may have no plan for
+// such a Conv (onnxruntime issue 26274), and the WebGPU plugin 0.4.0, which works
+// in NHWC, computes it wrongly.
+const padFusion = "Pad_Fusion"
+
 // build makes the runtime's session options for a device; the caller destroys them.
 func (o Options) build(d Device) (*ort.SessionOptions, error) {
 	level, ok := optLevels[o.Optimize]
@@ -81,6 +87,9 @@ func (o Options) build(d Device) (*ort.SessionOptions, error) {
 	}
 	if o.Strict && d.Kind != cpu {
 		config["session.disable_cpu_ep_fallback"] = "1"
+	}
+	if d.Kind == cuda || d.Kind == "webgpu" {
+		config["optimization.disable_specified_optimizers"] = padFusion
 	}
 	maps.Copy(config, o.ConfigEntries)
 	steps := []func() error{

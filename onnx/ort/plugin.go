@@ -9,6 +9,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -25,13 +26,18 @@ type plugin struct {
 	folder  string       // in setup.sh's cache folder
 	library string       // its file there
 	prepare func(string) // runs before the library is loaded, with its folder
+	options map[string]string
 	cure    string
 }
 
 var plugins = map[string]plugin{
 	"webgpu": {"WebGpuExecutionProvider", "onnxruntime-ep-webgpu-0.4.0", "libonnxruntime_providers_webgpu" + dynamic, prepareVulkan,
+		// Cast, Equal, Unsqueeze and others of int64: it computes with the low 32
+		// bits, which hold every index and class. NCHW, since gradients are matrix
+		// products over it: in NHWC every Conv stands between two Transposes.
+		map[string]string{"enableInt64": "1", "preferredLayout": "NCHW"},
 		"run scripts/setup.sh --webgpu, or install a Vulkan driver"},
-	"openvino": {"OpenVINOExecutionProvider", "onnxruntime-ep-openvino-1.8.1", "libonnxruntime_providers_openvino_plugin" + dynamic, nil,
+	"openvino": {"OpenVINOExecutionProvider", "onnxruntime-ep-openvino-1.8.1", "libonnxruntime_providers_openvino_plugin" + dynamic, nil, nil,
 		"run scripts/setup.sh --openvino; it needs an Intel processor"},
 }
 
@@ -164,8 +170,13 @@ func (d Device) appendPlugin(s *ort.SessionOptions, options map[string]string) e
 	if err != nil {
 		return err
 	}
+	all := maps.Clone(plugins[d.Kind].options)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, options)
 	var keys, values []*C.char
-	for key, value := range options {
+	for key, value := range all {
 		keys, values = append(keys, C.CString(key)), append(values, C.CString(value))
 	}
 	defer func() {

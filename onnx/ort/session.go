@@ -154,6 +154,9 @@ func (s *Session) describe(kind C.int) ([]IO, error) {
 // Device returns the device the session runs on: what auto chose, or what was asked for.
 func (s *Session) Device() string { return s.device.String() }
 
+// Kind returns the kind of that device: cpu, cuda, webgpu, openvino or a library's path.
+func (s *Session) Kind() string { return s.device.Kind }
+
 // Why says why auto chose the device; "" when the device was named.
 func (s *Session) Why() string { return s.why }
 

@@ -82,7 +82,7 @@ var cases = []struct {
 		b.Output("z", p[1])
 	}, 0},
 	{"lower-sign", "by two comparisons", func(b *op.Builder) { b.Output("y", b.Op("Sign", nil, images(b))) }, 0},
-	{"lower-spacetodepth", "by strided slices", func(b *op.Builder) { b.Output("y", b.SpaceToDepth(b.Input("x", onnx.Float, onnx.Dims(2, 3, 4, 6)), 2)) }, 0},
+	{"lower-spacetodepth", "by a transposition", func(b *op.Builder) { b.Output("y", b.SpaceToDepth(b.Input("x", onnx.Float, onnx.Dims(2, 3, 4, 6)), 2)) }, 0},
 	{"fold-constants", "a chain", func(b *op.Builder) {
 		y := b.Transpose(b.Reshape(b.Param("w", vector(1, 2, 3, 4, 5, 6)), 2, 3), 1, 0)
 		b.Output("y", b.Add(b.Input("x", onnx.Float, onnx.Dims(3, 2)), b.Scale(y, 0.5)))
