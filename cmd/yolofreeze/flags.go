@@ -13,5 +13,5 @@ func batchSizeFlag(size int) cli.Flag {
 }
 
 func deviceFlag() cli.Flag {
-	return &cli.StringFlag{Name: "device", Value: "auto", Usage: "`DEVICE` to run on: cpu, cuda:N or auto"}
+	return &cli.StringFlag{Name: "device", Value: "auto", Usage: "`DEVICE` to run on: cpu, cuda[:N], webgpu[:N], openvino[:N], a provider's library, or auto"}
 }

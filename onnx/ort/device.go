@@ -32,13 +32,24 @@ func (d Device) String() string {
 	return fmt.Sprintf("%s:%d", d.Kind, d.Index)
 }
 
+// RequestError says that a device, or an option of its provider, was asked for
+// in a way that cannot be read. Programs exit with code 2 on it.
+type RequestError struct{ text string }
+
+func (e *RequestError) Error() string { return e.text }
+
+// Usage marks the error as one of what was asked for.
+func (e *RequestError) Usage() bool { return true }
+
+func asked(format string, args ...any) error { return &RequestError{fmt.Sprintf(format, args...)} }
+
 // ParseDevice reads what Options.Device may hold, but auto; "" is cpu.
 func ParseDevice(text string) (Device, error) {
 	kind, index := text, ""
 	if i := strings.LastIndexByte(text, ':'); i >= 0 {
 		kind, index = text[:i], text[i+1:]
 		if index == "" {
-			return Device{}, fmt.Errorf("device %q: a number must follow the colon", text)
+			return Device{}, asked("device %q: a number must follow the colon", text)
 		}
 	}
 	if isLibrary := strings.HasSuffix(kind, ".so") || strings.HasSuffix(kind, ".dylib"); !isLibrary {
@@ -47,7 +58,7 @@ func ParseDevice(text string) (Device, error) {
 			kind, index = cuda, kind
 		}
 		if _, ok := plugins[kind]; !ok && kind != "" && kind != cpu && kind != cuda {
-			return Device{}, fmt.Errorf("device %q is not known: cpu, cuda[:N], N, webgpu[:N], openvino[:N], a provider's library or auto", text)
+			return Device{}, asked("device %q is not known: cpu, cuda[:N], N, webgpu[:N], openvino[:N], a provider's library or auto", text)
 		}
 	}
 	d := Device{Kind: kind}
@@ -57,7 +68,7 @@ func ParseDevice(text string) (Device, error) {
 	if index != "" {
 		var err error
 		if d.Index, err = strconv.Atoi(index); err != nil || d.Index < 0 || d.Kind == cpu {
-			return Device{}, fmt.Errorf("device %q: %q is no number of a device", text, index)
+			return Device{}, asked("device %q: %q is no number of a device", text, index)
 		}
 	}
 	return d, nil
@@ -78,7 +89,7 @@ var cudaDefaults = map[string]string{
 func (d Device) appendTo(s *ort.SessionOptions, options map[string]string) error {
 	switch {
 	case d.Kind == cpu && len(options) > 0:
-		return fmt.Errorf("ort: the CPU provider takes no provider options, got %v", options)
+		return asked("the CPU provider takes no provider options, got %v", options)
 	case d.Kind == cpu:
 		return nil
 	case d.Kind != cuda:
@@ -86,7 +97,7 @@ func (d Device) appendTo(s *ort.SessionOptions, options map[string]string) error
 	}
 	if !has("CUDAExecutionProvider") {
 		return &Unavailable{d.String(), Path(), errors.New("this library was built without CUDA"),
-			"run scripts/setup.sh --cuda, or train on --device cpu"}
+			"run scripts/setup.sh --cuda, or use --device cpu"}
 	}
 	c, err := ort.NewCUDAProviderOptions()
 	if err != nil {
@@ -103,7 +114,7 @@ func (d Device) appendTo(s *ort.SessionOptions, options map[string]string) error
 	maps.Copy(all, options)
 	all["device_id"] = strconv.Itoa(d.Index)
 	if err := c.Update(all); err != nil {
-		return fmt.Errorf("ort: options of the CUDA provider %v: %s", all, tidy(err.Error()))
+		return asked("options of the CUDA provider %v: %s", all, tidy(err.Error()))
 	}
 	if err := s.AppendExecutionProviderCUDA(c); err != nil {
 		return d.unavailable(err)
@@ -127,14 +138,24 @@ func preloadCUDA(folder string) {
 
 func (d Device) unavailable(reason error) error {
 	text := tidy(reason.Error())
-	cure := "train on --device cpu"
-	switch p, ok := plugins[d.Kind]; {
-	case d.Kind == cuda:
-		cure = cudaCure(text)
-	case ok:
-		cure = p.cure
+	return &Unavailable{d.String(), Path(), errors.New(text), d.cure(text)}
+}
+
+// cure says what a person can do about the reason that a provider gave.
+func (d Device) cure(reason string) string {
+	if d.Kind == cuda {
+		return cudaCure(reason)
 	}
-	return &Unavailable{d.String(), Path(), errors.New(text), cure}
+	p, known := plugins[d.Kind]
+	switch {
+	case known && strings.HasPrefix(reason, noLibrary):
+		return fmt.Sprintf("run scripts/setup.sh --%s, or use --device cpu", d.Kind)
+	case known:
+		return p.cure
+	case strings.HasPrefix(reason, noLibrary):
+		return "--device takes the path of a provider's library as it is installed"
+	}
+	return "it must be the library of a plugin execution provider for this ONNX Runtime; or use --device cpu"
 }
 
 // cudaCure says what a person can do about the reason the provider gave.
@@ -142,7 +163,7 @@ func cudaCure(reason string) string {
 	lower := strings.ToLower(reason)
 	for _, c := range []struct{ sign, cure string }{
 		{"insufficient", "the driver is older than the library's CUDA: update it (CUDA 13 needs 580.65 or newer)"},
-		{"no cuda-capable device", "no NVIDIA GPU is seen: check nvidia-smi, or train on --device cpu"},
+		{"no cuda-capable device", "no NVIDIA GPU is seen: check nvidia-smi, or use --device cpu"},
 		{"invalid device ordinal", "there is no GPU of that number: nvidia-smi -L lists them"},
 		{"out of memory", "another program holds the GPU's memory: nvidia-smi shows which"},
 		{"libcuda.so", "the NVIDIA driver is missing: install it, nvidia-smi must work"},
@@ -154,7 +175,7 @@ func cudaCure(reason string) string {
 			return c.cure
 		}
 	}
-	return "check nvidia-smi, or train on --device cpu"
+	return "check nvidia-smi, or use --device cpu"
 }
 
 // chooseAuto tries CUDA once per process.
@@ -178,6 +199,22 @@ func Resolve(text string) (d Device, why string, err error) {
 	}
 	d, why = chooseAuto()
 	return d, why, nil
+}
+
+// Check tells whether a session on a device, as Options.Device names it, would
+// start, by running a tiny model there. Its errors are *[Unavailable] or *[RequestError].
+func Check(device string) error {
+	d, why, err := Resolve(device)
+	if err != nil {
+		return err
+	}
+	if err := Init(); err != nil {
+		return err
+	}
+	if why != "" { // auto has tried what it chose
+		return nil
+	}
+	return try(d)
 }
 
 // asUnavailable makes any failure of a device's trial say so.

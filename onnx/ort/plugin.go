@@ -36,9 +36,9 @@ var plugins = map[string]plugin{
 		// bits, which hold every index and class. NCHW, since gradients are matrix
 		// products over it: in NHWC every Conv stands between two Transposes.
 		map[string]string{"enableInt64": "1", "preferredLayout": "NCHW"},
-		"run scripts/setup.sh --webgpu, or install a Vulkan driver"},
+		"install a Vulkan driver, or have scripts/setup.sh --webgpu fetch one in software; or use --device cpu"},
 	"openvino": {"OpenVINOExecutionProvider", "onnxruntime-ep-openvino-1.8.1", "libonnxruntime_providers_openvino_plugin" + dynamic, nil, nil,
-		"run scripts/setup.sh --openvino; it needs an Intel processor"},
+		"it needs an Intel processor or GPU; or use --device cpu"},
 }
 
 var dynamic = map[bool]string{false: ".so", true: ".dylib"}[runtime.GOOS == "darwin"]
@@ -88,11 +88,15 @@ func (d Device) Devices() ([]EPDevice, error) {
 	return r.devices, nil
 }
 
+const noLibrary = "no library"
+
 // library returns the file of the provider's library.
 func (d Device) library() (path string, prepare func(string), err error) {
 	p, ok := plugins[d.Kind]
 	if !ok {
-		path = d.Kind
+		if path, err = filepath.Abs(d.Kind); err != nil { // the runtime would look beside its own library
+			return "", nil, err
+		}
 	} else {
 		cache, err := cacheFolder()
 		if err != nil {
@@ -101,7 +105,7 @@ func (d Device) library() (path string, prepare func(string), err error) {
 		path = filepath.Join(cache, p.folder, p.library)
 	}
 	if _, err := os.Stat(path); err != nil {
-		return "", nil, fmt.Errorf("no library %s", path)
+		return "", nil, fmt.Errorf("%s %s", noLibrary, path)
 	}
 	return path, p.prepare, nil
 }
@@ -159,7 +163,9 @@ func (d Device) plugged() (unsafe.Pointer, error) {
 		return nil, err
 	}
 	if d.Index >= len(devices) {
-		return nil, d.unavailable(fmt.Errorf("the provider has %d devices, numbered from 0", len(devices)))
+		last := Device{d.Kind, len(devices) - 1}
+		return nil, &Unavailable{d.String(), Path(), fmt.Errorf("the provider has %d devices, numbered from 0", len(devices)),
+			fmt.Sprintf("the last one is --device %v", last)}
 	}
 	return devices[d.Index].c, nil
 }

@@ -3,6 +3,7 @@ package ort
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -274,6 +275,9 @@ func TestAbsentPlugin(t *testing.T) {
 		"webgpu": "setup.sh --webgpu", "openvino:1": "setup.sh --openvino", none: "no library " + none, junk + ":0": "junk.so",
 	} {
 		_, err := Open(encode(t, add(1)), Options{Device: device})
+		if checked := Check(device); checked == nil || err == nil || checked.Error() != err.Error() {
+			t.Errorf("%s: opening a session gives %v, Check %v", device, err, checked)
+		}
 		var u *Unavailable
 		if !errors.As(err, &u) || u.Cure == "" || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v, want %q in it", device, err, want)
@@ -292,8 +296,23 @@ func TestParseDevice(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"tpu", "cuda:", "cuda:x", "cuda:-1", "cpu:1", "0:1", "0,1", ":", "webgpu:a"} {
-		if got, err := ParseDevice(text); err == nil {
-			t.Errorf("%q was read as %v", text, got)
+		got, err := ParseDevice(text)
+		var request *RequestError
+		if !errors.As(err, &request) {
+			t.Errorf("%q was read as %v, %v", text, got, err)
 		}
+	}
+}
+
+// TestDeviceBeyondLast: a provider that works has no more devices than it says.
+func TestDeviceBeyondLast(t *testing.T) {
+	needLibrary(t)
+	devices, err := (Device{Kind: "webgpu"}).Devices()
+	if err != nil {
+		t.Skipf("tier webgpu: %v", err)
+	}
+	var u *Unavailable
+	if err := Check("webgpu:99"); !errors.As(err, &u) || u.Cure != fmt.Sprintf("the last one is --device webgpu:%d", len(devices)-1) {
+		t.Error(err)
 	}
 }
