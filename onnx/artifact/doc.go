@@ -11,7 +11,8 @@
 // A folder appears and changes whole or not at all. The names are those of
 // ONNX Runtime's on-device training
 // (https://onnxruntime.ai/docs/api/python/on_device_training/training_artifacts.html),
-// the graphs are not: these use standard operators only.
+// the graphs are not: these use standard operators only. OnDevice is the other
+// kind of folder, which that training API itself loads.
 //
 // It knows files, checksums, names and shapes; nothing of networks, of how the
 // graphs are made, or of what runs them.

@@ -133,11 +133,11 @@ func writeSynced(path string, data []byte) error {
 
 // place gives the folder temp the name dir; what had it before is then at temp.
 func place(temp, dir string) error {
-	var err error
-	if Is(dir) {
-		err = exchange(temp, dir)
-	} else if err = os.Remove(dir); err == nil || errors.Is(err, os.ErrNotExist) { // an empty folder
+	err := os.Remove(dir)
+	if err == nil || errors.Is(err, os.ErrNotExist) { // an empty folder, or none
 		err = os.Rename(temp, dir)
+	} else {
+		err = exchange(temp, dir)
 	}
 	if err != nil {
 		return err
