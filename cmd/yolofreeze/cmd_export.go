@@ -34,10 +34,13 @@ func exportCommand() *cli.Command {
 			"opens it with weights_only=True, YOLOv5's Model(cfg) takes it by load_state_dict.",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE`s to write, .onnx, .safetensors or .pt"},
-			&cli.StringSliceFlag{Name: "format", Aliases: []string{"include"}, Value: cli.NewStringSlice("onnx"), Usage: "without --output, `FORMATS` to write: " + strings.Join(exportFormats, ", ")},
+			&cli.StringSliceFlag{Name: "format", Aliases: []string{"include"}, Value: cli.NewStringSlice("onnx"), Usage: "without --output, `FORMATS` to write: " + strings.Join(exportFormats, ", ") + "; " + onDeviceFormat + ": a folder for ONNX Runtime's training API"},
 			imgszFlag(), batchSizeFlag(1),
 			&cli.BoolFlag{Name: "dynamic", Usage: "leave batch, height and width to the run"},
 			&cli.BoolFlag{Name: "half", Usage: "float16 throughout"},
+			&cli.StringSliceFlag{Name: "freeze", Usage: "with --format " + onDeviceFormat + ", what is frozen: `SELECTORS` as of train"},
+			&cli.StringFlag{Name: "optimizer", Value: "AdamW", Usage: "with --format " + onDeviceFormat + ", `RULE`: AdamW, or SGD without momentum"},
+			&cli.BoolFlag{Name: "exist-ok", Usage: "with --format " + onDeviceFormat + ", write over such a folder"},
 			&cli.Int64Flag{Name: "opset", Value: 17, Usage: "`VERSION` of the ONNX operators, 11 to 20"},
 		},
 		Action: func(c *cli.Context) error {
@@ -68,6 +71,9 @@ func export(c *cli.Context) error {
 	m, err := finetune.LoadModel(weights)
 	if err != nil {
 		return asInput(err)
+	}
+	if slices.Contains(c.StringSlice("format"), onDeviceFormat) {
+		return exportOnDevice(c, m, outputs[0])
 	}
 	source, err := finetune.SourceOf(weights)
 	if err != nil {
@@ -109,12 +115,18 @@ func exportOutputs(c *cli.Context, weights string) ([]string, error) {
 	outputs := c.StringSlice("output")
 	if len(outputs) == 0 {
 		base := strings.TrimSuffix(weights, filepath.Ext(weights))
-		if artifact.Is(weights) {
+		if artifact.Is(weights) || artifact.IsOnDevice(weights) {
 			base = filepath.Clean(weights)
 		}
 		for _, format := range c.StringSlice("format") {
 			outputs = append(outputs, base+"."+format)
 		}
+	}
+	if slices.Contains(c.StringSlice("format"), onDeviceFormat) {
+		if len(outputs) != 1 || len(c.StringSlice("format")) != 1 {
+			return nil, usageErrorf("export: --format %s writes one folder, and nothing beside it", onDeviceFormat)
+		}
+		return outputs, nil
 	}
 	for _, path := range outputs {
 		if !slices.Contains(exportFormats, strings.TrimPrefix(filepath.Ext(path), ".")) {

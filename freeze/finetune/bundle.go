@@ -171,11 +171,14 @@ func ImageSize(net *yolov5.Network, side, least int) int {
 // ImageSize is the function ImageSize for training: at least two strides.
 func (m *Model) ImageSize(side int) int { return ImageSize(m.Net, side, 2) }
 
-// SourceOf names a weights file and its SHA-256: of an artifacts folder, its checkpoint's.
+// SourceOf names a weights file and its SHA-256: of a folder, its checkpoint's.
 func SourceOf(path string) (artifact.Source, error) {
 	file := path
-	if artifact.Is(path) {
+	switch {
+	case artifact.Is(path):
 		file = filepath.Join(path, artifact.CheckpointFile)
+	case artifact.IsOnDevice(path):
+		file = filepath.Join(path, artifact.StateFile)
 	}
 	f, err := os.Open(file)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"yolofreeze/freeze"
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/safetensors"
 	"yolofreeze/onnx/torch"
 	"yolofreeze/onnx/wire"
@@ -23,6 +24,7 @@ const (
 	KindSafetensors = "safetensors"
 	KindONNX        = "onnx"
 	KindArtifacts   = "artifacts"
+	KindOnDevice    = "ort-training"
 )
 
 // Info is what a model file says of itself; its JSON keys are stable. What the
@@ -80,6 +82,9 @@ type PortInfo struct {
 // Inspect reads a .pt, .safetensors or .onnx file or an artifacts folder.
 func Inspect(path string) (*Info, error) {
 	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
+		if artifact.IsOnDevice(path) {
+			return inspectOnDevice(path)
+		}
 		return inspectArtifacts(path)
 	}
 	switch strings.ToLower(filepath.Ext(path)) {

@@ -11,6 +11,7 @@ import (
 
 	"yolofreeze/freeze"
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/safetensors"
 	"yolofreeze/onnx/torch"
 	"yolofreeze/onnx/yolov5"
@@ -53,9 +54,13 @@ func (e *InputError) BadInput() bool { return true }
 
 // LoadModel reads a checkpoint (.pt), an exported model (.onnx), a file that
 // SaveModel wrote (.safetensors), a bare state dict (.pt, .safetensors), whose
-// network it guesses, or an artifacts folder.
+// network it guesses, an artifacts folder, or a folder of ONNX Runtime's
+// on-device training.
 func LoadModel(path string) (*Model, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		if artifact.IsOnDevice(path) {
+			return loadOnDevice(path)
+		}
 		return loadArtifacts(path)
 	}
 	switch filepath.Ext(path) {

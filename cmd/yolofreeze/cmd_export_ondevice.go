@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"yolofreeze/dataset"
+	"yolofreeze/freeze/finetune"
+	"yolofreeze/onnx/artifact"
+)
+
+// onDeviceFormat is the folder that onnxruntime-training 1.19.2 loads.
+const onDeviceFormat = "ort-training"
+
+// exportOnDevice writes the folder dir.
+func exportOnDevice(c *cli.Context, m *finetune.Model, dir string) error {
+	t := termOf(c)
+	plan, err := planOf(c, m)
+	if err != nil {
+		return err
+	}
+	hyp, err := dataset.LoadHyp("low")
+	if err != nil {
+		return err
+	}
+	algorithm := c.String("optimizer")
+	if algorithm != "AdamW" && algorithm != "SGD" {
+		return usageErrorf("export: --optimizer %s: on-device training knows AdamW and SGD", algorithm)
+	}
+	o := finetune.BundleOptions{Version: readVersion().Version, Batch: c.Int("batch-size"), ImageSize: m.ImageSize(c.Int("imgsz")), Hyp: hyp, Optimizer: algorithm}
+	folder, err := finetune.OnDevice(m, plan, o)
+	if err != nil {
+		return fmt.Errorf("export %s: %w", m.Path, err)
+	}
+	if err := artifact.WriteOnDevice(dir, folder, c.Bool("exist-ok")); err != nil {
+		return err
+	}
+	result := struct {
+		Files []exportedFile `json:"files"`
+	}{[]exportedFile{{Path: dir, Format: onDeviceFormat}}}
+	return t.result(result, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s: %d tensors train, %d are frozen; batches of %d pictures of %d×%d, BatchNorm by running statistics\n",
+			dir, len(folder.State.Trainable), len(folder.State.Frozen), o.Batch, o.ImageSize, o.ImageSize)
+		return err
+	})
+}
