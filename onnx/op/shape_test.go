@@ -31,6 +31,17 @@ var (
 )
 
 var shapeCases = []shapeCase{
+	{"TopK", nil, list{"2 3 9", ints(4)}, "float32[2 3 4]; int64[2 3 4]"},
+	{"TopK", op.Attrs{"axis": int64(0)}, list{"n 3", ints(1)}, "float32[1 3]; int64[1 3]"},
+	{"TopK", nil, list{"2 3", ints(4)}, "the largest [4] along axis 1 of float32[2 3];"},
+	{"TopK", nil, list{"2 3", ints(-1)}, "k is [-1];"},
+	{"NonMaxSuppression", nil, list{"n 9 4", "n 2 9"}, "int64[? 3]"},
+	{"NonMaxSuppression", nil, list{"1 9 5", "1 2 9"}, "takes boxes [N,rows,4] and scores [N,classes,rows], not float32[1 9 5] and float32[1 2 9]"},
+	{"GatherND", nil, list{"2 3 4", "int64 5 2"}, "float32[5 4]"},
+	{"GatherND", op.Attrs{"batch_dims": int64(1)}, list{"2 3 4", "int64 2 5 1"}, "picks from float32[2 3 4] by int64[2 5 1], batch_dims 1"},
+	{"GatherND", nil, list{"2 3", "int64 5 3"}, "picks from float32[2 3] by int64[5 3], batch_dims 0"},
+	{"GatherElements", op.Attrs{"axis": int64(1)}, list{"2 3", "int64 2 7"}, "float32[2 7]"},
+	{"GatherElements", nil, list{"2 3", "int64 2"}, "picks from float32[2 3] by int64[2] along axis 0"},
 	{"Conv", op.Attrs{"pads": []int64{2, 2, 2, 2}, "strides": []int64{2, 2}}, list{"8 3 320 320", "16 3 6 6"}, "float32[8 16 160 160]"},
 	{"Conv", op.Attrs{"group": int64(3)}, list{"1 3 5 5", "6 1 2 2", "6"}, "float32[1 6 4 4]"},
 	{"Conv", op.Attrs{"dilations": []int64{2, 2}}, list{"1 3 5 h", "4 3 3 3"}, "float32[1 4 1 ?]"},
