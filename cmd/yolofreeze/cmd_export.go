@@ -38,6 +38,12 @@ func exportCommand() *cli.Command {
 			imgszFlag(), batchSizeFlag(1),
 			&cli.BoolFlag{Name: "dynamic", Usage: "leave batch, height and width to the run"},
 			&cli.BoolFlag{Name: "half", Usage: "float16 throughout"},
+			&cli.BoolFlag{Name: "uint8", Usage: "take pictures as they are decoded, uint8 [N,H,W,3], and scale them inside"},
+			&cli.BoolFlag{Name: "nms", Usage: "choose the detections inside: boxes, scores, classes and count, padded"},
+			&cli.Float64Flag{Name: "conf-thres", Value: 0.25, Usage: "with --nms, least `CONFIDENCE`"},
+			&cli.Float64Flag{Name: "iou-thres", Value: 0.45, Usage: "with --nms, `IOU` above which the worse of two boxes is dropped"},
+			&cli.IntFlag{Name: "max-det", Aliases: []string{"topk-all"}, Value: 100, Usage: "with --nms, `DETECTIONS` a picture"},
+			&cli.BoolFlag{Name: "agnostic-nms", Usage: "with --nms, boxes of different classes suppress each other too"},
 			&cli.StringSliceFlag{Name: "freeze", Usage: "with --format " + onDeviceFormat + ", what is frozen: `SELECTORS` as of train"},
 			&cli.StringFlag{Name: "optimizer", Value: "AdamW", Usage: "with --format " + onDeviceFormat + ", `RULE`: AdamW, or SGD without momentum"},
 			&cli.BoolFlag{Name: "exist-ok", Usage: "with --format " + onDeviceFormat + ", write over such a folder"},
@@ -84,7 +90,13 @@ func export(c *cli.Context) error {
 		t.warnf("--imgsz %d is no multiple of the stride %d: exporting for %d", c.Int("imgsz"), m.Net.MaxStride(), side)
 	}
 	o := finetune.ExportOptions{Version: readVersion().Version, Batch: batch, Height: side, Width: side,
-		Dynamic: c.Bool("dynamic"), Half: c.Bool("half"), Opset: opset}
+		Dynamic: c.Bool("dynamic"), Half: c.Bool("half"), Opset: opset, Uint8: c.Bool("uint8")}
+	if c.Bool("nms") {
+		o.NMS = &finetune.ExportNMS{Conf: c.Float64("conf-thres"), IoU: c.Float64("iou-thres"), MaxDet: c.Int("max-det"), Agnostic: c.Bool("agnostic-nms")}
+		if n := o.NMS; n.MaxDet < 1 || n.MaxDet > 10000 || n.IoU < 0 || n.IoU > 1 || n.Conf < 0 || n.Conf >= 1 {
+			return usageErrorf("export: --conf-thres %g, --iou-thres %g, --max-det %d: want 0 to 1, 0 to 1, 1 to 10000", n.Conf, n.IoU, n.MaxDet)
+		}
+	}
 	result := struct {
 		Files []exportedFile `json:"files"`
 	}{}
@@ -151,7 +163,11 @@ func exportFile(path string, m *finetune.Model, source artifact.Source, o finetu
 		if err := wire.Write(path, graph); err != nil {
 			return f, err
 		}
-		f.Input, f.Output = graph.Inputs[0].String(), graph.Outputs[0].String()
+		outputs := make([]string, len(graph.Outputs))
+		for i, v := range graph.Outputs {
+			outputs[i] = v.String()
+		}
+		f.Input, f.Output = graph.Inputs[0].String(), strings.Join(outputs, ", ")
 	case "pt":
 		if err := finetune.WriteState(path, m, o.Half); err != nil {
 			return f, err

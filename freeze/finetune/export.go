@@ -21,6 +21,8 @@ type ExportOptions struct {
 	Dynamic       bool  // batch, height and width are left to the run
 	Half          bool  // float16 throughout, inputs and output too
 	Opset         int64 // 11 to 20; 0: op.Opset
+	Uint8         bool  // images are uint8 [N,H,W,3], scaled inside
+	NMS           *ExportNMS
 }
 
 // The opsets that an export can be written in: below 11 Resize means
@@ -37,7 +39,7 @@ const versionKey = metadataPrefix + "version"
 // [N,3,H,W], RGB in 0…1, to output0 [N, rows, 5+nc] as Decode has it, Conv and
 // BatchNorm folded; stride and names in the metadata as YOLOv5 writes them,
 // and yolofreeze.* entries of what the weights come from. source names the
-// weights.
+// weights. Uint8 and NMS change the input and the outputs.
 func Export(m *Model, source artifact.Source, o ExportOptions) (*onnx.Model, error) {
 	if o.Opset == 0 {
 		o.Opset = op.Opset
@@ -62,6 +64,16 @@ func Export(m *Model, source artifact.Source, o ExportOptions) (*onnx.Model, err
 			return nil, err
 		}
 		g.Outputs[0].Type.Shape = []onnx.Dim{onnx.Sym("batch"), onnx.Sym("anchors"), {Size: m.Net.Outputs()}}
+	}
+	if o.NMS != nil {
+		if err := addNMS(g, *o.NMS); err != nil {
+			return nil, fmt.Errorf("export with suppression: %w", err)
+		}
+	}
+	if o.Uint8 {
+		if err := takePixels(g); err != nil {
+			return nil, fmt.Errorf("export for pixels: %w", err)
+		}
 	}
 	if err := toOpset(g, o.Opset); err != nil {
 		return nil, err
@@ -174,10 +186,54 @@ func toHalf(m *onnx.Model) error {
 	return op.InferTypes(m)
 }
 
+// takePixels lets a model take what cameras and decoders give: uint8 [N,H,W,3].
+func takePixels(m *onnx.Model) error {
+	images, nodes := m.Inputs[0], m.Nodes
+	s := images.Type.Shape
+	m.Inputs, m.Nodes = nil, nil
+	b := op.Extend(m)
+	raw := b.Input("images", onnx.Uint8, []onnx.Dim{s[0], s[2], s[3], s[1]})
+	b.In("pixels", func() {
+		white := onnx.Scalar(float32(255))
+		if images.Type.DType == onnx.Float16 {
+			white = white.ToFloat16()
+		}
+		x := b.Div(b.Cast(b.Transpose(raw, 0, 3, 1, 2), images.Type.DType), b.Const(white))
+		for _, n := range nodes {
+			for i, in := range n.Inputs {
+				if in == images {
+					n.Inputs[i] = x
+				}
+			}
+		}
+	})
+	m.Nodes = append(m.Nodes, nodes...)
+	return b.Err()
+}
+
+// spellHardSwish writes HardSwish, which opset 14 brought, as x·HardSigmoid(x).
+func spellHardSwish(m *onnx.Model) {
+	var nodes []*onnx.Node
+	for _, n := range m.Nodes {
+		if n.Op == "HardSwish" {
+			gate := &onnx.Value{Name: n.Outputs[0].Name + "/gate", Type: n.Outputs[0].Type}
+			gate.Node = &onnx.Node{Name: gate.Name, Op: "HardSigmoid", Inputs: n.Inputs[:1:1], Outputs: []*onnx.Value{gate},
+				Attrs: []onnx.Attr{{Name: "alpha", Value: float32(1) / 6}, {Name: "beta", Value: float32(0.5)}}}
+			nodes = append(nodes, gate.Node)
+			n.Op, n.Inputs = "Mul", []*onnx.Value{n.Inputs[0], gate}
+		}
+		nodes = append(nodes, n)
+	}
+	m.Nodes = nodes
+}
+
 // toOpset restates a model in another version of ai.onnx.
 func toOpset(m *onnx.Model, opset int64) error {
 	if opset < OldestOpset || opset > NewestOpset {
 		return fmt.Errorf("opset %d: want %d to %d", opset, OldestOpset, NewestOpset)
+	}
+	if opset < 14 {
+		spellHardSwish(m)
 	}
 	roi := &onnx.Value{Name: "roi", Type: onnx.Type{DType: onnx.Float, Shape: onnx.Dims(0)}, Const: onnx.NewTensor(onnx.Float, 0)}
 	m.Initializers = append(m.Initializers, roi)

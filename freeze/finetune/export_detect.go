@@ -3,6 +3,7 @@ package finetune
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -14,8 +15,9 @@ import (
 )
 
 // Exported runs an exported .onnx file, ours or YOLOv5's, as it is: one input
-// of pictures [N,3,H,W], RGB in 0…1, float32 or float16, and decoded rows
-// [N, rows, 5+nc] as the first output of three dimensions.
+// of pictures [N,3,H,W], RGB in 0…1, float32 or float16, or uint8 [N,H,W,3]; and
+// decoded rows [N, rows, 5+nc] as the first output of three dimensions, or
+// detections as addNMS gives them.
 type Exported struct {
 	Path   string
 	Names  []string
@@ -27,6 +29,7 @@ type Exported struct {
 	session *ort.Session
 	input   ort.IO
 	output  string
+	chooses bool // suppression is inside
 }
 
 // OpenExported checks an .onnx file and opens it. Errors of the file are
@@ -57,15 +60,28 @@ func (e *Exported) describe(g *onnx.Model) error {
 	}
 	in := g.Inputs[0]
 	e.input = ort.IO{Name: in.Name, Type: in.Type}
-	if s := in.Type.Shape; len(s) != 4 || s[1].Known() && s[1].Size != 3 || in.Type.DType != onnx.Float && in.Type.DType != onnx.Float16 {
-		return fmt.Errorf("input %v: want pictures [N,3,H,W] in float32 or float16", in)
-	}
 	size := func(d onnx.Dim) int { return int(max(d.Size, 0)) } // Unknown is negative
-	e.Batch, e.Height, e.Width = size(in.Type.Shape[0]), size(in.Type.Shape[2]), size(in.Type.Shape[3])
+	switch s := in.Type.Shape; {
+	case len(s) == 4 && e.pixels() && s[3].Size == 3:
+		e.Batch, e.Height, e.Width = size(s[0]), size(s[1]), size(s[2])
+	case len(s) != 4 || s[1].Known() && s[1].Size != 3 || in.Type.DType != onnx.Float && in.Type.DType != onnx.Float16:
+		return fmt.Errorf("input %v: want pictures [N,3,H,W] in float32 or float16, or [N,H,W,3] in uint8", in)
+	default:
+		e.Batch, e.Height, e.Width = size(s[0]), size(s[2]), size(s[3])
+	}
 	columns := 0
 	for _, out := range g.Outputs {
 		if s := out.Type.Shape; len(s) == 3 && e.output == "" {
 			e.output, columns = out.Name, size(s[2])
+		}
+		e.chooses = e.chooses || out.Name == OutCount
+	}
+	if e.chooses {
+		columns = 0
+		for _, name := range []string{OutBoxes, OutScores, OutClasses} {
+			if !slices.ContainsFunc(g.Outputs, func(v *onnx.Value) bool { return v.Name == name }) {
+				return fmt.Errorf("has the output %s, but no %s", OutCount, name)
+			}
 		}
 	}
 	if e.output == "" {
@@ -83,6 +99,9 @@ func (e *Exported) describe(g *onnx.Model) error {
 	}
 	return e.readNames(g.Metadata["names"], columns-5)
 }
+
+// pixels reports whether pictures go in as they are decoded.
+func (e *Exported) pixels() bool { return e.input.Type.DType == onnx.Uint8 }
 
 // readNames takes the names of the metadata; a file without any gets class0, class1, ….
 func (e *Exported) readNames(text string, classes int) error {
@@ -118,7 +137,19 @@ func (e *Exported) Detect(images []uint8, n, height, width int, o metric.NMSOpti
 	var found [][]metric.Detection
 	for first := 0; first < n; first += step {
 		count := min(step, n-first)
-		rows, err := e.run(images[first*area:(first+count)*area], step, height, width)
+		out, err := e.session.Run(map[string]*onnx.Tensor{e.input.Name: e.pictures(images[first*area:(first+count)*area], step, height, width)})
+		if err != nil {
+			return nil, fmt.Errorf("run %s: %w", e.Path, err)
+		}
+		if e.chooses {
+			chosen, err := e.chosen(out, count, o)
+			if err != nil {
+				return nil, &InputError{e.Path, err}
+			}
+			found = append(found, chosen...)
+			continue
+		}
+		rows, err := e.rows(out, step)
 		if err != nil {
 			return nil, err
 		}
@@ -127,19 +158,54 @@ func (e *Exported) Detect(images []uint8, n, height, width int, o metric.NMSOpti
 	return found, nil
 }
 
-// run fills up to n pictures with black ones and returns the decoded rows.
-func (e *Exported) run(images []uint8, n, height, width int) (*onnx.Tensor, error) {
+// pictures lays RGB planes out as the graph takes them, and fills up to n with black ones.
+func (e *Exported) pictures(planes []uint8, n, height, width int) *onnx.Tensor {
+	if e.pixels() {
+		raw := onnx.NewTensor(onnx.Uint8, int64(n), int64(height), int64(width), 3)
+		area := height * width
+		for i, v := range planes {
+			picture, rest := i/(3*area), i%(3*area)
+			raw.Raw[(picture*area+rest%area)*3+rest/area] = v
+		}
+		return raw
+	}
 	scaled := onnx.NewTensor(onnx.Float, int64(n), 3, int64(height), int64(width))
-	for i, v := range images {
+	for i, v := range planes {
 		onnx.Data[float32](scaled)[i] = float32(v) / 255
 	}
 	if e.input.Type.DType == onnx.Float16 {
-		scaled = scaled.ToFloat16()
+		return scaled.ToFloat16()
 	}
-	out, err := e.session.Run(map[string]*onnx.Tensor{e.input.Name: scaled})
-	if err != nil {
-		return nil, fmt.Errorf("run %s: %w", e.Path, err)
+	return scaled
+}
+
+// chosen reads the detections of the first n pictures of a graph that has
+// chosen them. They can be limited further, but not be more than it gives.
+func (e *Exported) chosen(out map[string]*onnx.Tensor, n int, o metric.NMSOptions) ([][]metric.Detection, error) {
+	boxes, scores, classes, counts := out[OutBoxes], out[OutScores], out[OutClasses], out[OutCount]
+	k := scores.Len() / max(int(scores.Shape[0]), 1)
+	if boxes.DType != onnx.Float || scores.DType != onnx.Float || classes.DType != onnx.Int64 || counts.DType != onnx.Int64 ||
+		scores.Len() < n*k || boxes.Len() != 4*scores.Len() || classes.Len() != scores.Len() || counts.Len() < n {
+		return nil, fmt.Errorf("outputs %s %v, %s %v, %s %v, %s %v are no detections", OutBoxes, boxes.Shape, OutScores, scores.Shape, OutClasses, classes.Shape, OutCount, counts.Shape)
 	}
+	found := make([][]metric.Detection, n)
+	for i := range found {
+		for j := i * k; j < i*k+min(int(onnx.Data[int64](counts)[i]), k); j++ {
+			box, conf, class := onnx.Data[float32](boxes)[4*j:], onnx.Data[float32](scores)[j], int(onnx.Data[int64](classes)[j])
+			if float64(conf) <= o.Conf || o.Classes != nil && !slices.Contains(o.Classes, class) || o.MaxDet > 0 && len(found[i]) == o.MaxDet {
+				continue
+			}
+			if class < 0 || len(e.Names) > 0 && class >= len(e.Names) {
+				return nil, fmt.Errorf("output %s holds %d for %d classes", OutClasses, class, len(e.Names))
+			}
+			found[i] = append(found[i], metric.Detection{X1: box[0], Y1: box[1], X2: box[2], Y2: box[3], Conf: conf, Class: class})
+		}
+	}
+	return found, nil
+}
+
+// rows takes the decoded rows of n pictures from a graph's outputs.
+func (e *Exported) rows(out map[string]*onnx.Tensor, n int) (*onnx.Tensor, error) {
 	rows := out[e.output]
 	if len(rows.Shape) != 3 || int(rows.Shape[0]) != n || rows.Shape[2] < 6 {
 		return nil, &InputError{e.Path, fmt.Errorf("output %s is %v for %d pictures, want [N, rows, 5+classes]", e.output, rows.Shape, n)}

@@ -41,8 +41,12 @@ func TestExportedDetects(t *testing.T) {
 	if len(want[0]) == 0 {
 		t.Fatal("nothing to compare: the network finds nothing")
 	}
+	inside := &ExportNMS{Conf: nms.Conf, IoU: nms.IoU, MaxDet: nms.MaxDet}
 	for name, o := range map[string]ExportOptions{
 		"fixed": {Batch: 3, Height: side, Width: side}, "batch of 2": {Batch: 2, Height: side, Width: side}, "dynamic": {Dynamic: true},
+		"uint8": {Batch: 3, Height: side, Width: side, Uint8: true}, "uint8 dynamic": {Dynamic: true, Uint8: true},
+		"nms": {Batch: 3, Height: side, Width: side, NMS: inside}, "nms of 2, uint8": {Batch: 2, Height: side, Width: side, NMS: inside, Uint8: true},
+		"nms dynamic": {Dynamic: true, NMS: inside},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "m.onnx")
