@@ -90,3 +90,24 @@ func TestPlacementOfGenerations(t *testing.T) {
 		}
 	}
 }
+
+// TestExportHardSwish: below opset 14, which brought the operator, its formula stands in.
+func TestExportHardSwish(t *testing.T) {
+	needORT(t)
+	m := smallModel(t)
+	m.Net.Act, m.Net.Table["activation"] = "Hardswish", "nn.Hardswish()"
+	want := decoded(t, exported(t, m, ExportOptions{Batch: 1, Height: 64, Width: 64}), 1, 64, 64)
+	for _, opset := range []int64{11, 13, 14} {
+		path := exportFile(t, m, ExportOptions{Batch: 1, Height: 64, Width: 64, Opset: opset})
+		again, err := LoadModel(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.Net.Act != "Hardswish" {
+			t.Errorf("opset %d: read back with %s", opset, again.Net.Act)
+		}
+		if d := farthest(t, decoded(t, exported(t, again, ExportOptions{Batch: 1, Height: 64, Width: 64, Opset: opset}), 1, 64, 64), want); d > 1e-4 {
+			t.Errorf("opset %d: off by %g", opset, d)
+		}
+	}
+}
