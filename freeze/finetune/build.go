@@ -22,6 +22,7 @@ type Spec struct {
 	Loss                 yolov5.LossOptions      // scaled (see LossOptions.Scaled)
 	Optimizer            optim.Options
 	Predictions          bool   // also output each level's raw prediction: pred0, pred1, …
+	AMP                  bool   // products in float16, gradients multiplied by the input loss_scale
 	Device               string // kind of provider that the training graph is lowered for, as ort.Device has it; "" is any
 }
 
@@ -32,6 +33,10 @@ const (
 	OutObj   = "obj_loss"
 	OutCls   = "cls_loss"
 )
+
+// lossScale is the scalar input of a training graph in mixed precision that
+// multiplies the loss before it is differentiated.
+const lossScale = "loss_scale"
 
 // frozen reports whether a tensor is a constant of the training graph:
 // frozen parameters, and the statistics of BatchNorms that use the running ones.
@@ -96,7 +101,11 @@ func Build(s *Spec) (*Graphs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the loss: %w", err)
 	}
-	grads, err := grad.Build(b, loss.Total, trainable, loss.Detached)
+	differentiated := loss.Total
+	if s.AMP {
+		differentiated = b.Mul(loss.Total, b.Input(lossScale, onnx.Float, []onnx.Dim{}))
+	}
+	grads, err := grad.Build(b, differentiated, trainable, loss.Detached)
 	if err != nil {
 		return nil, fmt.Errorf("build the gradients: %w", err)
 	}
@@ -122,10 +131,14 @@ func Build(s *Spec) (*Graphs, error) {
 	if b.Err() != nil {
 		return nil, fmt.Errorf("build the training graph: %w", b.Err())
 	}
-	if err := pass.Run(b.Model, pass.For(s.Device)...); err != nil {
+	passes, rule := pass.For(s.Device), s.Optimizer
+	if s.AMP {
+		passes, rule.Scaled = slices.Concat(passes, pass.Half), true
+	}
+	if err := pass.Run(b.Model, passes...); err != nil {
 		return nil, err
 	}
-	if g.Optimizer, err = optim.Build(optimParams(g.Trainable), optimParams(g.Moving), s.Optimizer); err != nil {
+	if g.Optimizer, err = optim.Build(optimParams(g.Trainable), optimParams(g.Moving), rule); err != nil {
 		return nil, fmt.Errorf("build the optimizer graph: %w", err)
 	}
 	return g, nil

@@ -24,9 +24,11 @@ type Engine struct {
 	gradients map[string]*onnx.Tensor
 	scalars   map[string]*onnx.Tensor
 	images    *onnx.Tensor
-	steps     int // Adam's t
+	steps     int     // Adam's t
+	Scaler    *Scaler // of the loss, in mixed precision only
 
 	training, optimizer *bound
+	norm                *bound // measures scaled gradients before the optimizer runs
 	options             ort.Options
 	sizes               []*sized // training graphs for batches of other sizes
 	state               placed
@@ -79,7 +81,7 @@ func NewEngine(spec *Spec, o ort.Options) (*Engine, error) {
 		e.Close()
 		return nil, fmt.Errorf("open the optimizer graph: %w", err)
 	}
-	for _, step := range []func() error{e.place, e.bind} {
+	for _, step := range []func() error{e.place, e.bind, e.openScaler} {
 		if err := step(); err != nil {
 			e.Close()
 			return nil, err
@@ -101,7 +103,7 @@ func (e *Engine) allocate() {
 		e.Trained[p.Name] = e.spec.State[p.Name].Clone()
 		e.Optimizer[optim.EMA(p.Name)] = e.spec.State[p.Name].Clone()
 	}
-	for _, name := range []string{OutTotal, OutBox, OutObj, OutCls, optim.GradNorm, optim.Momentum, optim.EMADecay, optim.ZeroInput} {
+	for _, name := range []string{OutTotal, OutBox, OutObj, OutCls, optim.GradNorm, optim.Momentum, optim.EMADecay, optim.ZeroInput, optim.GradientScale, lossScale} {
 		e.scalars[name] = onnx.NewTensor(onnx.Float)
 	}
 	for _, out := range e.Graphs.Training.Outputs {
@@ -246,6 +248,7 @@ func (e *Engine) Close() {
 	for _, s := range e.sizes {
 		s.close()
 	}
+	e.norm.close()
 	e.optimizer.close()
 	e.training.close() // last: the state lies in its device's memory
 }
@@ -267,6 +270,9 @@ func (e *Engine) Accumulate(images []uint8, matches []yolov5.Matches) (Losses, e
 func (e *Engine) run(b *bound, matches []yolov5.Matches) (Losses, error) {
 	if err := e.upload(); err != nil {
 		return Losses{}, err
+	}
+	if e.Scaler != nil {
+		e.setScalar(lossScale, e.Scaler.Scale)
 	}
 	for i, m := range matches {
 		for name, t := range matchTensors(i, m) {
@@ -292,26 +298,44 @@ func matchTensors(level int, m yolov5.Matches) map[string]*onnx.Tensor {
 
 func (e *Engine) scalar(name string) float64 { return float64(onnx.Data[float32](e.scalars[name])[0]) }
 
-// Step applies the accumulated gradients, clears them, and returns their global norm before clipping.
+func (e *Engine) setScalar(name string, v float64) {
+	onnx.Data[float32](e.scalars[name])[0] = float32(v)
+}
+
+// Step applies the accumulated gradients, clears them, and returns their global
+// norm before clipping. In mixed precision a step whose gradients overflow is
+// left out: Scaler counts it, and the norm is 0.
 func (e *Engine) Step(r Rates) (float64, error) {
+	if err := e.upload(); err != nil {
+		return 0, err
+	}
+	var norm float64
+	if e.Scaler != nil {
+		var ok bool
+		var err error
+		if norm, ok, err = e.measure(); err != nil || !ok {
+			e.ClearGradients()
+			return 0, err
+		}
+	}
 	e.steps++
 	t := float64(e.steps)
 	for i, lr := range r.LR {
 		onnx.Data[float32](e.scalars[optim.LearningRates])[i] = float32(lr)
 	}
-	onnx.Data[float32](e.scalars[optim.Momentum])[0] = float32(r.Momentum)
-	onnx.Data[float32](e.scalars[optim.EMADecay])[0] = float32(r.EMADecay)
+	e.setScalar(optim.Momentum, r.Momentum)
+	e.setScalar(optim.EMADecay, r.EMADecay)
 	correction := onnx.Data[float32](e.scalars[optim.Corrections])
 	correction[0] = float32(1 / (1 - math.Pow(r.Momentum, t)))
 	correction[1] = float32(1 / math.Sqrt(1-math.Pow(optim.Beta2, t)))
-	if err := e.upload(); err != nil {
-		return 0, err
-	}
 	if err := e.state.run(e.optimizer); err != nil {
 		return 0, fmt.Errorf("run the optimizer graph: %w", err)
 	}
 	e.ClearGradients()
-	return e.scalar(optim.GradNorm), nil
+	if e.Scaler == nil {
+		norm = e.scalar(optim.GradNorm)
+	}
+	return norm, nil
 }
 
 // State returns the state dict as it is now, averaged or not; frozen tensors are

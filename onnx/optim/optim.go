@@ -32,16 +32,21 @@ type Options struct {
 	Algorithm   string  // "SGD" (Nesterov), "Adam" (L2 decay), "AdamW" (decoupled decay)
 	WeightDecay float64 // of the group Weights
 	ClipNorm    float64 // largest global norm of the gradients; 0: no clipping
+	// Scaled graphs multiply the gradients by the input GradientScale instead of
+	// measuring and clipping them: who scales the loss decides with BuildNorm's
+	// norm whether there is a step at all.
+	Scaled bool
 }
 
 // Names of the optimizer graph's scalar inputs and output.
 const (
-	LearningRates = "lr"         // [3], by Group
-	Momentum      = "momentum"   // scalar; Adam's β1
-	Corrections   = "correction" // [2], Adam: 1/(1-β1ᵗ) and 1/√(1-β2ᵗ)
-	EMADecay      = "ema_decay"  // scalar
-	GradNorm      = "grad_norm"  // output: the global norm before clipping
-	ZeroInput     = "zero"       // of BuildClear's graph
+	LearningRates = "lr"             // [3], by Group
+	Momentum      = "momentum"       // scalar; Adam's β1
+	Corrections   = "correction"     // [2], Adam: 1/(1-β1ᵗ) and 1/√(1-β2ᵗ)
+	EMADecay      = "ema_decay"      // scalar
+	GradNorm      = "grad_norm"      // output: the global norm before clipping
+	ZeroInput     = "zero"           // of BuildClear's graph
+	GradientScale = "gradient_scale" // scalar input of Scaled graphs
 )
 
 // Adam's constants that YOLOv5 leaves at PyTorch's defaults.
@@ -86,7 +91,12 @@ func Build(params, averaged []Param, o Options) (*onnx.Model, error) {
 	for i, p := range params {
 		grads[i] = s.Input(Gradient(p.Name), onnx.Float, onnx.Dims(p.Size))
 	}
-	scale := s.clip(grads)
+	var scale *onnx.Value
+	if o.Scaled {
+		scale = s.Input(GradientScale, onnx.Float, []onnx.Dim{})
+	} else {
+		scale = s.clip(grads)
+	}
 	for i, p := range params {
 		s.In("step/"+p.Name, func() { s.update(p, grads[i], scale) })
 	}
@@ -94,6 +104,18 @@ func Build(params, averaged []Param, o Options) (*onnx.Model, error) {
 		v := s.Input(p.Name, onnx.Float, onnx.Dims(p.Size))
 		s.In("step/"+p.Name, func() { s.average(p, v) })
 	}
+	return s.Model, s.Err()
+}
+
+// BuildNorm writes the graph that measures the accumulated gradients of params:
+// its output GradNorm is their global norm, not finite where any of them is not.
+func BuildNorm(params []Param) (*onnx.Model, error) {
+	s := step{Builder: op.NewBuilder("norm")}
+	grads := make([]*onnx.Value, len(params))
+	for i, p := range params {
+		grads[i] = s.Input(Gradient(p.Name), onnx.Float, onnx.Dims(p.Size))
+	}
+	s.norm(grads)
 	return s.Model, s.Err()
 }
 
@@ -126,17 +148,22 @@ func (s *step) clip(grads []*onnx.Value) (factor *onnx.Value) {
 		return nil
 	}
 	s.In("clip", func() {
-		squares := make([]*onnx.Value, len(grads))
-		for i, g := range grads {
-			squares[i] = s.Reshape(s.Op("ReduceSumSquare", op.Attrs{"keepdims": int64(0)}, g), 1)
-		}
-		norm := s.Sqrt(s.ReduceSum(s.Concat(0, squares...), false))
-		s.Output(GradNorm, norm)
+		norm := s.norm(grads)
 		if s.o.ClipNorm > 0 {
 			factor = s.Min(s.Div(s.Float(s.o.ClipNorm), s.Shift(norm, 1e-6)), s.Float(1))
 		}
 	})
 	return factor
+}
+
+// norm outputs the global norm of the gradients.
+func (s *step) norm(grads []*onnx.Value) *onnx.Value {
+	squares := make([]*onnx.Value, len(grads))
+	for i, g := range grads {
+		squares[i] = s.Reshape(s.Op("ReduceSumSquare", op.Attrs{"keepdims": int64(0)}, g), 1)
+	}
+	norm := s.Sqrt(s.ReduceSum(s.Concat(0, squares...), false))
+	return s.Output(GradNorm, norm)
 }
 
 // update appends one parameter's step. Every output is the last reader of the

@@ -1,0 +1,80 @@
+package finetune
+
+import (
+	"fmt"
+	"math"
+
+	"yolofreeze/onnx/optim"
+)
+
+// Scaler chooses the factor that the loss is multiplied by in mixed precision,
+// so that small gradients survive in float16, by the rule of PyTorch's
+// GradScaler: it halves when gradients overflow, and doubles after 2000 steps in
+// a row that did not.
+type Scaler struct {
+	Scale   float64 `json:"scale"`
+	Good    int     `json:"good"`    // steps since it last changed
+	Skipped int     `json:"skipped"` // steps that were left out
+}
+
+const (
+	firstScale    = 65536
+	growthFactor  = 2
+	backoffFactor = 0.5
+	growthSteps   = 2000
+)
+
+// NewScaler returns the scaler that a run starts with.
+func NewScaler() *Scaler { return &Scaler{Scale: firstScale} }
+
+// Update adapts the scale to a step's outcome.
+func (s *Scaler) Update(overflow bool) {
+	if overflow {
+		s.Scale *= backoffFactor
+		s.Good = 0
+		s.Skipped++
+		return
+	}
+	s.Good++
+	if s.Good < growthSteps {
+		return
+	}
+	s.Good = 0
+	if grown := s.Scale * growthFactor; grown <= math.MaxFloat32 {
+		s.Scale = grown
+	}
+}
+
+// openScaler prepares mixed precision where the engine's graphs have it.
+func (e *Engine) openScaler() error {
+	if !e.spec.AMP {
+		return nil
+	}
+	e.Scaler = NewScaler()
+	m, err := optim.BuildNorm(optimParams(e.Graphs.Trainable))
+	if err != nil {
+		return fmt.Errorf("build the graph that measures gradients: %w", err)
+	}
+	if e.norm, err = open(m, e.options); err != nil {
+		return fmt.Errorf("open the graph that measures gradients: %w", err)
+	}
+	return e.bindGraph(e.norm, m)
+}
+
+// measure returns the global norm of the gradients as they are without the
+// loss's scale, sets what the optimizer multiplies them by, and tells whether
+// they are finite: there is no step otherwise.
+func (e *Engine) measure() (norm float64, ok bool, err error) {
+	if err := e.state.run(e.norm); err != nil {
+		return 0, false, fmt.Errorf("measure the gradients: %w", err)
+	}
+	norm = e.scalar(optim.GradNorm) / e.Scaler.Scale
+	ok = !math.IsNaN(norm) && !math.IsInf(norm, 0)
+	factor := 1 / e.Scaler.Scale
+	if limit := e.spec.Optimizer.ClipNorm; limit > 0 {
+		factor *= min(limit/(norm+1e-6), 1)
+	}
+	e.setScalar(optim.GradientScale, factor)
+	e.Scaler.Update(!ok)
+	return norm, ok, nil
+}
