@@ -46,7 +46,7 @@ func pictures() map[string]*ref.Array {
 }
 
 // started are fresh weights whose BatchNorms are not the identity.
-func started(t *testing.T, net *yolov5.Network) map[string]*onnx.Tensor {
+func started(t testing.TB, net *yolov5.Network) map[string]*onnx.Tensor {
 	t.Helper()
 	state, err := net.Init(5)
 	if err != nil {

@@ -40,9 +40,19 @@ func FromGraph(m *onnx.Model, eval Evaluate) (*Network, map[string]*onnx.Tensor,
 	return net, state, err
 }
 
+// Limits on a file: of yolov5x6 at 1280 pixels there are some 600 units and 9
+// million raw outputs.
+const (
+	maxUnits = 20_000
+	maxRaw   = 1 << 26
+)
+
 // recognise finds the layers up to the heads.
 func recognise(m *onnx.Model, t *tail) (*recogniser, error) {
-	r := &recogniser{file: newSkeleton(behind(m, t.heads)), taken: map[*unit]bool{}, state: map[string]*onnx.Tensor{}, acts: map[string]activation{}}
+	r := &recogniser{file: newSkeleton(behind(m, t.heads)), taken: map[*unit]bool{}, state: map[string]*onnx.Tensor{}, acts: map[string]activation{}, index: map[*onnx.Value]int{}}
+	if len(r.file.units) > maxUnits {
+		return nil, unfit("%d convolutions, activations and the like, more than %d", len(r.file.units), maxUnits)
+	}
 	r.table = tableParser{net: &Network{NC: 1, Act: "SiLU", Acts: map[string]string{}, Folded: true}, depth: 1, width: 1}
 	for _, u := range r.file.units {
 		if slices.Contains(t.heads, u.node) {
@@ -89,8 +99,8 @@ func behind(m *onnx.Model, ends []*onnx.Node) []*onnx.Node {
 func (r *recogniser) detect(m *onnx.Model, t *tail, eval Evaluate) (*Network, error) {
 	from, strides := make([]any, len(t.heads)), make([]int64, len(t.heads))
 	for i, h := range t.heads {
-		at := slices.Index(r.made, r.file.root(h.Inputs[0]))
-		if at < 0 || len(paramShape(h.Inputs[1])) != 4 || h.Input(2) == nil {
+		at := slices.Index(r.made, r.file.root(h.Input(0)))
+		if at < 0 || len(paramShape(h.Input(1))) != 4 || h.Input(2) == nil || h.Output(0) == nil {
 			return nil, unfit("node %q (Conv) is no head: want a convolution with a bias of a layer's output", h.Name)
 		}
 		from[i], strides[i] = int64(at), r.table.stride[at]
@@ -100,6 +110,13 @@ func (r *recogniser) detect(m *onnx.Model, t *tail, eval Evaluate) (*Network, er
 	n, height, width, err := r.pictures(strides)
 	if err != nil {
 		return nil, err
+	}
+	values := int64(0)
+	for i, h := range t.heads {
+		values += n * paramShape(h.Inputs[1])[0] * (height / strides[i]) * (width / strides[i])
+	}
+	if values > maxRaw {
+		return nil, unfit("input %q is %v: %d raw outputs, more than %d", r.image.Name, r.image.Type, values, maxRaw)
 	}
 	zeros := t.raw(n, height, width, strides, func() float32 { return 0 })
 	rows, outputs, err := t.run(eval, zeros)
@@ -139,7 +156,8 @@ func (r *recogniser) pictures(strides []int64) (n, height, width int64, err erro
 		return otherwise
 	}
 	n, height, width = choose(s[0], 1), choose(s[2], 2*coarsest), choose(s[3], 3*coarsest)
-	if n < 1 || height < coarsest || width < coarsest || height%coarsest != 0 || width%coarsest != 0 || n*height*width > 1<<26 {
+	const most = 1 << 14
+	if n < 1 || n > most || height < coarsest || height > most || width < coarsest || width > most || height%coarsest != 0 || width%coarsest != 0 {
 		return 0, 0, 0, unfit("input %q is %v, not pictures of multiples of %d pixels", r.image.Name, r.image.Type, coarsest)
 	}
 	return n, height, width, nil

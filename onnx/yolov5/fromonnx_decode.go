@@ -91,7 +91,7 @@ func (t *tail) order() error {
 				heads = append(heads, t.heads[bits.TrailingZeros(from[in])])
 			}
 		}
-		if len(heads) != len(t.heads) || len(heads) != len(n.Inputs) {
+		if len(heads) != len(t.heads) || len(heads) != len(n.Inputs) || n.Output(0) == nil {
 			return unfit("the last convolutions meet in node %q (%s), not level by level as in YOLOv5", n.Name, n.Op)
 		}
 		t.join = n.Outputs[0]
@@ -110,7 +110,7 @@ func (t *tail) reachJoin() {
 // raw are inputs for the tail: each level's raw output of n pictures of the given size.
 func (t *tail) raw(n, height, width int64, strides []int64, value func() float32) (heads []*onnx.Tensor) {
 	for i, h := range t.heads {
-		channels := paramShape(h.Inputs[1])[0]
+		channels := paramShape(h.Inputs[1])[0] // as detect made sure of
 		x := onnx.NewTensor(onnx.Float, n, channels, height/strides[i], width/strides[i])
 		for k := range onnx.Data[float32](x) {
 			onnx.Data[float32](x)[k] = value()
@@ -122,7 +122,18 @@ func (t *tail) raw(n, height, width int64, strides []int64, value func() float32
 
 // run evaluates the tail on raw outputs: rows of the first picture, and their length.
 func (t *tail) run(eval Evaluate, raw []*onnx.Tensor) (rows []float64, width int, err error) {
-	m := &onnx.Model{Opset: t.model.Opset, Name: "decode", Initializers: t.model.Initializers, Nodes: t.nodes, Outputs: []*onnx.Value{t.join}}
+	m := &onnx.Model{Opset: t.model.Opset, Name: "decode", Nodes: t.nodes, Outputs: []*onnx.Value{t.join}}
+	for _, n := range t.nodes {
+		for _, in := range n.Inputs {
+			if in == nil || in.Const == nil || slices.Contains(m.Initializers, in) {
+				continue
+			}
+			if in.Const.DType.Size() == 0 {
+				return nil, 0, unfit("decode: node %q (%s) reads %v", n.Name, n.Op, in.Const.DType)
+			}
+			m.Initializers = append(m.Initializers, in)
+		}
+	}
 	feeds := map[string]*onnx.Tensor{}
 	for i, h := range t.heads {
 		m.Inputs = append(m.Inputs, h.Outputs[0])
@@ -136,7 +147,10 @@ func (t *tail) run(eval Evaluate, raw []*onnx.Tensor) (rows []float64, width int
 		return nil, 0, unfit("decode: %v", err)
 	}
 	y := out[t.join.Name]
-	if y == nil || len(y.Shape) != 3 || y.Shape[0] != raw[0].Shape[0] {
+	if y == nil {
+		return nil, 0, unfit("decode: no %q", t.join.Name)
+	}
+	if len(y.Shape) != 3 || y.Shape[0] != raw[0].Shape[0] {
 		return nil, 0, unfit("%q is %v, not [pictures, boxes, 5 + classes]", t.join.Name, y.Shape)
 	}
 	return y.Float64s()[:y.Shape[1]*y.Shape[2]], int(y.Shape[2]), nil

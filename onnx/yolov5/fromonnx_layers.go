@@ -14,6 +14,7 @@ type recogniser struct {
 	table tableParser // the rows found, parsed
 	rows  []any
 	made  []*onnx.Value // the output of each layer
+	index map[*onnx.Value]int
 	image *onnx.Value
 	taken map[*unit]bool // by layers, and the head's convolutions
 	state map[string]*onnx.Tensor
@@ -51,7 +52,7 @@ func (r *recogniser) layers() error {
 func (r *recogniser) next() (*unit, []*onnx.Value) {
 	var found *unit
 	for _, u := range r.file.units {
-		if r.taken[u] || slices.ContainsFunc(u.in, func(v *onnx.Value) bool { return v != r.image && !slices.Contains(r.made, v) }) {
+		if r.taken[u] || slices.ContainsFunc(u.in, func(v *onnx.Value) bool { _, made := r.index[v]; return v != r.image && !made }) {
 			continue
 		}
 		if len(r.made) == 0 || slices.Contains(u.in, r.made[len(r.made)-1]) {
@@ -86,8 +87,11 @@ func (r *recogniser) rest() error {
 func (r *recogniser) layer(u *unit, inputs []*onnx.Value) error {
 	from := make([]any, len(inputs))
 	for i, v := range inputs {
-		at := slices.Index(r.made, v) // -1 is the picture
-		if at < 0 && len(r.made) > 0 {
+		at, made := r.index[v]
+		if !made {
+			at = -1 // the picture
+		}
+		if !made && len(r.made) > 0 {
 			return unfit("node %q (%s) reads the picture after %d layers", u.node.Name, u.node.Op, len(r.made))
 		}
 		if at == len(r.made)-1 {
@@ -132,6 +136,7 @@ func (r *recogniser) accept(row []any, p *pattern, pairs []pair) error {
 			r.acts[pair.module()] = pair.file.detail.(activation)
 		}
 		if pair.pattern.out == p.output {
+			r.index[pair.file.out] = len(r.made)
 			r.made = append(r.made, pair.file.out)
 		}
 	}

@@ -161,8 +161,11 @@ func constant(v *onnx.Value) *onnx.Tensor {
 		}
 		switch n.Op {
 		case "Constant":
-			t, _ := n.Attr("value").(*onnx.Tensor)
-			return t
+			t, ok := n.Attr("value").(*onnx.Tensor)
+			if !ok {
+				return nil
+			}
+			v = &onnx.Value{Const: t}
 		case "Identity", "Cast":
 			v = n.Input(0)
 		default:
@@ -212,7 +215,7 @@ func (s *skeleton) arithmetic(n *onnx.Node) *unit {
 		return &unit{kind: unitAdd, in: []*onnx.Value{x, y}}
 	case n.Op == "Div" && is(y, 6), n.Op == "Mul" && is(y, 1.0/6): // x·clip(x+3, 0, 6)/6
 		if mul := s.from(x, "Mul"); mul != nil {
-			a, b := s.root(mul.Inputs[0]), s.root(mul.Inputs[1])
+			a, b := s.root(mul.Input(0)), s.root(mul.Input(1))
 			for _, p := range [][2]*onnx.Value{{a, b}, {b, a}} {
 				if s.clippedOf(p[1], p[0]) {
 					return &unit{kind: unitAct, detail: activation{class: "Hardswish"}, in: []*onnx.Value{p[0]}}
@@ -225,16 +228,16 @@ func (s *skeleton) arithmetic(n *onnx.Node) *unit {
 
 func (s *skeleton) sigmoidOf(v, x *onnx.Value) bool {
 	n := s.from(v, "Sigmoid")
-	return n != nil && s.root(n.Inputs[0]) == x
+	return n != nil && s.root(n.Input(0)) == x
 }
 
 // hardSigmoidOf reports whether v is clip(x+3, 0, 6)/6.
 func (s *skeleton) hardSigmoidOf(v, x *onnx.Value) bool {
 	if n := s.from(v, "HardSigmoid"); n != nil {
-		return s.root(n.Inputs[0]) == x && math.Abs(float64(n.Float("alpha", 0.2))-1.0/6) < 1e-4 && n.Float("beta", 0.5) == 0.5
+		return s.root(n.Input(0)) == x && math.Abs(float64(n.Float("alpha", 0.2))-1.0/6) < 1e-4 && n.Float("beta", 0.5) == 0.5
 	}
 	n := s.from(v, "Div")
-	return n != nil && is(n.Input(1), 6) && s.clippedOf(s.root(n.Inputs[0]), x)
+	return n != nil && is(n.Input(1), 6) && s.clippedOf(s.root(n.Input(0)), x)
 }
 
 // clippedOf reports whether v is clip(x+3, 0, 6).
@@ -248,9 +251,9 @@ func (s *skeleton) clippedOf(v, x *onnx.Value) bool {
 		low, _ = number(clip.Inputs[1])
 		high, _ = number(clip.Inputs[2])
 	}
-	add := s.from(clip.Inputs[0], "Add")
+	add := s.from(clip.Input(0), "Add")
 	return low == 0 && high == 6 && add != nil &&
-		(s.root(add.Inputs[0]) == x && is(add.Input(1), 3) || s.root(add.Input(1)) == x && is(add.Inputs[0], 3))
+		(s.root(add.Input(0)) == x && is(add.Input(1), 3) || s.root(add.Input(1)) == x && is(add.Input(0), 3))
 }
 
 // doubles reports whether a resize repeats each pixel 2×2. Sizes that the graph
@@ -317,9 +320,9 @@ func (s *skeleton) regroup(n *onnx.Node, u *unit) {
 // phase reports of which value v is every second row and column, and from which on.
 func (s *skeleton) phase(v *onnx.Value) (base *onnx.Value, phase [2]int64, ok bool) {
 	if n := s.from(v, "Split"); n != nil {
-		depth := s.from(n.Inputs[0], "SpaceToDepth")
+		depth := s.from(n.Input(0), "SpaceToDepth")
 		i := int64(slices.Index(n.Outputs, s.root(v)))
-		if depth == nil || depth.Int("blocksize", 0) != 2 || len(n.Outputs) != 4 {
+		if depth == nil || depth.Input(0) == nil || depth.Int("blocksize", 0) != 2 || len(n.Outputs) != 4 {
 			return nil, phase, false
 		}
 		return s.root(depth.Inputs[0]), [2]int64{i / 2, i % 2}, true
@@ -327,7 +330,7 @@ func (s *skeleton) phase(v *onnx.Value) (base *onnx.Value, phase [2]int64, ok bo
 	var cut [2]bool
 	for n := s.from(v, "Slice"); n != nil; n = s.from(v, "Slice") {
 		starts, axes, steps := constant(n.Input(1)), constant(n.Input(3)), constant(n.Input(4))
-		if starts == nil || axes == nil || steps == nil || starts.Len() != axes.Len() || steps.Len() != axes.Len() {
+		if n.Input(0) == nil || starts == nil || axes == nil || steps == nil || starts.Len() != axes.Len() || steps.Len() != axes.Len() {
 			return nil, phase, false
 		}
 		for i, axis := range axes.Int64s() {

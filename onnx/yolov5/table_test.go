@@ -14,7 +14,7 @@ import (
 	"yolofreeze/onnx/yolov5"
 )
 
-func parse(t *testing.T, table map[string]any, nc int) *yolov5.Network {
+func parse(t testing.TB, table map[string]any, nc int) *yolov5.Network {
 	t.Helper()
 	net, err := yolov5.ParseTable(table, nc)
 	if err != nil {
