@@ -44,7 +44,9 @@ func trainCommand() *cli.Command {
 			&cli.IntFlag{Name: "save-period", Value: d.SavePeriod, Usage: "keep the weights of every `N`th epoch"},
 			&cli.IntFlag{Name: "workers", Value: d.Workers, Usage: "`N` goroutines that load pictures; 0: one a core"},
 			&cli.StringFlag{Name: "cache", Value: d.Cache, Usage: "decoded pictures stay in memory or on disk: `WHERE` " + strings.Join(finetune.Caches, ", ")},
-			deviceFlag(),
+			deviceFlag(), providerOptionFlag(),
+			&cli.BoolFlag{Name: "strict-placement", Usage: "refuse to train where the CPU provider must help the device out"},
+			&cli.StringFlag{Name: "amp", Usage: "mixed precision: `TYPE` fp16 of products, with a scaled loss"},
 			&cli.StringFlag{Name: "project", Value: d.Project, Usage: "`FOLDER` of runs"},
 			&cli.StringFlag{Name: "name", Value: d.Name, Usage: "`NAME` of this run's folder"},
 			&cli.BoolFlag{Name: "exist-ok", Usage: "write into a folder that is there"},
@@ -92,12 +94,12 @@ func trainOptions(c *cli.Context, o *finetune.Options) error {
 			to()
 		}
 	}
-	texts := map[string]*string{"weights": &o.Weights, "data": &o.Data, "optimizer": &o.Optimizer, "cache": &o.Cache, "device": &o.Device,
+	texts := map[string]*string{"weights": &o.Weights, "data": &o.Data, "optimizer": &o.Optimizer, "cache": &o.Cache, "device": &o.Device, "amp": &o.AMP,
 		"project": &o.Project, "name": &o.Name, "bad-labels": (*string)(&o.BadLabels), "bad-images": (*string)(&o.BadImages)}
 	for name, to := range texts {
 		set(name, func() { *to = c.String(name) })
 	}
-	lists := map[string]*[]string{"freeze": &o.Freeze, "bn": &o.BN, "unfreeze": &o.Unfreeze, "classes": &o.Classes}
+	lists := map[string]*[]string{"freeze": &o.Freeze, "bn": &o.BN, "unfreeze": &o.Unfreeze, "classes": &o.Classes, "provider-option": &o.ProviderOptions}
 	for name, to := range lists {
 		set(name, func() { *to = c.StringSlice(name) })
 	}
@@ -108,7 +110,7 @@ func trainOptions(c *cli.Context, o *finetune.Options) error {
 	}
 	switches := map[string]*bool{"cos-lr": &o.CosLR, "rect": &o.Rect, "image-weights": &o.ImageWeights, "multi-scale": &o.MultiScale,
 		"single-cls": &o.SingleCls, "noval": &o.NoVal, "nosave": &o.NoSave, "noautoanchor": &o.NoAutoAnchor, "autoanchor": &o.AutoAnchor,
-		"exist-ok": &o.ExistOK, "noplots": &o.NoPlots}
+		"exist-ok": &o.ExistOK, "noplots": &o.NoPlots, "strict-placement": &o.StrictPlacement}
 	for name, to := range switches {
 		set(name, func() { *to = c.Bool(name) })
 	}
@@ -135,6 +137,12 @@ func writeReport(w io.Writer, r *finetune.Report) error {
 		r.Epochs, seconds(r.Seconds), m.Epoch, m.Precision, m.Recall, m.MAP50, m.MAP)
 	fmt.Fprintf(w, "time: data %s, step %s, optimizer %s, validation %s, saving %s; %.1f images/s; peak memory %.2f GB\n",
 		seconds(p.Data), seconds(p.Step), seconds(p.Optimizer), seconds(p.Validation), seconds(p.Saving), r.ImagesPerSecond, float64(r.PeakRSS)/1e9)
+	if r.Moved.Batches > 0 {
+		fmt.Fprintf(w, "between host and device: %d bytes a batch; state %.1f MB in, %.1f MB out\n", r.Moved.PerBatch(), float64(r.Moved.State.In)/1e6, float64(r.Moved.State.Out)/1e6)
+	}
+	if r.Skipped > 0 {
+		fmt.Fprintf(w, "%d steps were left out, whose gradients overflowed\n", r.Skipped)
+	}
 	if r.Best != "" {
 		fmt.Fprintf(w, "best weights %s, as ONNX %s\nto go on %s\n", r.Best, filepath.Base(r.Export), r.Last)
 	}

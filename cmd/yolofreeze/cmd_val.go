@@ -25,7 +25,8 @@ func valCommand() *cli.Command {
 			&cli.Float64Flag{Name: "iou-thres", Value: d.IoU, Usage: "`IOU` above which a detection suppresses another"},
 			&cli.IntFlag{Name: "max-det", Value: d.MaxDet, Usage: "most detections `N` a picture"},
 			&cli.StringFlag{Name: "task", Value: "val", Usage: "`SPLIT`: train, val or test"},
-			deviceFlag(),
+			deviceFlag(), providerOptionFlag(),
+			&cli.BoolFlag{Name: "half", Usage: "products in float16"},
 			&cli.IntFlag{Name: "workers", Value: 0, Usage: "`N` goroutines that load pictures; 0: one a core"},
 			&cli.BoolFlag{Name: "single-cls", Usage: "treat all classes as one"},
 			&cli.BoolFlag{Name: "verbose", Usage: "a line per class"},
@@ -84,9 +85,13 @@ func validate(c *cli.Context) error {
 	o := finetune.ValDefaults()
 	o.Samples, o.BatchSize, o.ImageSize = set.Splits[split], c.Int("batch-size"), finetune.ImageSize(m.Net, c.Int("imgsz"), 1)
 	o.Conf, o.IoU, o.MaxDet, o.SingleCls = c.Float64("conf-thres"), c.Float64("iou-thres"), c.Int("max-det"), c.Bool("single-cls")
-	o.Loader.Workers = c.Int("workers")
+	o.Loader.Workers, o.Half = c.Int("workers"), c.Bool("half")
 	if err := checkVal(c, m, set, o); err != nil {
 		return err
+	}
+	provider, err := finetune.ParseProviderOptions(c.StringSlice("provider-option"))
+	if err != nil {
+		return usageErrorf("val: %v", err)
 	}
 	v, err := finetune.NewValidator(m.Net, o)
 	if err != nil {
@@ -101,7 +106,7 @@ func validate(c *cli.Context) error {
 	}
 	b := t.bar("validating", v.Batches())
 	v.Progress = func(int, int) { b.add(1) }
-	e, err := v.Run(c.Context, m.Net, m.State, ort.Options{Device: c.String("device")})
+	e, err := v.Run(c.Context, m.Net, m.State, ort.Options{Device: c.String("device"), ProviderOptions: provider})
 	b.finish()
 	if err != nil {
 		return err

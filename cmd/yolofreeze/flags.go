@@ -15,3 +15,7 @@ func batchSizeFlag(size int) cli.Flag {
 func deviceFlag() cli.Flag {
 	return &cli.StringFlag{Name: "device", Value: "auto", Usage: "`DEVICE` to run on: cpu, cuda[:N], webgpu[:N], openvino[:N], a provider's library, or auto"}
 }
+
+func providerOptionFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: "provider-option", Usage: "`KEY=VALUE` for the device's execution provider, such as gpu_mem_limit=4294967296 or use_tf32=0"}
+}

@@ -27,6 +27,13 @@ const (
 // NewScaler returns the scaler that a run starts with.
 func NewScaler() *Scaler { return &Scaler{Scale: firstScale} }
 
+// takeOver goes on from where another scaler was, if both are there.
+func (s *Scaler) takeOver(from *Scaler) {
+	if s != nil && from != nil {
+		*s = *from
+	}
+}
+
 // Update adapts the scale to a step's outcome.
 func (s *Scaler) Update(overflow bool) {
 	if overflow {

@@ -27,6 +27,8 @@ type progress struct {
 	LastStep  int `json:"last_step"` // the iteration of the last optimizer step
 	Steps     int `json:"steps"`     // optimizer steps
 
+	Scaler *Scaler `json:"scaler,omitempty"` // of mixed precision
+
 	Sums [3]float64 `json:"sums"` // of the epoch's losses so far
 	Last rowFields  `json:"last"` // epoch's row, whose metrics stand until the next validation
 	Maps []float64  `json:"maps"` // average precision by class, for image weights
@@ -148,6 +150,7 @@ func (s *saved) runDir() string { return filepath.Dir(filepath.Dir(s.path)) }
 // s's already; what the engine does not train is left out.
 func (s *saved) restore(e *Engine) {
 	e.steps = s.info.Progress.Steps
+	e.Scaler.takeOver(s.info.Progress.Scaler)
 	for name, t := range e.Optimizer {
 		from := s.tensors[name]
 		if own, ok := strings.CutPrefix(name, optim.EMA("")); ok {
@@ -171,6 +174,7 @@ func (e *Engine) carry(from *Engine) error {
 		return err
 	}
 	e.steps = from.steps
+	e.Scaler.takeOver(from.Scaler)
 	for name, t := range e.Optimizer {
 		if old := from.Optimizer[name]; old != nil {
 			copy(t.Raw, old.Raw)
@@ -186,6 +190,7 @@ func (t *training) saveLast() error {
 	if err != nil {
 		return err
 	}
+	t.p.Scaler = t.engine.Scaler
 	info, err := json.Marshal(stateInfo{options, t.source, t.fingerprint, t.p})
 	if err != nil {
 		return fmt.Errorf("describe the run's state: %w", err)

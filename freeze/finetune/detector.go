@@ -7,6 +7,7 @@ import (
 	"yolofreeze/dataset/metric"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -18,7 +19,15 @@ type Detector struct {
 
 // NewDetector opens the evaluation graph of a network with the given weights.
 func NewDetector(net *yolov5.Network, state map[string]*onnx.Tensor, o ort.Options) (*Detector, error) {
+	return newDetector(net, state, false, o)
+}
+
+// newDetector computes in mixed precision where half says so.
+func newDetector(net *yolov5.Network, state map[string]*onnx.Tensor, half bool, o ort.Options) (*Detector, error) {
 	m, err := BuildEval(net, state)
+	if err == nil && half {
+		err = pass.Run(m, pass.Half...)
+	}
 	if err != nil {
 		return nil, err
 	}

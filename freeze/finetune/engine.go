@@ -284,6 +284,9 @@ func (e *Engine) run(b *bound, matches []yolov5.Matches) (Losses, error) {
 	if err := e.state.run(b); err != nil {
 		return Losses{}, fmt.Errorf("run the training graph: %w", err)
 	}
+	if e.state.away {
+		e.state.traffic.Batches++
+	}
 	return Losses{e.scalar(OutTotal), e.scalar(OutBox), e.scalar(OutObj), e.scalar(OutCls)}, nil
 }
 

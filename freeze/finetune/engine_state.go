@@ -31,8 +31,17 @@ const (
 
 // Traffic counts the bytes that crossed between host and device.
 type Traffic struct {
-	Steps ort.Moved // pictures and matches in, losses out
-	State ort.Moved // state placed, and brought back for validation and checkpoints
+	Batches int64     `json:"batches"`
+	Steps   ort.Moved `json:"steps"` // pictures and matches in, losses out
+	State   ort.Moved `json:"state"` // placed, and brought back for validation and checkpoints
+}
+
+// PerBatch is what crossed for a batch, on average: no parameters.
+func (t Traffic) PerBatch() int64 { return (t.Steps.In + t.Steps.Out) / max(t.Batches, 1) }
+
+func (t Traffic) plus(u Traffic) Traffic {
+	add := func(a, b ort.Moved) ort.Moved { return ort.Moved{In: a.In + b.In, Out: a.Out + b.Out} }
+	return Traffic{t.Batches + u.Batches, add(t.Steps, u.Steps), add(t.State, u.State)}
 }
 
 // Moved returns the bytes moved so far; on the CPU provider there are none.

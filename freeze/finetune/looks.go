@@ -11,7 +11,6 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/finetune/plot"
-	"yolofreeze/onnx/ort"
 )
 
 const (
@@ -100,7 +99,7 @@ func (t *training) lookAtBest(ctx context.Context, best *Model) {
 	t.r.Logf("Validating %s", t.weights(bestName))
 	start := time.Now()
 	t.validator.Seen = t.drawValBatch
-	e, err := t.validator.Run(ctx, best.Net, best.State, ort.Options{Device: t.o.Device})
+	e, err := t.validator.Run(ctx, best.Net, best.State, t.o.runtime())
 	t.validator.Seen = nil
 	t.clock.validation += time.Since(start)
 	if err != nil {

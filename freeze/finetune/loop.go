@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"yolofreeze/dataset"
-	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -109,7 +108,7 @@ func (t *training) trainBatch(b *dataset.Batch) error {
 			return t.nonFinite(b, fmt.Sprintf("the gradients' norm is %g", norm))
 		}
 		t.p.LastStep = t.p.Iteration
-		t.p.Steps++
+		t.p.Steps = t.engine.steps
 	}
 	t.drawTrainBatch(b)
 	t.p.Last.LR = rates.LR
@@ -196,7 +195,7 @@ func (t *training) validate(ctx context.Context) (*Evaluation, error) {
 	if err := t.engine.Sync(); err != nil {
 		return nil, err
 	}
-	e, err := t.validator.Run(ctx, t.model.Net, t.engine.State(true), ort.Options{Device: t.o.Device})
+	e, err := t.validator.Run(ctx, t.model.Net, t.engine.State(true), t.o.runtime())
 	t.clock.validation += time.Since(start)
 	if err == nil && !(Losses{Box: e.Box, Obj: e.Obj, Cls: e.Cls}).Finite() {
 		err = &NonFiniteError{Epoch: t.p.Epoch, Batch: t.p.Batch, What: fmt.Sprintf("the validation loss is %g", e.Box+e.Obj+e.Cls), Kept: t.kept()}

@@ -45,9 +45,13 @@ type Options struct {
 	Workers   int            `yaml:"workers"` // that load pictures; 0: one per core
 	Cache     string         `yaml:"cache"`   // one of Caches
 	Device    string         `yaml:"device"`
+	AMP       string         `yaml:"amp"` // mixed precision: HalfPrecision, or "" for none
 	Classes   []string       `yaml:"classes,flow"`
 	BadLabels dataset.Policy `yaml:"bad_labels"`
 	BadImages dataset.Policy `yaml:"bad_images"`
+
+	ProviderOptions []string `yaml:"provider_options,flow"` // KEY=VALUE, of the device's execution provider
+	StrictPlacement bool     `yaml:"strict_placement"`      // nodes that fall back to the CPU provider end the run
 
 	Project string `yaml:"project"`
 	Name    string `yaml:"name"`
@@ -101,6 +105,9 @@ func (o *Options) check() error {
 		return bad("close-mosaic %d: want 0 or more", o.CloseMosaic)
 	}
 	_, err := o.readOptions().Checked()
+	if err == nil {
+		err = o.checkDevice()
+	}
 	if err != nil {
 		return bad("%v", err)
 	}
@@ -135,7 +142,7 @@ func (o *Options) stages(m *Model) ([]freeze.Stage, error) {
 
 // free are options that a resumed run may change: those that leave the numbers
 // alone, and those of freezing, which keep the state of what still trains.
-var free = []string{"freeze", "bn", "unfreeze", "workers", "cache", "device", "project", "name", "exist_ok", "version", "weights", "noplots"}
+var free = []string{"freeze", "bn", "unfreeze", "workers", "cache", "device", "provider_options", "strict_placement", "project", "name", "exist_ok", "version", "weights", "noplots"}
 
 // differences lists the options that differ in a way that a resumed run must not.
 func (o *Options) differences(other *Options) ([]string, error) {

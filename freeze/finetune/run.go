@@ -71,6 +71,7 @@ type training struct {
 	loader      *dataset.Loader
 	validator   *Validator
 	engine      *Engine
+	moved       Traffic // by engines before this one
 	resumed     *saved
 	p           progress
 	clock       clock
@@ -150,11 +151,18 @@ func (t *training) openEngine() error {
 		state = t.engine.State(false)
 		t.r.Logf("epoch %d: %v", t.p.Epoch, stage.Plan.Summary())
 	}
+	o := t.o.runtime()
+	o.Placement = true
 	e, err := NewEngine(&Spec{
 		Net: t.model.Net, State: state, Plan: stage.Plan, Batch: t.batch, Height: t.side, Width: t.side, Loss: t.loss,
 		Optimizer: optim.Options{Algorithm: t.o.Optimizer, WeightDecay: t.schedule.WeightDecay(), ClipNorm: clipNorm},
-	}, ort.Options{Device: t.o.Device})
+		AMP:       t.o.AMP != "",
+	}, o)
 	if err != nil {
+		return err
+	}
+	if err := t.checkPlacement(e); err != nil {
+		e.Close()
 		return err
 	}
 	switch {
@@ -163,6 +171,7 @@ func (t *training) openEngine() error {
 			e.Close()
 			return err
 		}
+		t.moved = t.moved.plus(t.engine.Moved())
 		t.engine.Close()
 	case t.resumed != nil:
 		t.resumed.restore(e)
@@ -184,6 +193,9 @@ func (t *training) announce() {
 	if why := t.engine.training.session.Why(); why != "" {
 		device += " (" + why + ")"
 	}
+	if t.o.AMP != "" {
+		device += ", products in float16"
+	}
 	t.r.Logf("Image sizes %d train, %d val; device %s; ONNX Runtime %s", t.side, t.side, device, ort.Version())
 	if t.p.Iteration > 0 {
 		t.r.Logf("Resuming at epoch %d, batch %d, for %d epochs", t.p.Epoch, t.p.Batch, t.o.Epochs)
@@ -195,7 +207,7 @@ func (t *training) announce() {
 // validateOnly is a run of no epochs.
 func (t *training) validateOnly(ctx context.Context) (*Report, error) {
 	start := time.Now()
-	e, err := t.validator.Run(ctx, t.model.Net, t.model.State, ort.Options{Device: t.o.Device})
+	e, err := t.validator.Run(ctx, t.model.Net, t.model.State, t.o.runtime())
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,8 @@ type Report struct {
 	Steps     int          `json:"steps"`  // of the optimizer
 	Frozen    freeze.Count `json:"frozen"`
 	Trainable freeze.Count `json:"trainable"`
+	Skipped   int          `json:"skipped_steps"` // whose gradients overflowed in mixed precision
+	Moved     Traffic      `json:"moved_bytes"`   // between host and device
 	Timing
 }
 
@@ -83,7 +85,14 @@ func (c *clock) line(epoch int) string {
 
 func (t *training) report() *Report {
 	s := t.stage.Plan.Summary()
-	return &Report{RunDir: t.dir, Epochs: t.p.Epoch, Steps: t.p.Steps, Frozen: s.Frozen, Trainable: s.Trainable, Timing: t.clock.timing()}
+	r := &Report{RunDir: t.dir, Epochs: t.p.Epoch, Steps: t.p.Steps, Frozen: s.Frozen, Trainable: s.Trainable, Timing: t.clock.timing(), Moved: t.moved}
+	if t.engine != nil {
+		r.Moved = r.Moved.plus(t.engine.Moved())
+		if t.engine.Scaler != nil {
+			r.Skipped = t.engine.Scaler.Skipped
+		}
+	}
+	return r
 }
 
 func (r *Report) write(path string) error {

@@ -22,6 +22,7 @@ type ValOptions struct {
 	Conf, IoU float64             // .001 and .6
 	MaxDet    int                 // 300
 	SingleCls bool                // labels and detections are all class 0
+	Half      bool                // mixed precision: products in float16
 	Loss      *yolov5.LossOptions // scaled; nil computes no losses
 	Loader    dataset.LoaderOptions
 }
@@ -122,7 +123,7 @@ func (v *Validator) Bad() []dataset.BadPicture { return v.loader.Bad() }
 // Run validates a network with the given weights.
 func (v *Validator) Run(ctx context.Context, net *yolov5.Network, state map[string]*onnx.Tensor, o ort.Options) (*Evaluation, error) {
 	start := time.Now()
-	d, err := NewDetector(net, state, o)
+	d, err := newDetector(net, state, v.o.Half, o)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,10 @@ type output struct {
 }
 
 // Moved counts the bytes that runs and fetches copied between host and device.
-type Moved struct{ In, Out int64 }
+type Moved struct {
+	In  int64 `json:"in"`
+	Out int64 `json:"out"`
+}
 
 // Bind makes an empty binding of the session.
 func (s *Session) Bind() (*Binding, error) {

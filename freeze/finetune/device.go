@@ -1,0 +1,98 @@
+package finetune
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"yolofreeze/onnx/ort"
+)
+
+// HalfPrecision is the value of Options.AMP.
+const HalfPrecision = "fp16"
+
+// checkDevice looks at the options that say how graphs run.
+func (o *Options) checkDevice() error {
+	switch o.AMP {
+	case "", HalfPrecision:
+	case "bf16":
+		return fmt.Errorf("amp bf16: ONNX's Conv takes no bfloat16 before opset 22, which no CUDA provider covers: use %s", HalfPrecision)
+	default:
+		return fmt.Errorf("amp %q: want %s", o.AMP, HalfPrecision)
+	}
+	_, err := ParseProviderOptions(o.ProviderOptions)
+	return err
+}
+
+// ParseProviderOptions reads KEY=VALUE pairs, as https://onnxruntime.ai/docs/execution-providers/ names them.
+func ParseProviderOptions(list []string) (map[string]string, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	options := map[string]string{}
+	for _, pair := range list {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok || key == "" {
+			return nil, fmt.Errorf("provider option %q: want KEY=VALUE", pair)
+		}
+		if _, twice := options[key]; twice {
+			return nil, fmt.Errorf("provider option %s is given twice", key)
+		}
+		options[key] = value
+	}
+	return options, nil
+}
+
+// runtime says how the run's graphs are executed.
+func (o *Options) runtime() ort.Options {
+	options, _ := ParseProviderOptions(o.ProviderOptions) // checked before
+	return ort.Options{Device: o.Device, ProviderOptions: options}
+}
+
+// PlacementError says that nodes run on the CPU provider which nobody expected there.
+type PlacementError struct {
+	Device string
+	Nodes  []string // operators with their number
+}
+
+func (e *PlacementError) Error() string {
+	return fmt.Sprintf("placement on %s: left to the CPU provider without a known reason: %s", e.Device, strings.Join(e.Nodes, ", "))
+}
+
+// Unavailable marks the error for the exit code: the provider is unfit.
+func (e *PlacementError) Unavailable() bool { return true }
+
+// Hint says what may be done.
+func (e *PlacementError) Hint() string {
+	return "leave --strict-placement out to train all the same, with copies between device and host in every step"
+}
+
+// checkPlacement warns of nodes that fell back to the CPU provider, or refuses them.
+func (t *training) checkPlacement(e *Engine) error {
+	list, err := e.Fallbacks()
+	if err != nil {
+		return err
+	}
+	count, why := map[string]int{}, map[string]string{}
+	var ops, unexpected []string
+	for _, f := range list {
+		if count[f.Op]++; count[f.Op] == 1 {
+			ops, why[f.Op] = append(ops, f.Op), f.Why
+		}
+	}
+	slices.Sort(ops)
+	for _, op := range ops {
+		reason := why[op]
+		if reason == "" {
+			reason = "for a reason that is not known"
+			unexpected = append(unexpected, fmt.Sprintf("%d %s", count[op], op))
+		}
+		if !t.o.StrictPlacement {
+			t.r.Warnf("%d %s of the step run on the CPU provider instead of %s: %s", count[op], op, e.Device(), reason)
+		}
+	}
+	if t.o.StrictPlacement && len(unexpected) > 0 {
+		return &PlacementError{e.Device(), unexpected}
+	}
+	return nil
+}

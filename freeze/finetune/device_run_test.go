@@ -1,0 +1,131 @@
+package finetune
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestDeviceOptions: what cannot be run as asked is a mistake in what was asked for.
+func TestDeviceOptions(t *testing.T) {
+	for want, change := range map[string]func(*Options){
+		"amp bf16: ONNX's Conv takes no bfloat16": func(o *Options) { o.AMP = "bf16" },
+		`amp "half": want fp16`:                   func(o *Options) { o.AMP = "half" },
+		`provider option "tf32": want KEY=VALUE`:  func(o *Options) { o.ProviderOptions = []string{"tf32"} },
+		"provider option a is given twice":        func(o *Options) { o.ProviderOptions = []string{"a=1", "a=2"} },
+	} {
+		o := Defaults()
+		change(&o)
+		var usage *OptionError
+		if err := o.check(); !errors.As(err, &usage) || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q in it", err, want)
+		}
+	}
+	o := Defaults()
+	o.ProviderOptions = []string{"gpu_mem_limit=1", "x=a=b"}
+	if got := o.runtime().ProviderOptions; len(got) != 2 || got["x"] != "a=b" {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestRunAMP: a run in mixed precision learns as one in float32 does, and one
+// that was interrupted goes on exactly, the scale included.
+func TestRunAMP(t *testing.T) {
+	o := smallRun(t)
+	plain := mustRun(t, o, &quiet{t: t})
+	q := &quiet{t: t}
+	o.AMP, o.Name, o.Hyp.WarmupEpochs = HalfPrecision, "amp", 0
+	report := mustRun(t, o, q)
+	if !q.heard("products in float16") {
+		t.Error("no line tells of mixed precision")
+	}
+	if d := math.Abs(report.Metrics.Fitness - plain.Metrics.Fitness); report.Steps+report.Skipped == 0 || d > 0.2 {
+		t.Errorf("%+v, in float32 %+v", report, plain)
+	}
+	straight := map[string][]byte{}
+	for _, name := range lasting {
+		straight[name] = mustRead(t, filepath.Join(report.RunDir, name))
+	}
+	if err := os.RemoveAll(report.RunDir); err != nil {
+		t.Fatal(err)
+	}
+	stopped := errors.New("stopped")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	q = &quiet{t: t, onBatch: func(n int) {
+		if n == 4 {
+			cancel(stopped)
+		}
+	}}
+	if _, err := Run(ctx, o, q); !errors.Is(err, stopped) {
+		t.Fatalf("interrupted run returned %v", err)
+	}
+	again, err := ResumeOptions(report.RunDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.ResumeFrom = report.RunDir
+	mustRun(t, again, &quiet{t: t})
+	sameFiles(t, straight, report.RunDir)
+}
+
+// TestRunOnWebGPU trains, is interrupted, goes on and validates on a device, and
+// tells or refuses when part of the step falls back to the CPU provider.
+func TestRunOnWebGPU(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a minute where the device is software")
+	}
+	needDevice(t, "webgpu")
+	cache, set := os.LookupEnv("XDG_CACHE_HOME")
+	o := smallRun(t)
+	if t.Setenv("XDG_CACHE_HOME", cache); !set { // the provider's library is in the user's own
+		os.Unsetenv("XDG_CACHE_HOME")
+	}
+	o.Epochs = 2
+	onCPU := &quiet{t: t}
+	mustRun(t, o, onCPU)
+	o.Device, o.StrictPlacement, o.Name = "webgpu", true, "device"
+	stopped := errors.New("stopped")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	q := &quiet{t: t, onBatch: func(n int) {
+		if n == 4 {
+			cancel(stopped)
+		}
+	}}
+	if _, err := Run(ctx, o, q); !errors.Is(err, stopped) {
+		t.Fatalf("interrupted run returned %v", err)
+	}
+	again := o
+	again.ResumeFrom = filepath.Join(o.Project, "device")
+	late := &quiet{t: t}
+	report := mustRun(t, again, late)
+	for i, row := range append(q.rows, late.rows...) {
+		for k, want := range onCPU.rows[i].Train {
+			if d := math.Abs(row.Train[k] - want); d > 0.01*want {
+				t.Errorf("epoch %d: loss %d is %g, on the CPU %g", i, k, row.Train[k], want)
+			}
+		}
+	}
+	if m := report.Moved; m.Batches != 2 || m.PerBatch() < 3*3*64*64 || m.PerBatch() > 2*3*3*64*64 || m.State.In == 0 || m.State.Out == 0 {
+		t.Errorf("moved %+v", m)
+	}
+	t.Logf("moved %+v", report.Moved)
+
+	// Without kernels for int64 some nodes go to the CPU provider.
+	o.Name, o.Epochs, o.NoVal, o.ProviderOptions = "fallback", 1, true, []string{"enableInt64=0"}
+	var refused *PlacementError
+	if _, err := Run(t.Context(), o, &quiet{t: t}); !errors.As(err, &refused) || !refused.Unavailable() || !strings.Contains(err.Error(), "Equal") {
+		t.Errorf("strict placement gave %v", err)
+	} else {
+		t.Log(err)
+	}
+	o.StrictPlacement, o.Name = false, "warned"
+	q = &quiet{t: t}
+	mustRun(t, o, q)
+	if !q.heard("warning: 1 Equal of the step run on the CPU provider instead of webgpu:0: for a reason that is not known") {
+		t.Errorf("no warning of the fallback in %q", q.lines)
+	}
+}
