@@ -34,6 +34,7 @@ var globals = index(
 	&global{module: "builtins", name: "list"},
 	&global{module: "builtins", name: "str"},
 	&global{module: "builtins", name: "tuple"},
+	&global{module: "builtins", name: "getattr", call: methodOf},
 	&global{module: "_codecs", name: "encode", call: encode},
 
 	&global{module: "torch._utils", name: "_rebuild_tensor", call: rebuildTensor},
@@ -181,6 +182,28 @@ func newDict(m *machine, args tuple) (any, error) {
 		d.set(pair[0], pair[1])
 	}
 	return d, m.err
+}
+
+// methodOf names a method of a model's class or module, as segmentation and fused
+// models hold some. Nothing is looked up, and what it gives cannot be called.
+func methodOf(m *machine, args tuple) (any, error) {
+	if len(args) != 2 {
+		return nil, fmt.Errorf("%d arguments", len(args))
+	}
+	name, ok := args[1].(string)
+	if !ok || !identifiers(name) {
+		return nil, fmt.Errorf("the attribute's name is %s", kind(args[1]))
+	}
+	m.charge(64 + len(name))
+	switch owner := args[0].(type) {
+	case *Object:
+		return &global{module: owner.Class(), name: name}, m.err
+	case *global:
+		if owner.make != nil && owner.call == nil {
+			return &global{module: owner.String(), name: name}, m.err
+		}
+	}
+	return nil, fmt.Errorf("an attribute of %s", kind(args[0]))
 }
 
 // newDefaultDict ignores the factory: nothing here asks for a missing key.

@@ -33,15 +33,15 @@ func FromCheckpoint(c *torch.Checkpoint) (*Network, map[string]*onnx.Tensor, err
 	if c.YAML == nil && c.Model == nil {
 		return FromState(named, nil)
 	}
-	if c.YAML == nil {
-		return nil, nil, unfit("holds a model without its layer table")
-	}
-	table := maps.Clone(c.YAML)
 	if len(c.Layers) > 0 {
 		if err := detects(c.Layers[len(c.Layers)-1]); err != nil {
 			return nil, nil, err
 		}
 	}
+	if c.YAML == nil {
+		return nil, nil, unfit("holds a model without its layer table")
+	}
+	table := maps.Clone(c.YAML)
 	if c.Anchors != nil {
 		anchors, err := pixelAnchors(c.Anchors, c.Strides)
 		if err != nil {

@@ -168,6 +168,9 @@ func (r *recogniser) guesses(u *unit) []guess {
 		}
 	}
 	if cheap := r.after(u, unitAct, unitConv); cheap != nil && cheap.detail.(kernelDetail).window.Groups == k.out {
+		for _, args := range [][]any{{4 * k.out}, {4 * k.out, int64(3), int64(2)}, {4 * k.out, int64(5), int64(2)}} {
+			list = append(list, guess{1, "GhostBottleneck", args, ""})
+		}
 		list = append(list, guess{1, "GhostConv", []any{2 * k.out, k.window.Kernel[0], k.window.Stride[0]}, ""})
 	}
 	kind, args := "Conv", convArgs(u)

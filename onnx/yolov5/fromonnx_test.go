@@ -42,6 +42,10 @@ head: [[-1, 1, Conv, [16, 1, 1]], [-1, 1, nn.Upsample, [None, 2, nearest]], [[-1
 backbone: [[-1, 1, Conv, [8, 6, 2, 2]], [-1, 1, GhostConv, [16, 3, 2]], [-1, 2, C3Ghost, [16]], [-1, 1, DWConv, [32, 3, 2]], [-1, 1, C3SPP, [32, [3, 5]]]]
 head: [[-1, 1, GhostConv, [16, 1, 1]], [-1, 1, nn.Upsample, [None, 2, nearest]], [[-1, 2], 1, Concat, [1]], [-1, 1, C3Ghost, [16, False]],
   [-1, 1, GhostConv, [16, 3, 2]], [[-1, 5], 1, Concat, [1]], [-1, 1, C3Ghost, [32, False]], [[8, 11], 1, Detect, [nc, anchors]]]`,
+	"ghost bottlenecks": `
+backbone: [[-1, 1, Conv, [8, 6, 2, 2]], [-1, 1, GhostBottleneck, [16, 3, 2]], [-1, 1, GhostBottleneck, [16]], [-1, 1, GhostBottleneck, [32, 5, 2]]]
+head: [[-1, 1, Conv, [16, 1, 1]], [-1, 1, nn.Upsample, [None, 2, nearest]], [[-1, 2], 1, Concat, [1]], [-1, 1, C3, [16, False]],
+  [[7, 3], 1, Detect, [nc, anchors]]]`,
 	"levels from coarse to fine, groups, no activation": `
 activation: nn.ReLU()
 activations: {model.5: Identity}

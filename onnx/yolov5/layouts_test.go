@@ -145,6 +145,9 @@ func TestFromStateRefuses(t *testing.T) {
 		"m.0.weight has 15 channels for 2": func(named map[string]*onnx.Tensor) {
 			named["model.24.m.0.weight"] = onnx.NewTensor(onnx.Float, 15, 1, 1, 1)
 		},
+		"holds model.24.proto: a segmentation model": func(named map[string]*onnx.Tensor) {
+			named["model.24.proto.cv1.conv.weight"] = onnx.NewTensor(onnx.Float, 1)
+		},
 		"fit no published layout": func(named map[string]*onnx.Tensor) {
 			named["model.2.m.9.cv1.conv.weight"] = onnx.NewTensor(onnx.Float, 1)
 		},

@@ -132,6 +132,8 @@ func (s bareState) head() (prefix string, anchors *onnx.Tensor, err error) {
 	anchors = s.named[prefix+"anchors"]
 	weight := s.named[prefix+"m.0.weight"]
 	switch {
+	case s.named[prefix+"proto.cv1.conv.weight"] != nil:
+		return "", nil, unfit("holds %sproto: a segmentation model, yolofreeze trains detectors", prefix)
 	case anchors == nil:
 		return "", nil, unfit("holds no layer table and no tensor model.N.anchors: not a state dict of a YOLOv5 detector")
 	case len(anchors.Shape) != 3 || anchors.Shape[2] != 2 || anchors.Len() == 0 || anchors.Len() > 1<<10:
