@@ -5,5 +5,8 @@
 //
 // It knows nothing of what is frozen, of optimizers or of files: callers hand
 // in the values that stand for parameters, be they graph inputs or constants.
-// Behaviour follows YOLOv5 v6.0 to v7.0; formulas name their papers.
+// Behaviour follows YOLOv5 v2.0 to v7.0; formulas name their papers.
+//
+// Networks come from a layer table (ParseTable), a checkpoint (FromCheckpoint),
+// a bare state dict (FromState) or an exported graph (FromGraph).
 package yolov5
