@@ -220,6 +220,11 @@ var refusals = []struct {
 	{"Conv by steps of 3", tensors(2, 2, 3, 3), func(b *op.Builder, x values) *onnx.Value {
 		return b.Conv(b.Const(onnx.NewTensor(onnx.Float, 1, 2, 9, 9)), x[0], nil, op.Square(3, 3, 0))
 	}, "strides [3 3] is not built"},
+	{"TopK", tensors(4), func(b *op.Builder, x values) *onnx.Value { best, _ := b.TopK(x[0], 2, 0); return best }, "in exported models only"},
+	{"GatherND", tensors(4), func(b *op.Builder, x values) *onnx.Value {
+		return b.Op("GatherND", nil, x[0], b.Const(onnx.Of([]int64{1}, 1, 1)))
+	}, "in exported models only"},
+	{"GatherElements", tensors(4), func(b *op.Builder, x values) *onnx.Value { return b.Op("GatherElements", nil, x[0], b.Ints(1, 1)) }, "in exported models only"},
 	{"Floor: nothing arrives", tensors(2), func(b *op.Builder, x values) *onnx.Value { return b.Op("Floor", nil, x[0]) }, "grad/p0: the loss does not depend on it"},
 }
 

@@ -98,6 +98,8 @@ var kernels = map[string]kernel{
 	"Shape":           {min: 1, max: 1, one: shapeOf},
 	"Size":            {min: 1, max: 1, one: sizeOf},
 
+	"NonMaxSuppression": {min: 2, max: 5, one: nonMaxSuppression},
+
 	"Gather":          {min: 2, max: 2, one: gather},
 	"GatherElements":  {min: 2, max: 2, one: gatherElements},
 	"GatherND":        {min: 2, max: 2, one: gatherND},
