@@ -3,6 +3,7 @@ package finetune
 import (
 	"bytes"
 	"math"
+	"os"
 	"testing"
 
 	"yolofreeze/onnx"
@@ -22,11 +23,15 @@ import (
 // they point the same way, to a cosine of 0.98 and 0.999 where they are well
 // conditioned.
 func TestRecordedStepsAMP(t *testing.T) {
+	o := ort.Options{}
+	if os.Getenv("YOLOFREEZE_TEST_DEVICE") != "" { // which may lack float16, as a Vulkan in software does
+		o = deviceOptions(testDevice(t))
+	}
 	eachRecording(t, func(t *testing.T, r *recording) {
 		needORT(t)
 		s := r.spec(t)
 		s.AMP = true
-		e, err := NewEngine(s, ort.Options{})
+		e, err := NewEngine(s, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,6 +69,9 @@ func (s *scaledRunner) Step(rates Rates) (float64, error) {
 		return s.Engine.Step(rates)
 	}
 	var dot, got2, want2 float64
+	if err := s.Sync(); err != nil {
+		s.t.Fatal(err)
+	}
 	for name := range s.r.weights {
 		want, got := s.r.Tensors["grad/"+name], s.gradients[optim.Gradient(name)]
 		if want == nil || got == nil {

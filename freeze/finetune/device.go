@@ -24,7 +24,15 @@ func (o *Options) checkDevice() error {
 	return err
 }
 
-// ParseProviderOptions reads KEY=VALUE pairs, as https://onnxruntime.ai/docs/execution-providers/ names them.
+// captures are options by which a provider records a graph's first run and
+// replays it. That run is done three times (onnxruntime issue 32243), which a
+// state that is updated in place does not survive; and batches vary in their
+// number of matches.
+var captures = map[string]bool{"enable_cuda_graph": true, "enableGraphCapture": true}
+
+// ParseProviderOptions reads KEY=VALUE pairs, as
+// https://onnxruntime.ai/docs/execution-providers/ names them. It refuses those
+// that training does not survive.
 func ParseProviderOptions(list []string) (map[string]string, error) {
 	if len(list) == 0 {
 		return nil, nil
@@ -37,6 +45,9 @@ func ParseProviderOptions(list []string) (map[string]string, error) {
 		}
 		if _, twice := options[key]; twice {
 			return nil, fmt.Errorf("provider option %s is given twice", key)
+		}
+		if captures[key] && value != "0" {
+			return nil, fmt.Errorf("provider option %s: the runtime would run the first step three times, and the state is updated in place", key)
 		}
 		options[key] = value
 	}

@@ -16,7 +16,10 @@ func TestDeviceOptions(t *testing.T) {
 		"amp bf16: ONNX's Conv takes no bfloat16": func(o *Options) { o.AMP = "bf16" },
 		`amp "half": want fp16`:                   func(o *Options) { o.AMP = "half" },
 		`provider option "tf32": want KEY=VALUE`:  func(o *Options) { o.ProviderOptions = []string{"tf32"} },
-		"provider option a is given twice":        func(o *Options) { o.ProviderOptions = []string{"a=1", "a=2"} },
+		"provider option enable_cuda_graph: the runtime would run the first step three times": func(o *Options) {
+			o.ProviderOptions = []string{"enable_cuda_graph=1"}
+		},
+		"provider option a is given twice": func(o *Options) { o.ProviderOptions = []string{"a=1", "a=2"} },
 	} {
 		o := Defaults()
 		change(&o)
@@ -72,13 +75,10 @@ func TestRunAMP(t *testing.T) {
 	sameFiles(t, straight, report.RunDir)
 }
 
-// TestRunOnWebGPU trains, is interrupted, goes on and validates on a device, and
+// TestRunOnDevice trains, is interrupted, goes on and validates on a device, and
 // tells or refuses when part of the step falls back to the CPU provider.
-func TestRunOnWebGPU(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a minute where the device is software")
-	}
-	needDevice(t, "webgpu")
+func TestRunOnDevice(t *testing.T) {
+	device := testDevice(t)
 	cache, set := os.LookupEnv("XDG_CACHE_HOME")
 	o := smallRun(t)
 	if t.Setenv("XDG_CACHE_HOME", cache); !set { // the provider's library is in the user's own
@@ -87,7 +87,10 @@ func TestRunOnWebGPU(t *testing.T) {
 	o.Epochs = 2
 	onCPU := &quiet{t: t}
 	mustRun(t, o, onCPU)
-	o.Device, o.StrictPlacement, o.Name = "webgpu", true, "device"
+	o.Device, o.StrictPlacement, o.Name = device, true, "device"
+	for key, value := range deviceOptions(device).ProviderOptions {
+		o.ProviderOptions = append(o.ProviderOptions, key+"="+value)
+	}
 	stopped := errors.New("stopped")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	q := &quiet{t: t, onBatch: func(n int) {
@@ -114,6 +117,9 @@ func TestRunOnWebGPU(t *testing.T) {
 	}
 	t.Logf("moved %+v", report.Moved)
 
+	if device != "webgpu" {
+		return
+	}
 	// Without kernels for int64 some nodes go to the CPU provider.
 	o.Name, o.Epochs, o.NoVal, o.ProviderOptions = "fallback", 1, true, []string{"enableInt64=0"}
 	var refused *PlacementError

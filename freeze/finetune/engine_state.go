@@ -47,6 +47,10 @@ func (t Traffic) plus(u Traffic) Traffic {
 // Moved returns the bytes moved so far; on the CPU provider there are none.
 func (e *Engine) Moved() Traffic { return e.state.traffic }
 
+// DeviceMemory returns what the device's allocator tells of itself, such as
+// InUse, MaxInUse and Limit in bytes; nil on the CPU provider.
+func (e *Engine) DeviceMemory() (map[string]string, error) { return e.training.session.MemoryStats() }
+
 // eachState calls f for every tensor that steps update, until f fails.
 func (e *Engine) eachState(f func(name string, t *onnx.Tensor) error) error {
 	for _, group := range []map[string]*onnx.Tensor{e.Trained, e.Optimizer, e.gradients} {

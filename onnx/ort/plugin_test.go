@@ -18,21 +18,20 @@ import (
 func plugged(t *testing.T, kind string, m *onnx.Model, o Options) *Session {
 	t.Helper()
 	needLibrary(t)
-	if kind != cpu {
-		if _, err := (Device{Kind: kind}).Devices(); err != nil {
-			t.Skipf("tier %s: %v", kind, err)
-		}
+	if err := Check(kind); err != nil {
+		t.Skipf("tier %s: %v", kind, err)
 	}
 	o.Device = kind
 	return open1(t, m, o)
 }
 
-var pluginKinds = []string{"webgpu", "openvino"}
+// deviceKinds are devices with a memory of their own.
+var deviceKinds = []string{"webgpu", "openvino", cuda}
 
 // TestDeviceState keeps state on the device over runs: bound in place, and
 // handed on as output of one run and input of the next.
 func TestDeviceState(t *testing.T) {
-	for _, kind := range append(pluginKinds, cpu) {
+	for _, kind := range append(deviceKinds, cpu) {
 		t.Run(kind, func(t *testing.T) {
 			const n = 1000
 			s := plugged(t, kind, add(n), Options{})
@@ -118,7 +117,7 @@ func expect(t *testing.T, v *Value, want func(i int) float32) {
 
 // TestPlace carries tensors of every type to a device and back.
 func TestPlace(t *testing.T) {
-	for _, kind := range append(pluginKinds, cpu) {
+	for _, kind := range append(deviceKinds, cpu) {
 		t.Run(kind, func(t *testing.T) {
 			s := plugged(t, kind, add(1), Options{})
 			for _, x := range []*onnx.Tensor{
@@ -155,7 +154,7 @@ func TestPlace(t *testing.T) {
 
 // TestView updates state through a view of another shape, in host and device memory.
 func TestView(t *testing.T) {
-	for _, kind := range append(pluginKinds, cpu) {
+	for _, kind := range append(deviceKinds, cpu) {
 		t.Run(kind, func(t *testing.T) {
 			s := plugged(t, kind, add(6), Options{})
 			state, err := s.Place(onnx.Of([]float32{0, 1, 2, 3, 4, 5}, 2, 3))
@@ -229,7 +228,7 @@ func TestPlacement(t *testing.T) {
 	if _, err := open1(t, add(4), Options{}).Placement(); err == nil {
 		t.Error("a placement that nobody asked to record")
 	}
-	for _, kind := range pluginKinds {
+	for _, kind := range deviceKinds {
 		t.Run(kind, func(t *testing.T) {
 			placed, err := plugged(t, kind, add(4), Options{Placement: true, Strict: true}).Placement()
 			if err != nil || slices.ContainsFunc(placed, func(p Placed) bool { return p.Provider == "CPUExecutionProvider" }) {

@@ -35,21 +35,31 @@ func main() {
 	device := flag.String("device", "cpu", "execution provider")
 	memory := flag.String("memory", "", "comma list of noarena, nopattern, noprepack: memory against speed")
 	profile := flag.String("profile", "", "prefix of a trace file")
+	amp := flag.Bool("amp", false, "products in float16, the loss scaled")
+	provider := flag.String("provider-option", "", "comma list of KEY=VALUE for the execution provider")
 	flag.Parse()
 	has := func(word string) bool { return slices.Contains(strings.Split(*memory, ","), word) }
 	o := ort.Options{Device: *device, Threads: *threads, Profile: *profile,
 		NoArena: has("noarena"), NoMemPattern: has("nopattern"), NoPrepack: has("noprepack")}
-	if err := run(*weights, *batch, *size, *frozen, *bn, *steps, *nc, o); err != nil {
+	err := error(nil)
+	if *provider != "" {
+		o.ProviderOptions, err = finetune.ParseProviderOptions(strings.Split(*provider, ","))
+	}
+	if err == nil {
+		err = run(*weights, *batch, *size, *frozen, *bn, *steps, *nc, *amp, o)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "step:", err)
 		os.Exit(1)
 	}
 }
 
-func run(weights string, batch, size, frozen int, bn string, steps, nc int, o ort.Options) error {
+func run(weights string, batch, size, frozen int, bn string, steps, nc int, amp bool, o ort.Options) error {
 	spec, err := specOf(weights, batch, size, frozen, bn, nc)
 	if err != nil {
 		return err
 	}
+	spec.AMP = amp
 	e, err := finetune.NewEngine(spec, o)
 	if err != nil {
 		return err
@@ -87,11 +97,16 @@ func run(weights string, batch, size, frozen int, bn string, steps, nc int, o or
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		return err
 	}
+	memory, err := e.DeviceMemory()
+	if err != nil {
+		return err
+	}
 	now := e.Moved()
 	perStep := func(now, before int64) int64 { return (now - before) / int64(steps) }
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{
 		"engine": "onnxruntime " + ort.Version(), "device": e.Device(), "model": weights, "batch": batch, "imgsz": size, "freeze": frozen,
 		"bn": bn, "threads": o.Threads, "median_s": times[len(times)/2], "min_s": times[0], "peak_rss_mb": usage.Maxrss / 1024,
+		"amp": amp, "provider_options": o.ProviderOptions, "device_memory": memory,
 		"bytes_in_per_step": perStep(now.Steps.In, moved.Steps.In), "bytes_out_per_step": perStep(now.Steps.Out, moved.Steps.Out),
 	})
 }
