@@ -86,6 +86,12 @@ var hypTables = []struct {
 	}},
 }
 
+// Augmentation returns h with only what decides how pictures are augmented.
+func (h Hyp) Augmentation() Hyp {
+	return Hyp{HSVH: h.HSVH, HSVS: h.HSVS, HSVV: h.HSVV, Degrees: h.Degrees, Translate: h.Translate, Scale: h.Scale, Shear: h.Shear,
+		Perspective: h.Perspective, FlipUD: h.FlipUD, FlipLR: h.FlipLR, Mosaic: h.Mosaic, MixUp: h.MixUp, CopyPaste: h.CopyPaste}
+}
+
 func (h Hyp) with(change func(*Hyp)) Hyp { change(&h); return h }
 
 // HypNames lists the built-in sets.

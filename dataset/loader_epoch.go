@@ -52,6 +52,21 @@ func (l *Loader) epoch(number int) (*epoch, error) {
 	return e, nil
 }
 
+// Order returns the samples of an epoch's batches, in turn.
+func (l *Loader) Order(epoch int) ([][]int, error) {
+	e, err := l.epoch(epoch)
+	if err != nil {
+		return nil, err
+	}
+	order := make([][]int, len(e.plans))
+	for i, p := range e.plans {
+		for _, s := range p.slots {
+			order[i] = append(order[i], s.sample)
+		}
+	}
+	return order, nil
+}
+
 // perPicture is how many slots of a plan make one picture.
 func (e *epoch) perPicture() int {
 	if e.o.Quad {

@@ -37,7 +37,7 @@ func compareFlags() []cli.Flag {
 		&cli.Float64SliceFlag{Name: "reach", Usage: "time runs to these `PERCENT` of the best mAP (default: 50,80,90,95)"},
 		&cli.StringFlag{Name: "matrix", Usage: "YAML `FILE` of flags and named variants"},
 		newListFlag("weights", "`MODEL` to start from; repeated: one run of each"),
-		newListFlag("freeze", "what stays as it is, as train has it; repeated: one run of each (default: 0, then backbone)"),
+		newListFlag("freeze", "what stays as it is, as train has it, with +cache[=K] to cache its features; repeated: one run of each (default: 0, then backbone)"),
 		newListFlag("hyp", "hyperparameters as train has them; repeated: one run of each"),
 		&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEEDS` of each variant's runs (default: 0)"},
 		&cli.BoolFlag{Name: "dry-run", Usage: "only list what would run"},

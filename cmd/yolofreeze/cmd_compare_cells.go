@@ -48,7 +48,7 @@ func readCells(c *cli.Context) ([]trainingCell, error) {
 			freezes = []string{"0", "backbone"}
 		}
 		for _, f := range freezes {
-			variants = append(variants, variant{freezeName(f), []string{"--freeze=" + f}})
+			variants = append(variants, freezeVariant(f))
 		}
 	}
 	axes := [][]variant{variants, fileAxis(c, "weights"), fileAxis(c, "hyp"), seedAxis(c)}
@@ -113,6 +113,18 @@ func seedAxis(c *cli.Context) []variant {
 		axis[i] = variant{fmt.Sprintf("seed%d", seed), []string{fmt.Sprintf("--seed=%d", seed)}}
 	}
 	return axis
+}
+
+// freezeVariant reads selectors as train has them, and behind them +cache or
+// +cache=K for train's --cache-features.
+func freezeVariant(text string) variant {
+	selectors, cache, cached := strings.Cut(text, "+cache")
+	v := variant{freezeName(selectors), []string{"--freeze=" + selectors}}
+	if cached {
+		v.name += "+cache" + cache
+		v.flags = append(v.flags, "--cache-features"+cache)
+	}
+	return v
 }
 
 func freezeName(selectors string) string {

@@ -44,6 +44,9 @@ func trainCommand() *cli.Command {
 			&cli.IntFlag{Name: "save-period", Value: d.SavePeriod, Usage: "keep the weights of every `N`th epoch"},
 			&cli.IntFlag{Name: "workers", Value: d.Workers, Usage: "`N` goroutines that load pictures; 0: one a core"},
 			&cli.StringFlag{Name: "cache", Value: d.Cache, Usage: "decoded pictures stay in memory or on disk: `WHERE` " + strings.Join(finetune.Caches, ", ")},
+			cacheFeaturesFlag(),
+			&cli.StringFlag{Name: "feature-type", Value: d.FeatureType, Usage: "cached features as `TYPE` fp16 or fp32"},
+			&cli.Float64Flag{Name: "feature-budget", Usage: "all feature caches together take at most `GB`; 0: nine tenths of the free disk"},
 			deviceFlag(), providerOptionFlag(),
 			&cli.BoolFlag{Name: "strict-placement", Usage: "refuse to train where the CPU provider must help the device out"},
 			&cli.StringFlag{Name: "amp", Usage: "mixed precision: `TYPE` fp16 of products, with a scaled loss"},
@@ -94,7 +97,7 @@ func trainOptions(c *cli.Context, o *finetune.Options) error {
 			to()
 		}
 	}
-	texts := map[string]*string{"weights": &o.Weights, "data": &o.Data, "optimizer": &o.Optimizer, "cache": &o.Cache, "device": &o.Device, "amp": &o.AMP,
+	texts := map[string]*string{"weights": &o.Weights, "data": &o.Data, "optimizer": &o.Optimizer, "cache": &o.Cache, "device": &o.Device, "feature-type": &o.FeatureType, "amp": &o.AMP,
 		"project": &o.Project, "name": &o.Name, "bad-labels": (*string)(&o.BadLabels), "bad-images": (*string)(&o.BadImages)}
 	for name, to := range texts {
 		set(name, func() { *to = c.String(name) })
@@ -114,6 +117,8 @@ func trainOptions(c *cli.Context, o *finetune.Options) error {
 	for name, to := range switches {
 		set(name, func() { *to = c.Bool(name) })
 	}
+	set("cache-features", func() { o.CacheFeatures = int(*c.Generic("cache-features").(*views)) })
+	set("feature-budget", func() { o.FeatureBudget = c.Float64("feature-budget") })
 	set("seed", func() { o.Seed = c.Uint64("seed") })
 	if c.IsSet("hyp") {
 		hyp, err := dataset.LoadHyp(c.String("hyp"))
@@ -135,6 +140,9 @@ func writeReport(w io.Writer, r *finetune.Report) error {
 	m, p := r.Metrics, r.Phases
 	fmt.Fprintf(w, "\n%d epochs in %s: best epoch %d with P %.3g, R %.3g, mAP50 %.3g, mAP50-95 %.3g\n",
 		r.Epochs, seconds(r.Seconds), m.Epoch, m.Precision, m.Recall, m.MAP50, m.MAP)
+	if p.Features > 0 {
+		fmt.Fprintf(w, "caching features took %s\n", seconds(p.Features))
+	}
 	fmt.Fprintf(w, "time: data %s, step %s, optimizer %s, validation %s, saving %s; %.1f images/s; peak memory %.2f GB\n",
 		seconds(p.Data), seconds(p.Step), seconds(p.Optimizer), seconds(p.Validation), seconds(p.Saving), r.ImagesPerSecond, float64(r.PeakRSS)/1e9)
 	if r.Moved.Batches > 0 {

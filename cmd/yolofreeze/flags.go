@@ -1,6 +1,11 @@
 package main
 
-import "github.com/urfave/cli/v2"
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+)
 
 // Flags that several commands share carry YOLOv5's names, all of them.
 
@@ -19,3 +24,43 @@ func deviceFlag() cli.Flag {
 func providerOptionFlag() cli.Flag {
 	return &cli.StringSliceFlag{Name: "provider-option", Usage: "`KEY=VALUE` for the device's execution provider, such as gpu_mem_limit=4294967296 or use_tf32=0"}
 }
+
+// viewsFlag may stand without its value.
+type viewsFlag struct{ *cli.GenericFlag }
+
+func cacheFeaturesFlag() cli.Flag {
+	return &viewsFlag{&cli.GenericFlag{Name: "cache-features", Value: new(views),
+		Usage: fmt.Sprintf("[=K] run frozen first layers once on K augmented views of each picture (alone: %d), keep what they put out on disk, and train the rest from there", defaultViews)}}
+}
+
+// TakesValue lets the next word be no value.
+func (f *viewsFlag) TakesValue() bool { return false }
+
+// defaultViews is a number of views with which fine-tuning still sees variety.
+const defaultViews = 4
+
+// views is the value of --cache-features[=K].
+type views int
+
+// IsBoolFlag lets package flag take it without a value, as true.
+func (v *views) IsBoolFlag() bool { return true }
+
+// Set reads a number of views.
+func (v *views) Set(text string) error {
+	switch text {
+	case "true":
+		*v = defaultViews
+		return nil
+	case "false":
+		*v = 0
+		return nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return fmt.Errorf("%q is no number of views", text)
+	}
+	*v = views(n)
+	return nil
+}
+
+func (v *views) String() string { return strconv.Itoa(int(*v)) }

@@ -22,6 +22,7 @@ type Spec struct {
 	Loss                 yolov5.LossOptions      // scaled (see LossOptions.Scaled)
 	Optimizer            optim.Options
 	Predictions          bool   // also output each level's raw prediction: pred0, pred1, …
+	Cut                  Cut    // layers that run beforehand
 	AMP                  bool   // products in float16, gradients multiplied by the input loss_scale
 	Device               string // kind of provider that the training graph is lowered for, as ort.Device has it; "" is any
 }
@@ -75,7 +76,10 @@ type Graphs struct {
 func Build(s *Spec) (*Graphs, error) {
 	b := op.NewBuilder("training")
 	g := &Graphs{Training: b.Model}
-	images := b.Input("images", onnx.Uint8, onnx.Dims(int64(s.Batch), 3, int64(s.Height), int64(s.Width)))
+	sources, err := s.sources(b)
+	if err != nil {
+		return nil, err
+	}
 	var trainable []*onnx.Value
 	net := yolov5.Graph{Builder: b, Net: s.Net, BatchStats: s.batchStats, Param: func(p yolov5.Param) *onnx.Value {
 		t, err := s.tensor(p)
@@ -93,7 +97,7 @@ func Build(s *Spec) (*Graphs, error) {
 		}
 		return v
 	}}
-	heads, err := net.Forward(b.Div(b.Cast(images, onnx.Float), b.Float(255)))
+	heads, err := net.ForwardFrom(s.Cut.Layers, sources)
 	if err != nil {
 		return nil, fmt.Errorf("build the training graph: %w", err)
 	}
@@ -172,21 +176,26 @@ func optimParams(params []yolov5.Param) []optim.Param {
 // of each level ("head0" …) out; of the given input type, with the dimensions
 // given (unknown ones by name).
 func Inference(net *yolov5.Network, state map[string]*onnx.Tensor, dtype onnx.DType, shape []onnx.Dim) (*op.Builder, []*onnx.Value, error) {
-	b := op.NewBuilder("yolov5")
+	b, g, images := inference(net, state, dtype, shape)
+	heads, err := g.Forward(images)
+	return b, heads, err
+}
+
+// inference starts a graph with constant weights; images are pictures in 0…1.
+func inference(net *yolov5.Network, state map[string]*onnx.Tensor, dtype onnx.DType, shape []onnx.Dim) (b *op.Builder, g *yolov5.Graph, images *onnx.Value) {
+	b = op.NewBuilder("yolov5")
 	s := Spec{State: state}
-	images := b.Input("images", dtype, shape)
+	images = b.Input(imagesName, dtype, shape)
 	if dtype == onnx.Uint8 {
 		images = b.Div(b.Cast(images, onnx.Float), b.Float(255))
 	}
-	g := yolov5.Graph{Builder: b, Net: net, Param: func(p yolov5.Param) *onnx.Value {
+	return b, &yolov5.Graph{Builder: b, Net: net, Param: func(p yolov5.Param) *onnx.Value {
 		t, err := s.tensor(p)
 		if err != nil {
 			return b.Fail("%w", err)
 		}
 		return b.Param(p.Name, t)
-	}}
-	heads, err := g.Forward(images)
-	return b, heads, err
+	}}, images
 }
 
 // BuildEval writes the model that validation and detection run: uint8

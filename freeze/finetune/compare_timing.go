@@ -100,13 +100,13 @@ func (s spent) restarted(last spent) bool {
 	fell := func(now, before float64) bool { return now < before-rounding }
 	a, b := s.Phases, last.Phases
 	return fell(s.Seconds, last.Seconds) || fell(a.Data, b.Data) || fell(a.Step, b.Step) || fell(a.Optimizer, b.Optimizer) ||
-		fell(a.Validation, b.Validation) || fell(a.Saving, b.Saving)
+		fell(a.Validation, b.Validation) || fell(a.Saving, b.Saving) || fell(a.Features, b.Features)
 }
 
 func (s spent) plus(t spent) spent {
 	a, b := s.Phases, t.Phases
 	return spent{Timing{Seconds: s.Seconds + t.Seconds, PeakRSS: max(s.PeakRSS, t.PeakRSS),
-		Phases: Phases{a.Data + b.Data, a.Step + b.Step, a.Optimizer + b.Optimizer, a.Validation + b.Validation, a.Saving + b.Saving}}, s.images + t.images}
+		Phases: Phases{a.Data + b.Data, a.Step + b.Step, a.Optimizer + b.Optimizer, a.Validation + b.Validation, a.Saving + b.Saving, a.Features + b.Features}}, s.images + t.images}
 }
 
 // spentOf reads a line of timing.csv.
@@ -117,9 +117,9 @@ func spentOf(row []string) (epoch int, s spent, err error) {
 			return 0, s, fmt.Errorf("column %s: %q is not a number", strings.Split(strings.TrimSpace(timingHeader), ",")[i], text)
 		}
 	}
-	s.Seconds, s.PeakRSS = values[1], int64(values[8])
-	s.Phases = Phases{values[2], values[3], values[4], values[5], values[6]}
-	s.images = values[7] * s.busy()
+	s.Seconds, s.PeakRSS = values[1], int64(values[9])
+	s.Phases = Phases{values[2], values[3], values[4], values[5], values[6], values[7]}
+	s.images = values[8] * s.busy()
 	return int(values[0]), s, nil
 }
 

@@ -23,9 +23,9 @@ type Engine struct {
 	spec      *Spec
 	gradients map[string]*onnx.Tensor
 	scalars   map[string]*onnx.Tensor
-	images    *onnx.Tensor
-	steps     int     // Adam's t
-	Scaler    *Scaler // of the loss, in mixed precision only
+	inputs    map[string]*onnx.Tensor // that a batch fills
+	steps     int                     // Adam's t
+	Scaler    *Scaler                 // of the loss, in mixed precision only
 
 	training, optimizer *bound
 	norm                *bound // measures scaled gradients before the optimizer runs
@@ -72,7 +72,9 @@ func NewEngine(spec *Spec, o ort.Options) (*Engine, error) {
 	}
 	e := &Engine{Graphs: graphs, spec: &own, options: o, Trained: map[string]*onnx.Tensor{}, Optimizer: map[string]*onnx.Tensor{},
 		gradients: map[string]*onnx.Tensor{}, scalars: map[string]*onnx.Tensor{}}
-	e.allocate()
+	if err := e.allocate(); err != nil {
+		return nil, err
+	}
 	o.NoMemPattern = true // the number of matches varies: every new one would plan and keep a block of its own
 	if e.training, err = open(graphs.Training, o); err != nil {
 		return nil, fmt.Errorf("open the training graph: %w", err)
@@ -90,7 +92,7 @@ func NewEngine(spec *Spec, o ort.Options) (*Engine, error) {
 	return e, nil
 }
 
-func (e *Engine) allocate() {
+func (e *Engine) allocate() (err error) {
 	for _, p := range e.Graphs.Trainable {
 		e.Trained[p.Name] = e.spec.State[p.Name].Clone()
 		e.Optimizer[optim.EMA(p.Name)] = e.spec.State[p.Name].Clone()
@@ -113,7 +115,8 @@ func (e *Engine) allocate() {
 	}
 	e.scalars[optim.LearningRates] = onnx.NewTensor(onnx.Float, 3)
 	e.scalars[optim.Corrections] = onnx.NewTensor(onnx.Float, 2)
-	e.images = onnx.NewTensor(onnx.Uint8, int64(e.spec.Batch), 3, int64(e.spec.Height), int64(e.spec.Width))
+	e.inputs, err = e.spec.inputs()
+	return err
 }
 
 func open(m *onnx.Model, o ort.Options) (*bound, error) {
@@ -135,10 +138,7 @@ func open(m *onnx.Model, o ort.Options) (*bound, error) {
 
 // tensor finds the memory behind a graph's input, or behind the output that replaces it.
 func (e *Engine) tensor(name string) *onnx.Tensor {
-	if name == "images" {
-		return e.images
-	}
-	for _, m := range []map[string]*onnx.Tensor{e.Trained, e.Optimizer, e.gradients, e.scalars} {
+	for _, m := range []map[string]*onnx.Tensor{e.inputs, e.Trained, e.Optimizer, e.gradients, e.scalars} {
 		if t := m[name]; t != nil {
 			return t
 		}
@@ -256,17 +256,28 @@ func (e *Engine) Close() {
 // Device says where the graphs run.
 func (e *Engine) Device() string { return e.training.session.Device() }
 
-// Accumulate runs forward and backward on one batch: images are RGB planes
-// [N,3,H,W], matches one entry per level. Gradients add to those since the last Step.
-func (e *Engine) Accumulate(images []uint8, matches []yolov5.Matches) (Losses, error) {
-	if len(images) != len(e.images.Raw) {
-		return Losses{}, fmt.Errorf("%d bytes of pictures for a graph that takes %v", len(images), e.images.Shape)
+// Feed is a batch, by the inputs of the training graph that it fills: images,
+// RGB planes [N,3,H,W] in uint8, or behind a cut each FeatureName's output.
+type Feed map[string][]byte
+
+// fill copies a batch into the memory that is bound.
+func fill(inputs map[string]*onnx.Tensor, batch Feed) error {
+	for name, t := range inputs {
+		if len(batch[name]) != len(t.Raw) {
+			return fmt.Errorf("%d bytes of %s for a graph that takes %v", len(batch[name]), name, t.Shape)
+		}
+		copy(t.Raw, batch[name])
 	}
-	copy(e.images.Raw, images)
-	return e.run(e.training, matches)
+	return nil
 }
 
-// run runs a training graph whose pictures are in place.
+// Accumulate runs forward and backward on one batch of pictures: images are RGB planes
+// [N,3,H,W], matches one entry per level. Gradients add to those since the last Step.
+func (e *Engine) Accumulate(images []uint8, matches []yolov5.Matches) (Losses, error) {
+	return e.AccumulateSized(Feed{imagesName: images}, e.spec.Batch, e.spec.Height, e.spec.Width, matches)
+}
+
+// run runs a training graph whose batch is in place.
 func (e *Engine) run(b *bound, matches []yolov5.Matches) (Losses, error) {
 	if err := e.upload(); err != nil {
 		return Losses{}, err

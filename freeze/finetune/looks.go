@@ -50,13 +50,13 @@ func (t *training) drawLabels() error {
 	return nil
 }
 
-// drawTrainBatch shows one of the run's first batches.
-func (t *training) drawTrainBatch(b *dataset.Batch) {
-	if t.p.Iteration >= sheets {
+// drawTrainSheet shows one of the run's first batches.
+func (t *training) drawTrainSheet(index int, b *dataset.Batch) {
+	if index >= sheets {
 		return
 	}
 	t.look(func() error {
-		path := t.picture(fmt.Sprintf("train_batch%d.jpg", t.p.Iteration))
+		path := t.picture(fmt.Sprintf("train_batch%d.jpg", index))
 		return b.WriteSheet(path, b.Marks(), t.model.Names, titles(b, t.set.Splits["train"]))
 	})
 }

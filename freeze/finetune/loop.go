@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"yolofreeze/dataset"
-	"yolofreeze/onnx/yolov5"
 )
 
 // NonFiniteError says that training left the numbers.
@@ -50,6 +49,11 @@ func (t *training) train(ctx context.Context) error {
 			t.announce()
 		}
 		if !t.p.Trained {
+			if t.cut().Layers > 0 && t.features.store == nil {
+				if err := t.openFeatures(ctx); err != nil {
+					return err
+				}
+			}
 			if err := t.trainEpoch(ctx); err != nil {
 				return err
 			}
@@ -67,16 +71,20 @@ func (t *training) trainEpoch(ctx context.Context) error {
 		t.engine.ClearGradients()
 		t.p.Sums = [3]float64{}
 	}
-	waited := t.loader.Waited()
-	for b, err := range t.loader.EpochFrom(ctx, t.p.Epoch, t.p.Batch) {
+	var source batches = t.loader
+	if t.cut().Layers > 0 {
+		source = t.features.loader
+	}
+	waited := source.Waited()
+	for b, err := range source.EpochFrom(ctx, t.p.Epoch, t.p.Batch) {
 		if err != nil {
 			return err
 		}
-		t.clock.data, waited = t.clock.data+t.loader.Waited()-waited, t.loader.Waited()
+		t.clock.data, waited = t.clock.data+source.Waited()-waited, source.Waited()
 		if err := t.trainBatch(b); err != nil {
 			return err
 		}
-		t.loader.Recycle(b)
+		source.Recycle(b)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -88,7 +96,8 @@ func (t *training) trainEpoch(ctx context.Context) error {
 func (t *training) trainBatch(b *dataset.Batch) error {
 	rates, accumulate := t.schedule.At(t.p.Epoch, t.p.Iteration)
 	start := time.Now()
-	l, err := t.engine.AccumulateSized(b.Images, b.Size, b.Height, b.Width, b.Extra.([]yolov5.Matches))
+	in := b.Extra.(stepInput)
+	l, err := t.engine.AccumulateSized(in.feed, b.Size, b.Height, b.Width, in.matches)
 	t.clock.step += time.Since(start)
 	if err != nil {
 		return err
@@ -110,7 +119,9 @@ func (t *training) trainBatch(b *dataset.Batch) error {
 		t.p.LastStep = t.p.Iteration
 		t.p.Steps = t.engine.steps
 	}
-	t.drawTrainBatch(b)
+	if b.Images != nil { // of features, sheets were drawn when they were made
+		t.drawTrainSheet(t.p.Iteration, b)
+	}
 	t.p.Last.LR = rates.LR
 	t.p.Iteration++
 	t.p.Batch++

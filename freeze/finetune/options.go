@@ -10,6 +10,7 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/freeze"
+	"yolofreeze/onnx"
 )
 
 // Options say what a run does; in opt.yaml they stand under YOLOv5's names.
@@ -42,8 +43,12 @@ type Options struct {
 	NoPlots    bool `yaml:"noplots"`     // draw nothing, and do not validate the best weights again for it
 	SavePeriod int  `yaml:"save_period"` // also keep the weights of every so many epochs; under 1: none
 
-	Workers   int            `yaml:"workers"` // that load pictures; 0: one per core
-	Cache     string         `yaml:"cache"`   // one of Caches
+	Workers       int     `yaml:"workers"`        // that load pictures; 0: one per core
+	Cache         string  `yaml:"cache"`          // one of Caches
+	CacheFeatures int     `yaml:"cache_features"` // views of each picture whose frozen features are kept; 0: none
+	FeatureType   string  `yaml:"feature_type"`   // in which they are kept: one of FeatureTypes
+	FeatureBudget float64 `yaml:"feature_budget"` // GB that all caches may take; 0: nine tenths of the free disk
+
 	Device    string         `yaml:"device"`
 	AMP       string         `yaml:"amp"` // mixed precision: HalfPrecision, or "" for none
 	Classes   []string       `yaml:"classes,flow"`
@@ -70,7 +75,7 @@ var Caches = []string{"auto", "ram", "disk", "none"}
 func Defaults() Options {
 	hyp, _ := dataset.LoadHyp("low")
 	return Options{Hyp: hyp, Epochs: 100, BatchSize: 16, ImageSize: 640, Optimizer: "SGD", Patience: 100, SavePeriod: -1,
-		Cache: "auto", Device: "auto", BadLabels: dataset.Reject, BadImages: dataset.Skip,
+		Cache: "auto", FeatureType: "fp16", Device: "auto", BadLabels: dataset.Reject, BadImages: dataset.Skip,
 		Project: filepath.Join("runs", "train"), Name: "exp"}
 }
 
@@ -101,6 +106,14 @@ func (o *Options) check() error {
 		return bad("image weights draw pictures, rect takes each once: use one of them")
 	case o.AutoAnchor && o.NoAutoAnchor:
 		return bad("autoanchor and noautoanchor exclude each other")
+	case o.CacheFeatures < 0:
+		return bad("cache-features %d: want 1 view of each picture or more", o.CacheFeatures)
+	case FeatureTypes[o.FeatureType] == onnx.Undefined:
+		return bad("feature-type %q: want fp16 or fp32", o.FeatureType)
+	case !(o.FeatureBudget >= 0):
+		return bad("feature-budget %g: want 0 (nine tenths of the free disk) GB or more", o.FeatureBudget)
+	case o.CacheFeatures > 0 && (o.Rect || o.ImageWeights || o.MultiScale || o.CloseMosaic > 0):
+		return bad("cache-features keeps square pictures that every epoch draws alike: not with rect, image-weights, multi-scale or close-mosaic")
 	case o.CloseMosaic < 0:
 		return bad("close-mosaic %d: want 0 or more", o.CloseMosaic)
 	}
@@ -142,7 +155,7 @@ func (o *Options) stages(m *Model) ([]freeze.Stage, error) {
 
 // free are options that a resumed run may change: those that leave the numbers
 // alone, and those of freezing, which keep the state of what still trains.
-var free = []string{"freeze", "bn", "unfreeze", "workers", "cache", "device", "provider_options", "strict_placement", "project", "name", "exist_ok", "version", "weights", "noplots"}
+var free = []string{"freeze", "bn", "unfreeze", "workers", "cache", "device", "provider_options", "strict_placement", "feature_budget", "project", "name", "exist_ok", "version", "weights", "noplots"}
 
 // differences lists the options that differ in a way that a resumed run must not.
 func (o *Options) differences(other *Options) ([]string, error) {

@@ -143,7 +143,7 @@ func (t *training) plan() (err error) {
 		return err
 	}
 	t.batch = min(t.o.BatchSize, len(t.set.Splits["train"]))
-	return nil
+	return t.planFeatures()
 }
 
 func (t *training) makeFolder() (err error) {
@@ -167,7 +167,7 @@ func (t *training) makeFolder() (err error) {
 	if err != nil {
 		return fmt.Errorf("write the hyperparameters: %w", err)
 	}
-	for name, data := range map[string][]byte{"opt.yaml": opt, "hyp.yaml": hyp, "freeze.yaml": t.stage.Plan.YAML()} {
+	for name, data := range map[string][]byte{"opt.yaml": opt, "hyp.yaml": hyp, "freeze.yaml": t.stages[0].Plan.YAML()} {
 		if err := writeFile(filepath.Join(t.dir, name), data); err != nil {
 			return err
 		}
@@ -226,12 +226,18 @@ func (t *training) makeLoaders() (err error) {
 	return nil
 }
 
+// stepInput is what a step takes of a batch, its Extra.
+type stepInput struct {
+	matches []yolov5.Matches
+	feed    Feed
+}
+
 // match assigns a batch's targets, in the loader's workers.
 func (t *training) match(b *dataset.Batch) error {
 	targets := make([]yolov5.Target, len(b.Targets))
 	for i, o := range b.Targets {
 		targets[i] = yolov5.Target{Image: int(o.Image), Class: int(o.Class), X: float64(o.X), Y: float64(o.Y), W: float64(o.W), H: float64(o.H)}
 	}
-	b.Extra = t.model.Net.Assign(targets, b.Height, b.Width, t.loss.AnchorT)
+	b.Extra = stepInput{t.model.Net.Assign(targets, b.Height, b.Width, t.loss.AnchorT), Feed{imagesName: b.Images}}
 	return nil
 }

@@ -184,6 +184,7 @@ var phases = []struct {
 	{"optimizer", func(p *Phases) float64 { return p.Optimizer }, true},
 	{"validation", func(p *Phases) float64 { return p.Validation }, false},
 	{"saving", func(p *Phases) float64 { return p.Saving }, false},
+	{"caching features", func(p *Phases) float64 { return p.Features }, false},
 }
 
 func (c *Comparison) phaseTable() *reportTable {

@@ -131,10 +131,10 @@ func TestReadTiming(t *testing.T) {
 	dir := madeRun{name: "run", epochs: 4, peak: .3}.write(t, t.TempDir())
 	writeFiles(t, dir, map[string]string{
 		"timing.csv": timingHeader +
-			"0,10.5,1,6,1,2,0.5,20,1000\n" +
-			"1,20.5,2,12,2,4,0.5,20,2000\n" +
-			"2,11,1,7,1,2,0.1,10,1500\n" +
-			"3,21,2,14,2,4,0.2,10,1800\n",
+			"0,10.5,1,6,1,2,0.5,0,20,1000\n" +
+			"1,20.5,2,12,2,4,0.5,0,20,2000\n" +
+			"2,11,1,7,1,2,0.1,0,10,1500\n" +
+			"3,21,2,14,2,4,0.2,0,10,1800\n",
 		"summary.json": `{"seconds": 22, "phases": {"data": 1.9996, "step": 14, "optimizer": 2, "validation": 4, "saving": 1}, "images_per_second": 10, "peak_rss_bytes": 1900}`,
 	})
 	r, err := ReadRun(dir)
@@ -150,7 +150,7 @@ func TestReadTiming(t *testing.T) {
 	if r.Seconds != 42.5 || r.Images != 500 || math.Abs(float64(r.ImagesPerSecond)-500./34) > 1e-3 || r.PeakRSS != 2000 || r.Phases.Saving != 1.5 {
 		t.Errorf("seconds %v, images %v, %v a second, peak %v, phases %+v", r.Seconds, r.Images, r.ImagesPerSecond, r.PeakRSS, r.Phases)
 	}
-	writeFiles(t, dir, map[string]string{"timing.csv": timingHeader + "0,x,1,6,1,2,0.5,20,1000\n"})
+	writeFiles(t, dir, map[string]string{"timing.csv": timingHeader + "0,x,1,6,1,2,0.5,0,20,1000\n"})
 	if _, err := ReadRun(dir); err == nil || !strings.Contains(err.Error(), `timing.csv: line 2: column seconds: "x" is not a number`) {
 		t.Errorf("a bad second: %v", err)
 	}

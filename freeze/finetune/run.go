@@ -70,6 +70,7 @@ type training struct {
 	schedule    Schedule
 	loader      *dataset.Loader
 	validator   *Validator
+	features    *features // nil: pictures run through all layers in every epoch
 	engine      *Engine
 	moved       Traffic // by engines before this one
 	resumed     *saved
@@ -109,6 +110,9 @@ func Run(ctx context.Context, o Options, r Reporter) (report *Report, err error)
 func (t *training) close() {
 	if t.engine != nil {
 		t.engine.Close()
+	}
+	if t.features != nil {
+		t.features.store.close()
 	}
 	if t.unlock != nil {
 		t.unlock()
@@ -156,7 +160,7 @@ func (t *training) openEngine() error {
 	e, err := NewEngine(&Spec{
 		Net: t.model.Net, State: state, Plan: stage.Plan, Batch: t.batch, Height: t.side, Width: t.side, Loss: t.loss,
 		Optimizer: optim.Options{Algorithm: t.o.Optimizer, WeightDecay: t.schedule.WeightDecay(), ClipNorm: clipNorm},
-		AMP:       t.o.AMP != "",
+		AMP:       t.o.AMP != "", Cut: t.cutFor(stage),
 	}, o)
 	if err != nil {
 		return err

@@ -26,10 +26,14 @@ type quiet struct {
 	batches int
 	onBatch func(n int)
 	onVal   func(done int)
+	onLine  func(line string)
 }
 
 func (q *quiet) Logf(format string, args ...any) {
 	q.lines = append(q.lines, fmt.Sprintf(format, args...))
+	if q.onLine != nil {
+		q.onLine(q.lines[len(q.lines)-1])
+	}
 }
 func (q *quiet) Warnf(format string, args ...any) { q.Logf("warning: "+format, args...) }
 func (q *quiet) Data(*dataset.Set)                {}

@@ -11,40 +11,41 @@ import (
 // the last of an epoch, or pictures of other shapes. It works on the engine's state.
 type sized struct {
 	*bound
-	images *onnx.Tensor
+	n, height, width int
+	inputs           map[string]*onnx.Tensor
 }
 
 // mostSizes is how many such graphs stay open, the latest used ones.
 const mostSizes = 12
 
-// AccumulateSized is Accumulate for n pictures of height×width, which need not be the Spec's.
-func (e *Engine) AccumulateSized(images []uint8, n, height, width int, matches []yolov5.Matches) (Losses, error) {
-	if n == e.spec.Batch && height == e.spec.Height && width == e.spec.Width {
-		return e.Accumulate(images, matches)
+// AccumulateSized is Accumulate for any batch, made of n pictures of height×width, which need not be the Spec's.
+func (e *Engine) AccumulateSized(batch Feed, n, height, width int, matches []yolov5.Matches) (Losses, error) {
+	graph, inputs := e.training, e.inputs
+	if n != e.spec.Batch || height != e.spec.Height || width != e.spec.Width {
+		s, err := e.sized(n, height, width)
+		if err != nil {
+			return Losses{}, err
+		}
+		graph, inputs = s.bound, s.inputs
 	}
-	s, err := e.sized(int64(n), int64(height), int64(width))
-	if err != nil {
+	if err := fill(inputs, batch); err != nil {
 		return Losses{}, err
 	}
-	if len(images) != len(s.images.Raw) {
-		return Losses{}, fmt.Errorf("%d bytes of pictures for a graph that takes %v", len(images), s.images.Shape)
-	}
-	copy(s.images.Raw, images)
-	return e.run(s.bound, matches)
+	return e.run(graph, matches)
 }
 
 // sized finds the graph for a size, or builds it.
-func (e *Engine) sized(n, height, width int64) (*sized, error) {
+func (e *Engine) sized(n, height, width int) (*sized, error) {
 	last := len(e.sizes) - 1
 	for i, s := range e.sizes {
-		if shape := s.images.Shape; shape[0] == n && shape[2] == height && shape[3] == width {
+		if s.n == n && s.height == height && s.width == width {
 			copy(e.sizes[i:], e.sizes[i+1:])
 			e.sizes[last] = s
 			return s, nil
 		}
 	}
 	spec := *e.spec
-	spec.Batch, spec.Height, spec.Width, spec.Predictions = int(n), int(height), int(width), false
+	spec.Batch, spec.Height, spec.Width, spec.Predictions = n, height, width, false
 	graphs, err := Build(&spec)
 	if err != nil {
 		return nil, err
@@ -55,11 +56,13 @@ func (e *Engine) sized(n, height, width int64) (*sized, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the training graph for %d pictures of %dx%d: %w", n, width, height, err)
 	}
-	s := &sized{b, onnx.NewTensor(onnx.Uint8, n, 3, height, width)}
-	own := e.images
-	e.images = s.images
-	err = e.bindGraph(b, graphs.Training)
-	if e.images = own; err != nil {
+	s := &sized{bound: b, n: n, height: height, width: width}
+	own := e.inputs
+	if s.inputs, err = spec.inputs(); err == nil {
+		e.inputs = s.inputs
+		err = e.bindGraph(b, graphs.Training)
+	}
+	if e.inputs = own; err != nil {
 		b.close()
 		return nil, err
 	}

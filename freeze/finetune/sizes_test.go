@@ -33,7 +33,7 @@ func TestSizedBatch(t *testing.T) {
 		defer e.Close()
 		for range 2 {
 			matches := s.Net.Assign(targets, r.ImgSize, r.ImgSize, s.Loss.AnchorT)
-			if losses[i], err = e.AccumulateSized(images, n, r.ImgSize, r.ImgSize, matches); err != nil {
+			if losses[i], err = e.AccumulateSized(Feed{imagesName: images}, n, r.ImgSize, r.ImgSize, matches); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := e.Step(Rates{LR: [3]float64{r.LR, r.LR, r.LR}, Momentum: 0.9, EMADecay: 0.5}); err != nil {

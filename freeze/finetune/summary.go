@@ -54,33 +54,34 @@ type Phases struct {
 	Optimizer  float64 `json:"optimizer"` // clipping, update, moving average
 	Validation float64 `json:"validation"`
 	Saving     float64 `json:"saving"`
+	Features   float64 `json:"features"` // making or opening the cache of frozen features
 }
 
 // clock adds up where time goes.
 type clock struct {
-	start                                     time.Time
-	data, step, optimizer, validation, saving time.Duration
-	images                                    int
+	start                                               time.Time
+	data, step, optimizer, validation, saving, features time.Duration
+	images                                              int
 }
 
 func startClock() clock { return clock{start: time.Now()} }
 
 func (c *clock) timing() Timing {
 	t := Timing{Seconds: time.Since(c.start).Seconds(), PeakRSS: peakRSS(), Phases: Phases{c.data.Seconds(), c.step.Seconds(),
-		c.optimizer.Seconds(), c.validation.Seconds(), c.saving.Seconds()}}
+		c.optimizer.Seconds(), c.validation.Seconds(), c.saving.Seconds(), c.features.Seconds()}}
 	if busy := (c.data + c.step + c.optimizer).Seconds(); busy > 0 {
 		t.ImagesPerSecond = float64(c.images) / busy
 	}
 	return t
 }
 
-const timingHeader = "epoch,seconds,data,step,optimizer,validation,saving,images_per_second,peak_rss_bytes\n"
+const timingHeader = "epoch,seconds,data,step,optimizer,validation,saving,features,images_per_second,peak_rss_bytes\n"
 
 // line is a row of timing.csv: what this process has spent so far.
 func (c *clock) line(epoch int) string {
 	t := c.timing()
-	return fmt.Sprintf("%d,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.2f,%d\n", epoch, t.Seconds, t.Phases.Data, t.Phases.Step,
-		t.Phases.Optimizer, t.Phases.Validation, t.Phases.Saving, t.ImagesPerSecond, t.PeakRSS)
+	return fmt.Sprintf("%d,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.2f,%d\n", epoch, t.Seconds, t.Phases.Data, t.Phases.Step,
+		t.Phases.Optimizer, t.Phases.Validation, t.Phases.Saving, t.Phases.Features, t.ImagesPerSecond, t.PeakRSS)
 }
 
 func (t *training) report() *Report {

@@ -86,19 +86,15 @@ var repeating = []string{"C3", "C3Ghost", "BottleneckCSP"}
 // Forward builds the network on images [N,3,H,W], RGB in 0…1, and returns the
 // raw output of each level: [N, anchors·(5+nc), H/stride, W/stride].
 func (g *Graph) Forward(images *onnx.Value) ([]*onnx.Value, error) {
-	g.Moved = map[string]*onnx.Value{}
-	outs := make([]*onnx.Value, len(g.Net.Layers))
-	for i, l := range g.Net.Layers[:g.Net.Head()] {
-		x := make([]*onnx.Value, len(l.From))
-		for j, f := range l.From {
-			if x[j] = images; f >= 0 {
-				x[j] = outs[f]
-			}
-		}
-		outs[i] = g.layer(l, x)
-		if g.Err() != nil {
-			return nil, g.Err()
-		}
+	return g.ForwardFrom(0, map[int]*onnx.Value{Images: images})
+}
+
+// ForwardFrom is Forward without the layers before the one called first. outs
+// holds, by layer, what of these the others read (see Network.Cut); it takes up
+// the outputs of the layers that are built.
+func (g *Graph) ForwardFrom(first int, outs map[int]*onnx.Value) ([]*onnx.Value, error) {
+	if err := g.Run(first, g.Net.Head(), outs); err != nil {
+		return nil, err
 	}
 	detect := g.Net.Layers[g.Net.Head()]
 	heads := make([]*onnx.Value, len(detect.From))
@@ -108,6 +104,25 @@ func (g *Graph) Forward(images *onnx.Value) ([]*onnx.Value, error) {
 		heads[i] = g.kernel(prefix, outs[f], out, op.Square(1, 1, 0), true)
 	}
 	return heads, g.Err()
+}
+
+// Run builds the layers from first up to, not including, last on what outs
+// holds, and adds their outputs to it.
+func (g *Graph) Run(first, last int, outs map[int]*onnx.Value) error {
+	if g.Moved == nil {
+		g.Moved = map[string]*onnx.Value{}
+	}
+	for _, l := range g.Net.Layers[first:last] {
+		x := make([]*onnx.Value, len(l.From))
+		for i, f := range l.From {
+			x[i] = outs[f]
+		}
+		outs[l.Index] = g.layer(l, x)
+		if g.Err() != nil {
+			return g.Err()
+		}
+	}
+	return nil
 }
 
 // layer builds one table entry; a module with its own repeats takes them

@@ -30,10 +30,29 @@ const (
 	foldedKey      = "folded"      // Network.Folded
 )
 
+// Images is the index of what the first layer reads.
+const Images = -1
+
+// Cut lists, in order, the layers before the one called first whose outputs
+// that one or later ones read: what remains to be known of the network's first
+// layers when the others run on their own.
+func (n *Network) Cut(first int) []int {
+	var read []int
+	for _, l := range n.Layers[first:] {
+		for _, f := range l.From {
+			if f < first && !slices.Contains(read, f) {
+				read = append(read, f)
+			}
+		}
+	}
+	slices.Sort(read)
+	return read
+}
+
 // Layer is one entry of the table.
 type Layer struct {
 	Index  int
-	From   []int // absolute indices of the inputs; -1 is the image
+	From   []int // absolute indices of the inputs; Images is the picture
 	Kind   string
 	Repeat int
 	In     []int64 // channels per input

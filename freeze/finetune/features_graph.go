@@ -1,0 +1,106 @@
+package finetune
+
+import (
+	"fmt"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/op"
+	"yolofreeze/onnx/pass"
+	"yolofreeze/onnx/yolov5"
+)
+
+// Cut takes the first layers out of a training graph: it takes in what they
+// put out instead of pictures. The zero Cut takes none out.
+type Cut struct {
+	Layers int        // how many; all their parameters and statistics must be frozen
+	DType  onnx.DType // of what is taken in: Float or Float16
+}
+
+// FeatureName names what a layer puts out, where a graph hands it out or takes it in.
+func FeatureName(layer int) string { return fmt.Sprintf("features/%d", layer) }
+
+// shapes returns, for n pictures of height×width, the shape of the output of
+// each layer that those behind the cut read.
+func (c Cut) shapes(net *yolov5.Network, n, height, width int) (map[int][]int64, error) {
+	b := op.NewBuilder("shapes")
+	g := yolov5.Graph{Builder: b, Net: net, Param: func(p yolov5.Param) *onnx.Value {
+		return b.Input(p.Name, onnx.Float, onnx.Dims(p.Shape...))
+	}}
+	outs := map[int]*onnx.Value{yolov5.Images: b.Input("images", onnx.Float, onnx.Dims(int64(n), 3, int64(height), int64(width)))}
+	if err := g.Run(0, c.Layers, outs); err != nil {
+		return nil, fmt.Errorf("build the first %d layers: %w", c.Layers, err)
+	}
+	shapes := map[int][]int64{}
+	for _, layer := range net.Cut(c.Layers) {
+		shape, ok := outs[layer].Type.Static()
+		if !ok {
+			return nil, fmt.Errorf("the output of layer %d is %v, of no known size", layer, outs[layer].Type)
+		}
+		shapes[layer] = shape
+	}
+	return shapes, nil
+}
+
+// inputs makes room for what a step's training graph takes in besides state and matches.
+func (s *Spec) inputs() (map[string]*onnx.Tensor, error) {
+	if s.Cut.Layers == 0 {
+		return map[string]*onnx.Tensor{imagesName: onnx.NewTensor(onnx.Uint8, int64(s.Batch), 3, int64(s.Height), int64(s.Width))}, nil
+	}
+	shapes, err := s.Cut.shapes(s.Net, s.Batch, s.Height, s.Width)
+	if err != nil {
+		return nil, err
+	}
+	in := map[string]*onnx.Tensor{}
+	for layer, shape := range shapes {
+		in[FeatureName(layer)] = onnx.NewTensor(s.Cut.DType, shape...)
+	}
+	return in, nil
+}
+
+const imagesName = "images"
+
+// sources are the values that the layers behind the cut read, by layer.
+func (s *Spec) sources(b *op.Builder) (map[int]*onnx.Value, error) {
+	if s.Cut.Layers == 0 {
+		images := b.Input(imagesName, onnx.Uint8, onnx.Dims(int64(s.Batch), 3, int64(s.Height), int64(s.Width)))
+		return map[int]*onnx.Value{yolov5.Images: b.Div(b.Cast(images, onnx.Float), b.Float(255))}, nil
+	}
+	shapes, err := s.Cut.shapes(s.Net, s.Batch, s.Height, s.Width)
+	if err != nil {
+		return nil, err
+	}
+	outs := map[int]*onnx.Value{}
+	for _, layer := range s.Net.Cut(s.Cut.Layers) { // in order: equal specs make equal graphs
+		v := b.Input(FeatureName(layer), s.Cut.DType, onnx.Dims(shapes[layer]...))
+		if s.Cut.DType != onnx.Float {
+			v = b.Cast(v, onnx.Float)
+		}
+		outs[layer] = v
+	}
+	return outs, nil
+}
+
+// largestHalf is the largest finite float16.
+const largestHalf = 65504
+
+// BuildFeatures writes the first layers of a network with constant weights: the
+// pictures of one size, as uint8 [n,3,height,width], in; what the layers behind
+// the cut read out, by FeatureName.
+func BuildFeatures(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, n, height, width int) (*onnx.Model, error) {
+	b, g, images := inference(net, state, onnx.Uint8, onnx.Dims(int64(n), 3, int64(height), int64(width)))
+	outs := map[int]*onnx.Value{yolov5.Images: images}
+	if err := g.Run(0, c.Layers, outs); err != nil {
+		return nil, fmt.Errorf("build the first %d layers: %w", c.Layers, err)
+	}
+	for _, layer := range net.Cut(c.Layers) {
+		v := outs[layer]
+		if c.DType == onnx.Float16 {
+			v = b.Cast(b.Op("Clip", nil, v, b.Float(-largestHalf), b.Float(largestHalf)), onnx.Float16)
+		}
+		b.Output(FeatureName(layer), v)
+	}
+	if err := pass.Run(b.Model, pass.Standard...); err != nil {
+		return nil, err
+	}
+	return b.Model, b.Err()
+}
