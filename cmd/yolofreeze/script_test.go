@@ -27,8 +27,9 @@ func sharedFolder() string {
 }
 
 // offerTools lets scripts find the shared folder as $SHARED, and the runtime,
-// for which their home is too empty.
+// for which their home is too empty; what they cache goes with them.
 func offerTools(e *testscript.Env) error {
+	e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".cache"))
 	e.Setenv("SHARED", sharedFolder())
 	if library, err := ort.Find(); err == nil {
 		e.Setenv("ONNXRUNTIME_SHARED_LIBRARY_PATH", library)
