@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Everything that must hold of a change: formatting, vet, staticcheck, tests.
 # usage: scripts/test.sh [further flags of go test]
-# Tests that need what is not there (the runtime's library, recordings, a GPU)
-# skip and say so: scripts/test.sh -v shows them.
+# Tests that need what is not there (the runtime's library, recordings, a GPU, a
+# browser) skip and say so: scripts/test.sh -v shows them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export HOME="${HOME:-$(echo ~)}"
 
 staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
+smoke=$(mktemp)
+trap 'rm -f "$smoke"' EXIT
 step() { echo "test: $*" >&2; }
 
 ONNXRUNTIME_SHARED_LIBRARY_PATH=$(scripts/setup.sh)
@@ -30,4 +32,12 @@ fi
 
 step go test
 go test -count=1 "$@" ./... # no cached results: recordings lie outside of the module
+if [ -d "${YOLOFREEZE_SHARED:-../shared}/models" ]; then
+	for job in convert-and-freeze voc-finetune compare-frozen; do
+		step "$job --smoke"
+		"scripts/$job.sh" --smoke >"$smoke" 2>&1 || { cat "$smoke" >&2; step "$job --smoke failed"; exit 1; }
+	done
+else
+	step "skipped: --smoke of the scripts needs real files, ${YOLOFREEZE_SHARED:-../shared} is absent"
+fi
 step "all passed"

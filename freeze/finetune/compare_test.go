@@ -54,7 +54,7 @@ func (m madeRun) write(t *testing.T, root string) string {
 		}
 		classes.WriteString(lines)
 		seconds := m.pace * (float64(e) + 1 + .1*float64(m.seed))
-		fmt.Fprintf(&timing, "%d,%g,%g,%g,%g,%g,%g,%g,%g\n", e, seconds, .1*seconds, .6*seconds, .05*seconds, .2*seconds, .02*seconds, 100/m.pace, m.pace*1e8)
+		fmt.Fprintf(&timing, "%d,%g,%g,%g,%g,%g,%g,%g,%g,%g\n", e, seconds, .1*seconds, .6*seconds, .05*seconds, .2*seconds, .02*seconds, 0., 100/m.pace, m.pace*1e8)
 	}
 	opt := fmt.Sprintf("weights: yolov5n.pt\nfreeze: [%s]\nseed: %d\nepochs: %d\nname: %s\n%s", strings.Join(m.freeze, ", "), m.seed, m.epochs, m.name, m.options)
 	if m.pace > 0 {
