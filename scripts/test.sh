@@ -9,8 +9,8 @@ export HOME="${HOME:-$(echo ~)}"
 
 staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-smoke=$(mktemp)
-trap 'rm -f "$smoke"' EXIT
+smoke=$(mktemp -d)
+trap 'rm -rf "$smoke"' EXIT
 step() { echo "test: $*" >&2; }
 
 ONNXRUNTIME_SHARED_LIBRARY_PATH=$(scripts/setup.sh)
@@ -35,7 +35,7 @@ go test -count=1 "$@" ./... # no cached results: recordings lie outside of the m
 if [ -d "${YOLOFREEZE_SHARED:-../shared}/models" ]; then
 	for job in convert-and-freeze voc-finetune compare-frozen; do
 		step "$job --smoke"
-		"scripts/$job.sh" --smoke >"$smoke" 2>&1 || { cat "$smoke" >&2; step "$job --smoke failed"; exit 1; }
+		TMPDIR=$smoke "scripts/$job.sh" --smoke >"$smoke/log" 2>&1 || { cat "$smoke/log" >&2; step "$job --smoke failed"; exit 1; }
 	done
 else
 	step "skipped: --smoke of the scripts needs real files, ${YOLOFREEZE_SHARED:-../shared} is absent"

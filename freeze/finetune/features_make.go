@@ -11,10 +11,7 @@ import (
 // makeFeatures runs the frozen layers on the pictures of as many epochs as there are views.
 func (t *training) makeFeatures(ctx context.Context, dir string) (err error) {
 	f := t.features
-	n := 16
-	if t.engine.Device() == "cpu" {
-		n = 1 // a CPU is quickest when what one layer leaves still lies in its caches
-	}
+	n := chunkOn(t.engine.Device())
 	m, err := BuildFeatures(t.model.Net, t.model.State, f.cut, n, t.side, t.side)
 	if err != nil {
 		return err

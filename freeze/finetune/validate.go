@@ -171,10 +171,10 @@ type contribution struct {
 	err   error
 }
 
-// chunk returns how many pictures run at once. A CPU is quickest when what one
-// layer leaves still lies in its caches: one picture for four cores.
-func (d *Detector) chunk() int {
-	if d.Device() == "cpu" {
+// chunkOn returns how many pictures a device infers at once. A CPU is quickest when what
+// one layer leaves still lies in its caches: one picture for four cores.
+func chunkOn(device string) int {
+	if device == "cpu" {
 		return max(1, runtime.NumCPU()/4)
 	}
 	return 16
@@ -186,7 +186,7 @@ func (r *validation) batch(b *dataset.Batch) error {
 	buffers := [2][]*onnx.Tensor{}
 	var pending [2]sync.WaitGroup
 	area := 3 * b.Width * b.Height
-	targets, chunk := targetsByPicture(b), r.detector.chunk()
+	targets, chunk := targetsByPicture(b), chunkOn(r.detector.Device())
 	for i := 0; i*chunk < b.Size; i++ {
 		first, side := i*chunk, i%2
 		n := min(chunk, b.Size-first)
