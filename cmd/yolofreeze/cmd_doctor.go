@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/freeze/finetune"
 	"yolofreeze/onnx/ort"
 )
 
@@ -21,6 +22,7 @@ type diagnosis struct {
 	Providers []providerState `json:"providers"`
 	Cores     int             `json:"cores"`
 	Memory    memoryState     `json:"memory"`
+	Driver    string          `json:"nvidia_driver"` // "" where none is loaded
 	Build     buildVersion    `json:"yolofreeze"`
 }
 
@@ -32,9 +34,12 @@ type runtimeState struct {
 
 type providerState struct {
 	Name      string `json:"name"`
-	Device    string `json:"device"` // what --device calls it; "" where yolofreeze does not use it
+	Device    string `json:"device"`   // what --device calls it; "" where yolofreeze does not use it
+	Hardware  string `json:"hardware"` // what it runs on, where it tells
 	Available bool   `json:"available"`
 	Error     string `json:"error"`
+	Trained   bool   `json:"trained"`   // steps of a tiny network gave the CPU provider's losses
+	Fallbacks int    `json:"fallbacks"` // nodes of that step that ran on the CPU provider
 }
 
 // memoryState is in bytes; zero where the system does not tell.
@@ -46,7 +51,7 @@ type memoryState struct {
 func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
-		Usage: "say which ONNX Runtime and devices work here, and how to mend what does not",
+		Usage: "train a tiny network on every device here, say what works and how to mend what does not",
 		Action: func(c *cli.Context) error {
 			if err := needArgs(c, 0, 0); err != nil {
 				return err
@@ -60,9 +65,9 @@ func doctorCommand() *cli.Command {
 	}
 }
 
-// diagnose tries everything. The error says that nothing can run here.
+// diagnose tries everything. The error says that nothing can train here.
 func diagnose() (d diagnosis, unfit error) {
-	d = diagnosis{Cores: runtime.NumCPU(), Memory: readMemory(), Build: readVersion(), Providers: []providerState{}}
+	d = diagnosis{Cores: runtime.NumCPU(), Memory: readMemory(), Driver: ort.Driver(), Build: readVersion(), Providers: []providerState{}}
 	providers, err := ort.Providers()
 	d.Runtime.Path, d.Runtime.Version = ort.Path(), ort.Version()
 	if err != nil {
@@ -72,13 +77,19 @@ func diagnose() (d diagnosis, unfit error) {
 		}
 		return d, err
 	}
-	unfit = errors.New("no execution provider works: not even the CPU's")
+	unfit = errors.New("no execution provider can train: not even the CPU's")
 	for _, p := range providers {
-		s := providerState{Name: p.Name, Device: p.Device, Available: p.Available}
-		if p.Error != nil {
-			s.Error = oneLine(p.Error.Error())
-		}
+		s := providerState{Name: p.Name, Device: p.Device, Hardware: p.Hardware, Available: p.Available}
+		err := p.Error
 		if p.Available {
+			var list []finetune.Fallback
+			list, err = finetune.Try(p.Device)
+			s.Trained, s.Fallbacks = err == nil, len(list)
+		}
+		if err != nil {
+			s.Error = oneLine(err.Error())
+		}
+		if s.Trained {
 			unfit = nil
 		}
 		d.Providers = append(d.Providers, s)
@@ -92,6 +103,9 @@ func (d diagnosis) write(w io.Writer) error {
 	if m := d.Memory; m.Total > 0 {
 		fmt.Fprintf(w, ", %.1f GB of memory, %.1f GB available", float64(m.Total)/1e9, float64(m.Available)/1e9)
 	}
+	if d.Driver != "" {
+		fmt.Fprintf(w, ", NVIDIA driver %s", d.Driver)
+	}
 	fmt.Fprintln(w)
 	if d.Runtime.Error != "" {
 		fmt.Fprintln(w, strings.TrimSpace("ONNX Runtime cannot be used "+d.Runtime.Path))
@@ -100,13 +114,27 @@ func (d diagnosis) write(w io.Writer) error {
 	}
 	for _, p := range d.Providers {
 		switch {
+		case p.Trained:
+			fmt.Fprintf(w, "%-28s works: --device %s%s\n", p.Name, p.Device, p.remarks())
 		case p.Available:
-			fmt.Fprintf(w, "%-28s works: --device %s\n", p.Name, p.Device)
+			fmt.Fprintf(w, "%-28s starts, but cannot train: %s\n", p.Name, p.Error)
 		case p.Device != "":
 			fmt.Fprintf(w, "%-28s %s\n", p.Name, strings.ReplaceAll(p.Error, d.Runtime.Path+": ", ""))
 		}
 	}
 	return nil
+}
+
+// remarks say what a training step showed of a provider.
+func (p providerState) remarks() string {
+	text := ""
+	if p.Hardware != "" {
+		text = " (" + p.Hardware + ")"
+	}
+	if p.Fallbacks > 0 {
+		text += fmt.Sprintf(", but %d operators of a training step run on the CPU provider: slow", p.Fallbacks)
+	}
+	return text
 }
 
 // readMemory reads what Linux tells of its memory.
