@@ -101,7 +101,7 @@ func Run(ctx context.Context, o Options, r Reporter) (report *Report, err error)
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {
-		return nil, err
+		return nil, t.outOfMemory(err)
 	}
 	return t.finish(ctx)
 }
