@@ -135,7 +135,7 @@ func (d Device) cure(reason string) string {
 // chooseAuto tries CUDA once per process.
 var chooseAuto = sync.OnceValues(func() (Device, string) {
 	d := Device{Kind: cuda}
-	if err := try(d); err != nil {
+	if err := try(d, nil); err != nil {
 		return Device{Kind: cpu}, fmt.Sprintf("auto chose cpu: %v", err)
 	}
 	return d, "auto chose " + d.String()
@@ -156,8 +156,9 @@ func Resolve(text string) (d Device, why string, err error) {
 }
 
 // Check tells whether a session on a device, as Options.Device names it, would
-// start, by running a tiny model there. Its errors are *[Unavailable] or *[RequestError].
-func Check(device string) error {
+// start with options of its provider, by running a tiny model there. Its errors
+// are *[Unavailable] or *[RequestError].
+func Check(device string, options map[string]string) error {
 	d, why, err := Resolve(device)
 	if err != nil {
 		return err
@@ -165,16 +166,17 @@ func Check(device string) error {
 	if err := Init(); err != nil {
 		return err
 	}
-	if why != "" { // auto has tried what it chose
+	if why != "" && len(options) == 0 { // auto has tried what it chose
 		return nil
 	}
-	return try(d)
+	return try(d, options)
 }
 
-// asUnavailable makes any failure of a device's trial say so.
+// asUnavailable makes any failure of a device's trial say so, but for what was asked for wrongly.
 func asUnavailable(d Device, err error) error {
 	var u *Unavailable
-	if errors.As(err, &u) {
+	var request *RequestError
+	if errors.As(err, &u) || errors.As(err, &request) {
 		return err
 	}
 	return d.unavailable(err)
