@@ -52,11 +52,14 @@ func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
 		Usage: "train a tiny network on every device here, say what works and how to mend what does not",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "device", Usage: "try this `DEVICE` alone, as train takes it; exit code 4 where it cannot train"},
+		},
 		Action: func(c *cli.Context) error {
 			if err := needArgs(c, 0, 0); err != nil {
 				return err
 			}
-			d, unfit := diagnose()
+			d, unfit := diagnose(c.String("device"))
 			if err := termOf(c).result(d, d.write); err != nil {
 				return err
 			}
@@ -65,10 +68,10 @@ func doctorCommand() *cli.Command {
 	}
 }
 
-// diagnose tries everything. The error says that nothing can train here.
-func diagnose() (d diagnosis, unfit error) {
+// diagnose tries a device, or every one. The error says that nothing can train here.
+func diagnose(device string) (d diagnosis, unfit error) {
 	d = diagnosis{Cores: runtime.NumCPU(), Memory: readMemory(), Driver: ort.Driver(), Build: readVersion(), Providers: []providerState{}}
-	providers, err := ort.Providers()
+	err := ort.Init()
 	d.Runtime.Path, d.Runtime.Version = ort.Path(), ort.Version()
 	if err != nil {
 		d.Runtime.Error = err.Error()
@@ -77,24 +80,42 @@ func diagnose() (d diagnosis, unfit error) {
 		}
 		return d, err
 	}
+	if device != "" {
+		err := ort.Check(device, nil)
+		s, unfit := trained(ort.Provider{Name: device, Device: device, Available: err == nil, Error: err})
+		d.Providers = append(d.Providers, s)
+		return d, unfit
+	}
+	providers, err := ort.Providers()
+	if err != nil {
+		return d, err
+	}
 	unfit = errors.New("no execution provider can train: not even the CPU's")
 	for _, p := range providers {
-		s := providerState{Name: p.Name, Device: p.Device, Hardware: p.Hardware, Available: p.Available}
-		err := p.Error
-		if p.Available {
-			var list []finetune.Fallback
-			list, err = finetune.Try(p.Device)
-			s.Trained, s.Fallbacks = err == nil, len(list)
-		}
-		if err != nil {
-			s.Error = oneLine(err.Error())
-		}
-		if s.Trained {
+		s, err := trained(p)
+		if err == nil {
 			unfit = nil
 		}
 		d.Providers = append(d.Providers, s)
 	}
 	return d, unfit
+}
+
+// trained has a provider that starts train a tiny network. The error says why it cannot.
+func trained(p ort.Provider) (providerState, error) {
+	s := providerState{Name: p.Name, Device: p.Device, Hardware: p.Hardware, Available: p.Available}
+	err := p.Error
+	if p.Available {
+		var list []finetune.Fallback
+		if list, err = finetune.Try(p.Device); err != nil {
+			err = &ort.Unavailable{What: p.Device, Path: ort.Path(), Reason: err, Cure: "use another version of the provider, or --device cpu"}
+		}
+		s.Trained, s.Fallbacks = err == nil, len(list)
+	}
+	if err != nil {
+		s.Error = oneLine(err.Error())
+	}
+	return s, err
 }
 
 func (d diagnosis) write(w io.Writer) error {

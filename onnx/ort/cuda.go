@@ -84,6 +84,10 @@ func driverOf(text string) string {
 	return ""
 }
 
+// driverSymbol is what the linker says when libcuda.so, whose functions are
+// named so, is older than what the provider was built with.
+var driverSymbol = regexp.MustCompile(`undefined symbol: cu[A-Z]`)
+
 // older tells whether a version such as 535.104.05 comes before another.
 func older(version, than string) bool {
 	numbers := func(text string) (list []int) {
@@ -113,6 +117,9 @@ func cudaCure(reason string, major int, driver string) string {
 		installed += " " + driver
 	}
 	tooOld := fmt.Sprintf("%s is too old for this library's %s: install %s or newer", installed, wanted, oldest)
+	if driverSymbol.MatchString(reason) {
+		return tooOld
+	}
 	lower := strings.ToLower(reason)
 	for _, c := range []struct{ sign, cure string }{
 		{"insufficient", tooOld},

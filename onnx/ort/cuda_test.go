@@ -1,6 +1,9 @@
 package ort
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -23,6 +26,7 @@ func TestCudaCure(t *testing.T) {
 		{"libcudnn.so.9: cannot open shared object file", loaded, 13, "cuDNN 9"},
 		{"CUDNN failure 1002: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH", loaded, 13, "several versions"},
 		{"libcublas.so.13: undefined symbol: cublasLtX", loaded, 13, "LD_LIBRARY_PATH"},
+		{"libonnxruntime_providers_cuda.so: undefined symbol: cuTensorMapEncodeTiled", "470.82", 13, "470.82 is too old"},
 		{"libcuda.so.1: cannot open shared object file", "", 13, "driver is missing: install 580.65"},
 		{"something else", "535.1", 13, "too old"},
 		{"something else", loaded, 13, "--device cpu"},
@@ -65,6 +69,38 @@ func TestOlder(t *testing.T) {
 	}{{"535.104.05", "580.65", true}, {"580.65.06", "580.65", false}, {"1000.1", "580.65", false}, {"580.9", "580.65", true}} {
 		if got := older(c.version, c.than); got != c.want {
 			t.Errorf("%s older than %s: %v", c.version, c.than, got)
+		}
+	}
+}
+
+// TestOldDriver starts the true CUDA provider over libraries in the place of the
+// driver's, as old ones look to it, each in a process of its own.
+func TestOldDriver(t *testing.T) {
+	if want := os.Getenv("YOLOFREEZE_TEST_DRIVER"); want != "" {
+		err := Check("cuda", nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q in it", err, want)
+		}
+		return
+	}
+	needLibrary(t)
+	cc, err := exec.LookPath("cc")
+	if err != nil || !has("CUDAExecutionProvider") || Driver() != "" {
+		t.Skip("tier cuda: it takes a library with CUDA, a C compiler and no NVIDIA driver")
+	}
+	for _, source := range []string{"int nothing;", "int cuTensorMapEncodeTiled(void) { return 999; }"} {
+		folder := t.TempDir()
+		file := filepath.Join(folder, "a.c")
+		if err := os.WriteFile(file, []byte(source), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(cc, "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", filepath.Join(folder, "libcuda.so.1"), file).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		out, err := rerun(t, "TestOldDriver", "LD_LIBRARY_PATH="+folder, libraryVariable+"="+Path(),
+			"YOLOFREEZE_TEST_DRIVER=the NVIDIA driver is too old for this library's CUDA 13: install 580.65 or newer")
+		if err != nil {
+			t.Errorf("%s: %s", source, out)
 		}
 	}
 }
