@@ -12,8 +12,8 @@ usage() { # the comment at the script's head
 	sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 }
-make_ready() {
-	ONNXRUNTIME_SHARED_LIBRARY_PATH=$("$root/scripts/setup.sh")
+make_ready() { # flags of setup.sh
+	ONNXRUNTIME_SHARED_LIBRARY_PATH=$("$root/scripts/setup.sh" "$@")
 	export ONNXRUNTIME_SHARED_LIBRARY_PATH
 	(cd "$root" && go build -o yolofreeze ./cmd/yolofreeze)
 }

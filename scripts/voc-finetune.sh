@@ -8,18 +8,20 @@
 #   --freeze SELECTORS what is frozen (backbone)
 #   --epochs N         70
 #   --imgsz N          512
+#   --device DEVICE    auto
 #   --output FOLDER    data and run go there (runs/voc)
 # Started again, it goes on where it stopped.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-weights=yolov5m freeze=backbone epochs=70 imgsz=512 output=runs/voc devkit='' more=()
+weights=yolov5m freeze=backbone epochs=70 imgsz=512 output=runs/voc device=auto devkit='' more=()
 while [ $# -gt 0 ]; do
 	case "$1" in
 	--weights) weights=$2 && shift ;;
 	--freeze) freeze=$2 && shift ;;
 	--epochs) epochs=$2 && shift ;;
 	--imgsz) imgsz=$2 && shift ;;
+	--device) device=$2 && shift ;;
 	--output) output=$2 && shift ;;
 	--smoke)
 		need_shared
@@ -55,7 +57,7 @@ elif [ -e "$exp/weights/last.safetensors" ]; then
 	run train --resume-from "$exp"
 else
 	run train --weights "$weights" --data "$data/voc.yaml" --freeze "$freeze" --hyp VOC --epochs "$epochs" --imgsz "$imgsz" \
-		--project "$output" --name exp --exist-ok ${more[@]+"${more[@]}"}
+		--device "$device" --project "$output" --name exp --exist-ok ${more[@]+"${more[@]}"}
 fi
-run val --weights "$exp/weights/best.safetensors" --data "$data/voc.yaml" --imgsz "$imgsz" --project "$output" --name val --exist-ok
+run val --weights "$exp/weights/best.safetensors" --data "$data/voc.yaml" --imgsz "$imgsz" --device "$device" --project "$output" --name val --exist-ok
 say "the model for YOLOv5's own consumers: $exp/weights/best.onnx"

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/freeze/finetune"
 	"yolofreeze/onnx/ort"
 )
 
@@ -21,6 +22,7 @@ type diagnosis struct {
 	Providers []providerState `json:"providers"`
 	Cores     int             `json:"cores"`
 	Memory    memoryState     `json:"memory"`
+	Driver    string          `json:"nvidia_driver"` // "" where none is loaded
 	Build     buildVersion    `json:"yolofreeze"`
 }
 
@@ -32,9 +34,12 @@ type runtimeState struct {
 
 type providerState struct {
 	Name      string `json:"name"`
-	Device    string `json:"device"` // what --device calls it; "" where yolofreeze does not use it
+	Device    string `json:"device"`   // what --device calls it; "" where yolofreeze does not use it
+	Hardware  string `json:"hardware"` // what it runs on, where it tells
 	Available bool   `json:"available"`
 	Error     string `json:"error"`
+	Trained   bool   `json:"trained"`   // steps of a tiny network gave the CPU provider's losses
+	Fallbacks int    `json:"fallbacks"` // nodes of that step that ran on the CPU provider
 }
 
 // memoryState is in bytes; zero where the system does not tell.
@@ -46,12 +51,15 @@ type memoryState struct {
 func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
-		Usage: "say which ONNX Runtime and devices work here, and how to mend what does not",
+		Usage: "train a tiny network on every device here, say what works and how to mend what does not",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "device", Usage: "try this `DEVICE` alone, as train takes it; exit code 4 where it cannot train"},
+		},
 		Action: func(c *cli.Context) error {
 			if err := needArgs(c, 0, 0); err != nil {
 				return err
 			}
-			d, unfit := diagnose()
+			d, unfit := diagnose(c.String("device"))
 			if err := termOf(c).result(d, d.write); err != nil {
 				return err
 			}
@@ -60,10 +68,10 @@ func doctorCommand() *cli.Command {
 	}
 }
 
-// diagnose tries everything. The error says that nothing can run here.
-func diagnose() (d diagnosis, unfit error) {
-	d = diagnosis{Cores: runtime.NumCPU(), Memory: readMemory(), Build: readVersion(), Providers: []providerState{}}
-	providers, err := ort.Providers()
+// diagnose tries a device, or every one. The error says that nothing can train here.
+func diagnose(device string) (d diagnosis, unfit error) {
+	d = diagnosis{Cores: runtime.NumCPU(), Memory: readMemory(), Driver: ort.Driver(), Build: readVersion(), Providers: []providerState{}}
+	err := ort.Init()
 	d.Runtime.Path, d.Runtime.Version = ort.Path(), ort.Version()
 	if err != nil {
 		d.Runtime.Error = err.Error()
@@ -72,13 +80,20 @@ func diagnose() (d diagnosis, unfit error) {
 		}
 		return d, err
 	}
-	unfit = errors.New("no execution provider works: not even the CPU's")
+	if device != "" {
+		err := ort.Check(device, nil)
+		s, unfit := trained(ort.Provider{Name: device, Device: device, Available: err == nil, Error: err})
+		d.Providers = append(d.Providers, s)
+		return d, unfit
+	}
+	providers, err := ort.Providers()
+	if err != nil {
+		return d, err
+	}
+	unfit = errors.New("no execution provider can train: not even the CPU's")
 	for _, p := range providers {
-		s := providerState{Name: p.Name, Device: p.Device, Available: p.Available}
-		if p.Error != nil {
-			s.Error = oneLine(p.Error.Error())
-		}
-		if p.Available {
+		s, err := trained(p)
+		if err == nil {
 			unfit = nil
 		}
 		d.Providers = append(d.Providers, s)
@@ -86,11 +101,31 @@ func diagnose() (d diagnosis, unfit error) {
 	return d, unfit
 }
 
+// trained has a provider that starts train a tiny network. The error says why it cannot.
+func trained(p ort.Provider) (providerState, error) {
+	s := providerState{Name: p.Name, Device: p.Device, Hardware: p.Hardware, Available: p.Available}
+	err := p.Error
+	if p.Available {
+		var list []finetune.Fallback
+		if list, err = finetune.Try(p.Device); err != nil {
+			err = &ort.Unavailable{What: p.Device, Path: ort.Path(), Reason: err, Cure: "use another version of the provider, or --device cpu"}
+		}
+		s.Trained, s.Fallbacks = err == nil, len(list)
+	}
+	if err != nil {
+		s.Error = oneLine(err.Error())
+	}
+	return s, err
+}
+
 func (d diagnosis) write(w io.Writer) error {
 	fmt.Fprintf(w, "yolofreeze   %s, %s, %s\n", d.Build.Version, d.Build.Go, d.Build.Platform)
 	fmt.Fprintf(w, "machine      %d cores", d.Cores)
 	if m := d.Memory; m.Total > 0 {
 		fmt.Fprintf(w, ", %.1f GB of memory, %.1f GB available", float64(m.Total)/1e9, float64(m.Available)/1e9)
+	}
+	if d.Driver != "" {
+		fmt.Fprintf(w, ", NVIDIA driver %s", d.Driver)
 	}
 	fmt.Fprintln(w)
 	if d.Runtime.Error != "" {
@@ -100,13 +135,27 @@ func (d diagnosis) write(w io.Writer) error {
 	}
 	for _, p := range d.Providers {
 		switch {
+		case p.Trained:
+			fmt.Fprintf(w, "%-28s works: --device %s%s\n", p.Name, p.Device, p.remarks())
 		case p.Available:
-			fmt.Fprintf(w, "%-28s works: --device %s\n", p.Name, p.Device)
+			fmt.Fprintf(w, "%-28s starts, but cannot train: %s\n", p.Name, p.Error)
 		case p.Device != "":
 			fmt.Fprintf(w, "%-28s %s\n", p.Name, strings.ReplaceAll(p.Error, d.Runtime.Path+": ", ""))
 		}
 	}
 	return nil
+}
+
+// remarks say what a training step showed of a provider.
+func (p providerState) remarks() string {
+	text := ""
+	if p.Hardware != "" {
+		text = " (" + p.Hardware + ")"
+	}
+	if p.Fallbacks > 0 {
+		text += fmt.Sprintf(", but %d operators of a training step run on the CPU provider: slow", p.Fallbacks)
+	}
+	return text
 }
 
 // readMemory reads what Linux tells of its memory.

@@ -17,9 +17,8 @@ const (
 	autoBatchUnknown = 16  // where the device's memory is not known
 )
 
-// chooseBatch puts the largest batch that fits in the place of AutoBatch: up to
-// the nominal one, from which on larger ones only make steps rarer. What a step
-// takes is estimated from its graph.
+// chooseBatch puts the largest batch that fits in the place of AutoBatch. What a
+// step takes is estimated from its graph.
 func (t *training) chooseBatch() error {
 	if t.o.BatchSize != AutoBatch {
 		return nil
@@ -28,22 +27,46 @@ func (t *training) chooseBatch() error {
 	if err != nil {
 		return err
 	}
-	if device.Kind != "cpu" {
+	free, known := freeOn(device)
+	if !known {
 		t.o.BatchSize = autoBatchUnknown
 		t.r.Warnf("AutoBatch: the free memory of %s is not known, using batch size %d", device.Kind, t.o.BatchSize)
 		return nil
 	}
-	spec := Spec{Net: t.model.Net, State: t.model.State, Plan: t.stages[len(t.stages)-1].Plan, Height: t.side, Width: t.side,
-		Loss: t.loss, Optimizer: optim.Options{Algorithm: t.o.Optimizer}}
-	fixed, picture, err := stepMemory(spec)
+	fixed, picture, err := t.stepMemory(device)
 	if err != nil {
-		return fmt.Errorf("estimate a step's memory: %w", err)
+		return err
 	}
-	budget := int64(float64(freeMemory()) * autoBatchShare)
-	t.o.BatchSize = int(min(max((budget-fixed)/max(picture, 1), 1), nominalBatch))
+	budget := int64(float64(free) * autoBatchShare)
+	t.o.BatchSize = max(fitting(budget, fixed, picture), 1)
 	t.r.Logf("AutoBatch: a step takes about %.2f GB and %.3f GB a picture (estimated from its graph), of %.2f GB: batch size %d",
 		float64(fixed)/1e9, float64(picture)/1e9, float64(budget)/1e9, t.o.BatchSize)
 	return nil
+}
+
+// fitting is how many pictures a budget is enough for: up to the nominal batch,
+// from which on larger ones only make steps rarer; 0 when not even one fits.
+func fitting(budget, fixed, picture int64) int {
+	return int(min(max((budget-fixed)/max(picture, 1), 0), nominalBatch))
+}
+
+// freeOn returns the free bytes of a device's memory, false where they are not known.
+func freeOn(d ort.Device) (int64, bool) {
+	if d.Kind == "cpu" {
+		return freeMemory(), true
+	}
+	return d.FreeMemory()
+}
+
+// stepMemory estimates the memory of the run's last stage, which trains the most.
+func (t *training) stepMemory(device ort.Device) (fixed, picture int64, err error) {
+	fixed, picture, err = stepMemory(Spec{Net: t.model.Net, State: t.model.State, Plan: t.stages[len(t.stages)-1].Plan,
+		Height: t.side, Width: t.side, Loss: t.loss, Optimizer: optim.Options{Algorithm: t.o.Optimizer},
+		AMP: t.o.AMP != "", Device: device.Kind})
+	if err != nil {
+		return 0, 0, fmt.Errorf("estimate a step's memory: %w", err)
+	}
+	return fixed, picture, nil
 }
 
 // stepMemory estimates the bytes of a step: fixed ones, and for each picture

@@ -21,7 +21,7 @@ func testDevice(t *testing.T) string {
 	needORT(t)
 	named := os.Getenv("YOLOFREEZE_TEST_DEVICE")
 	if named != "" {
-		if err := ort.Check(named); err != nil {
+		if err := ort.Check(named, nil); err != nil {
 			t.Fatal(err)
 		}
 		return named
@@ -29,7 +29,7 @@ func testDevice(t *testing.T) string {
 	if testing.Short() {
 		t.Skip("tier webgpu: minutes where the device is software")
 	}
-	if err := ort.Check("webgpu"); err != nil {
+	if err := ort.Check("webgpu", nil); err != nil {
 		t.Skipf("tier webgpu: %v", err)
 	}
 	return "webgpu"

@@ -102,7 +102,7 @@ func Run(ctx context.Context, o Options, r Reporter) (report *Report, err error)
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {
-		return nil, err
+		return nil, t.outOfMemory(err)
 	}
 	return t.finish(ctx)
 }
@@ -132,7 +132,7 @@ func (t *training) prepare() error {
 	if err := t.o.check(); err != nil {
 		return err
 	}
-	if err := ort.Check(t.o.Device); err != nil { // before anything is read or written
+	if err := ort.Check(t.o.Device, t.o.runtime().ProviderOptions); err != nil { // before anything is read or written
 		return err
 	}
 	for _, step := range []func() error{t.openModel, t.openData, t.fitModel, t.plan, t.checkAnchors, t.makeFolder, t.makeLoaders, t.drawLabels, t.startLoggers} {

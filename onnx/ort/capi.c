@@ -194,3 +194,24 @@ void *capi_node(const void *node, const char **name, const char **domain, const 
 	if (!status) status = CALL(EpAssignedNode_GetDomain, void *, const void *, const char **)(node, domain);
 	return status ? status : CALL(EpAssignedNode_GetOperatorType, void *, const void *, const char **)(node, op);
 }
+
+// capi_cuda_memory asks the CUDA runtime that the provider has loaded. CUDA's
+// own error code for success is 0; the thread's current device is put back.
+int capi_cuda_memory(int device, size_t *free, size_t *total) {
+	void *library = NULL;
+	static const char *const names[] = {"libcudart.so.13", "libcudart.so.12"};
+	for (size_t i = 0; i < sizeof names / sizeof *names && library == NULL; i++)
+		library = dlopen(names[i], RTLD_LAZY | RTLD_NOLOAD);
+	if (library == NULL)
+		return 0;
+	int (*get)(int *) = (int (*)(int *))dlsym(library, "cudaGetDevice");
+	int (*set)(int) = (int (*)(int))dlsym(library, "cudaSetDevice");
+	int (*info)(size_t *, size_t *) = (int (*)(size_t *, size_t *))dlsym(library, "cudaMemGetInfo");
+	int before = 0, known = 0;
+	if (get != NULL && set != NULL && info != NULL && get(&before) == 0 && set(device) == 0) {
+		known = info(free, total) == 0;
+		set(before);
+	}
+	dlclose(library);
+	return known;
+}

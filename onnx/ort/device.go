@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -74,17 +73,6 @@ func ParseDevice(text string) (Device, error) {
 	return d, nil
 }
 
-// cudaDefaults are the CUDA provider's options that differ from its own
-// defaults or must not be left to chance. Convolution plans come from cuDNN's
-// heuristics instead of trials; the arena grows by what is asked for, not by
-// powers of two; copies stay on the stream of the kernels, which orders them.
-var cudaDefaults = map[string]string{
-	"cudnn_conv_algo_search":    "HEURISTIC",
-	"do_copy_in_default_stream": "1",
-	"arena_extend_strategy":     "kSameAsRequested",
-	"prefer_nhwc":               "0",
-}
-
 // appendTo puts the device's provider, if it is not the CPU's, before the CPU provider.
 func (d Device) appendTo(s *ort.SessionOptions, options map[string]string) error {
 	switch {
@@ -122,20 +110,6 @@ func (d Device) appendTo(s *ort.SessionOptions, options map[string]string) error
 	return nil
 }
 
-// preloadCUDA loads what setup.sh --cuda put beside the runtime, so that the
-// provider finds it: a library comes after those it needs, hence the rounds.
-func preloadCUDA(folder string) {
-	waiting, _ := filepath.Glob(filepath.Join(folder, "lib*.so*"))
-	for progress := true; progress; {
-		progress = false
-		for i := len(waiting) - 1; i >= 0; i-- {
-			if preload(waiting[i]) {
-				waiting, progress = slices.Delete(waiting, i, i+1), true
-			}
-		}
-	}
-}
-
 func (d Device) unavailable(reason error) error {
 	text := tidy(reason.Error())
 	return &Unavailable{d.String(), Path(), errors.New(text), d.cure(text)}
@@ -144,7 +118,7 @@ func (d Device) unavailable(reason error) error {
 // cure says what a person can do about the reason that a provider gave.
 func (d Device) cure(reason string) string {
 	if d.Kind == cuda {
-		return cudaCure(reason)
+		return cudaCure(reason, needsCUDA(filepath.Dir(Path())), Driver())
 	}
 	p, known := plugins[d.Kind]
 	switch {
@@ -158,30 +132,10 @@ func (d Device) cure(reason string) string {
 	return "it must be the library of a plugin execution provider for this ONNX Runtime; or use --device cpu"
 }
 
-// cudaCure says what a person can do about the reason the provider gave.
-func cudaCure(reason string) string {
-	lower := strings.ToLower(reason)
-	for _, c := range []struct{ sign, cure string }{
-		{"insufficient", "the driver is older than the library's CUDA: update it (CUDA 13 needs 580.65 or newer)"},
-		{"no cuda-capable device", "no NVIDIA GPU is seen: check nvidia-smi, or use --device cpu"},
-		{"invalid device ordinal", "there is no GPU of that number: nvidia-smi -L lists them"},
-		{"out of memory", "another program holds the GPU's memory: nvidia-smi shows which"},
-		{"libcuda.so", "the NVIDIA driver is missing: install it, nvidia-smi must work"},
-		{"libcudnn", "cuDNN 9 is missing from the library path: install it, or run scripts/setup.sh --cuda"},
-		{"libcu", "the CUDA libraries are missing from the library path: install CUDA 13, or run scripts/setup.sh --cuda"},
-		{"providers_cuda", "the CUDA provider's library is not beside the runtime's: run scripts/setup.sh --cuda"},
-	} {
-		if strings.Contains(lower, c.sign) {
-			return c.cure
-		}
-	}
-	return "check nvidia-smi, or use --device cpu"
-}
-
 // chooseAuto tries CUDA once per process.
 var chooseAuto = sync.OnceValues(func() (Device, string) {
 	d := Device{Kind: cuda}
-	if err := try(d); err != nil {
+	if err := try(d, nil); err != nil {
 		return Device{Kind: cpu}, fmt.Sprintf("auto chose cpu: %v", err)
 	}
 	return d, "auto chose " + d.String()
@@ -202,8 +156,9 @@ func Resolve(text string) (d Device, why string, err error) {
 }
 
 // Check tells whether a session on a device, as Options.Device names it, would
-// start, by running a tiny model there. Its errors are *[Unavailable] or *[RequestError].
-func Check(device string) error {
+// start with options of its provider, by running a tiny model there. Its errors
+// are *[Unavailable] or *[RequestError].
+func Check(device string, options map[string]string) error {
 	d, why, err := Resolve(device)
 	if err != nil {
 		return err
@@ -211,16 +166,17 @@ func Check(device string) error {
 	if err := Init(); err != nil {
 		return err
 	}
-	if why != "" { // auto has tried what it chose
+	if why != "" && len(options) == 0 { // auto has tried what it chose
 		return nil
 	}
-	return try(d)
+	return try(d, options)
 }
 
-// asUnavailable makes any failure of a device's trial say so.
+// asUnavailable makes any failure of a device's trial say so, but for what was asked for wrongly.
 func asUnavailable(d Device, err error) error {
 	var u *Unavailable
-	if errors.As(err, &u) {
+	var request *RequestError
+	if errors.As(err, &u) || errors.As(err, &request) {
 		return err
 	}
 	return d.unavailable(err)

@@ -79,21 +79,6 @@ func TestRecent(t *testing.T) {
 	}
 }
 
-func TestCudaCure(t *testing.T) {
-	for reason, want := range map[string]string{
-		"CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version":       "driver",
-		"CUDA failure 100: no CUDA-capable device is detected":                                "nvidia-smi",
-		"Failed to load library libonnxruntime_providers_cuda.so: libcublasLt.so.13: no file": "CUDA 13",
-		"libcudnn.so.9: cannot open shared object file":                                       "cuDNN 9",
-		"libcuda.so.1: cannot open shared object file":                                        "driver is missing",
-		"something else": "--device cpu",
-	} {
-		if got := cudaCure(reason); !strings.Contains(got, want) {
-			t.Errorf("%s: cure %q, want %q in it", reason, got, want)
-		}
-	}
-}
-
 // TestCUDAOptions has the CUDA provider parse the options that Open sets; it
 // needs the provider's library and CUDA, not a GPU.
 func TestCUDAOptions(t *testing.T) {

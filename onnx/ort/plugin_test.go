@@ -18,7 +18,7 @@ import (
 func plugged(t *testing.T, kind string, m *onnx.Model, o Options) *Session {
 	t.Helper()
 	needLibrary(t)
-	if err := Check(kind); err != nil {
+	if err := Check(kind, nil); err != nil {
 		t.Skipf("tier %s: %v", kind, err)
 	}
 	o.Device = kind
@@ -274,7 +274,7 @@ func TestAbsentPlugin(t *testing.T) {
 		"webgpu": "setup.sh --webgpu", "openvino:1": "setup.sh --openvino", none: "no library " + none, junk + ":0": "junk.so",
 	} {
 		_, err := Open(encode(t, add(1)), Options{Device: device})
-		if checked := Check(device); checked == nil || err == nil || checked.Error() != err.Error() {
+		if checked := Check(device, nil); checked == nil || err == nil || checked.Error() != err.Error() {
 			t.Errorf("%s: opening a session gives %v, Check %v", device, err, checked)
 		}
 		var u *Unavailable
@@ -311,7 +311,7 @@ func TestDeviceBeyondLast(t *testing.T) {
 		t.Skipf("tier webgpu: %v", err)
 	}
 	var u *Unavailable
-	if err := Check("webgpu:99"); !errors.As(err, &u) || u.Cure != fmt.Sprintf("the last one is --device webgpu:%d", len(devices)-1) {
+	if err := Check("webgpu:99", nil); !errors.As(err, &u) || u.Cure != fmt.Sprintf("the last one is --device webgpu:%d", len(devices)-1) {
 		t.Error(err)
 	}
 }

@@ -55,7 +55,7 @@ func Providers() ([]Provider, error) {
 		list[i] = Provider{Name: name, Device: devices[name], Error: errors.New("yolofreeze does not use this provider")}
 		if kind := devices[name]; kind != "" {
 			d := Device{Kind: kind}
-			list[i].Error = try(d)
+			list[i].Error = try(d, nil)
 			list[i].Available = list[i].Error == nil
 			list[i].Hardware = d.hardware()
 		}
@@ -94,9 +94,9 @@ func has(provider string) bool {
 	return err == nil && slices.Contains(names, provider)
 }
 
-// try runs the probe on a device and looks at its result.
-func try(d Device) error {
-	s, err := open(probe, d, Options{Strict: true, Threads: 1})
+// try runs the probe on a device, with options of its provider, and looks at its result.
+func try(d Device, options map[string]string) error {
+	s, err := open(probe, d, Options{Strict: true, Threads: 1, ProviderOptions: options})
 	if err != nil {
 		return asUnavailable(d, err)
 	}
@@ -118,7 +118,7 @@ func blame(d Device, model []byte, err error) error {
 	if d.Kind == cpu || unsafe.SliceData(model) == unsafe.SliceData(probe) {
 		return err
 	}
-	if unfit := try(d); unfit != nil {
+	if unfit := try(d, nil); unfit != nil {
 		return unfit
 	}
 	return err

@@ -1,0 +1,79 @@
+package finetune
+
+import (
+	"fmt"
+	"strconv"
+
+	"yolofreeze/onnx/ort"
+)
+
+// MemoryError says that a step or a validation needs more memory than the device has.
+type MemoryError struct {
+	Device      string
+	Batch, Side int
+	Fits        int  // batch size that would fit; 0 when not even one picture would
+	Estimated   bool // from the graph and the device's memory; half of Batch otherwise
+	Err         error
+}
+
+func (e *MemoryError) Error() string {
+	cure := fmt.Sprintf("batch size %d would fit (estimated from the graph)", e.Fits)
+	switch {
+	case e.Fits < 1:
+		cure = "not even one picture would fit: take smaller pictures (--imgsz), a smaller model, or freeze more"
+	case !e.Estimated:
+		cure = fmt.Sprintf("try batch size %d", e.Fits)
+	}
+	return fmt.Sprintf("out of memory on %s with batch size %d at %d pixels: %s: %v", e.Device, e.Batch, e.Side, cure, e.Err)
+}
+
+func (e *MemoryError) Unwrap() error { return e.Err }
+
+// Hint says what to do.
+func (e *MemoryError) Hint() string {
+	if e.Fits < 1 {
+		return "on a GPU, --amp fp16 takes less memory for each picture"
+	}
+	return fmt.Sprintf("--batch-size %d; gradients of several batches add up to the same nominal batch of %d", e.Fits, nominalBatch)
+}
+
+// outOfMemory makes an error that came of too little memory name the batch size
+// that would fit; others stay as they are.
+func (t *training) outOfMemory(err error) error {
+	if !ort.OutOfMemory(err) {
+		return err
+	}
+	e := &MemoryError{Device: t.o.Device, Batch: t.batch, Side: t.side, Fits: t.batch / 2, Err: err}
+	device, _, unknown := ort.Resolve(t.o.Device)
+	if unknown != nil {
+		return e
+	}
+	e.Device = device.String()
+	budget := t.memoryFor(device)
+	fixed, picture, failed := t.stepMemory(device)
+	if budget == 0 || failed != nil {
+		return e
+	}
+	if fits := fitting(budget, fixed, picture); fits < t.batch { // else what was too much is no measure of it
+		e.Fits, e.Estimated = fits, true
+	}
+	return e
+}
+
+// memoryFor is what a run may have of a device's memory: what is free, and what
+// the run's own session holds, but no more than a limit that was set; 0 when
+// that is not known.
+func (t *training) memoryFor(device ort.Device) int64 {
+	budget, known := freeOn(device)
+	if t.engine != nil && known && device.Kind != "cpu" {
+		if stats, err := t.engine.DeviceMemory(); err == nil {
+			held, _ := strconv.ParseInt(stats["TotalAllocated"], 10, 64)
+			budget += held
+		}
+	}
+	options, _ := ParseProviderOptions(t.o.ProviderOptions) // checked before
+	if limit, err := strconv.ParseInt(options["gpu_mem_limit"], 10, 64); err == nil && limit > 0 && (!known || limit < budget) {
+		budget = limit
+	}
+	return budget
+}

@@ -1,0 +1,29 @@
+package finetune
+
+import (
+	"errors"
+	"testing"
+
+	"yolofreeze/onnx/ort"
+)
+
+func TestTry(t *testing.T) {
+	needORT(t)
+	if list, err := Try("cpu"); err != nil || len(list) > 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+	losses, _, err := trialLosses("cpu")
+	if err != nil || !(losses[trialSteps-1] < losses[0]) {
+		t.Errorf("losses %v, %v: nothing is learnt", losses, err)
+	}
+	var unfit *ort.Unavailable
+	if _, err := Try("none.so"); !errors.As(err, &unfit) {
+		t.Errorf("a device that is not there: %v", err)
+	}
+}
+
+func TestTryOnDevice(t *testing.T) {
+	if list, err := Try(testDevice(t)); err != nil || len(list) > 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
