@@ -99,10 +99,10 @@ func checkCommand() *cli.Command {
 func (r *checkResult) write(w io.Writer) error {
 	fmt.Fprintf(w, "%s: %s, %d classes: %s\n", r.Path, r.Format, len(r.Names), oneLine(strings.Join(r.Names, ", ")))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "split\tpictures\tobjects\tbackground\tcorrupt\trescued\tduplicates\tclipped\tdropped\tignored\t")
+	fmt.Fprintln(t, "split\tpictures\tobjects\tfound\tmissing\tempty\tcorrupt\trescued\tduplicates\tclipped\tdropped\tignored\t")
 	for _, split := range dataset.SplitNames {
 		if n, ok := r.Report.Splits[split]; ok {
-			fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", split, n.Pictures, n.Objects, n.Missing+n.Empty,
+			fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", split, n.Pictures, n.Objects, n.Found, n.Missing, n.Empty,
 				n.Corrupt, n.Rescued, n.Duplicates, n.Clipped, n.Dropped, n.Ignored)
 		}
 	}
