@@ -19,6 +19,7 @@ import (
 // the picture has the same path, length and time of change in nanoseconds.
 type sizes struct {
 	file  string // "" where nothing is kept
+	at    string // where relative paths begin: a run may begin elsewhere
 	known map[string]sizeEntry
 
 	mu      sync.Mutex
@@ -43,13 +44,19 @@ func openSizes(dir, path string) *sizes {
 	if dir == "" {
 		return s
 	}
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
-	}
-	key := sha256.Sum256([]byte(path))
+	s.at, _ = os.Getwd()
+	key := sha256.Sum256([]byte(s.whole(path)))
 	s.file = filepath.Join(dir, hex.EncodeToString(key[:16])+".tsv")
 	s.known, _ = readSizes(s.file) // damaged: made anew
 	return s
+}
+
+// whole is the path whatever folder a run begins in.
+func (s *sizes) whole(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(s.at, path)
 }
 
 // probe is Probe with memory. Only sound pictures are remembered.
@@ -61,7 +68,8 @@ func (s *sizes) probe(path string, l Limits) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	e, ok := s.known[path]
+	key := s.whole(path)
+	e, ok := s.known[key]
 	if ok && st.Mode().IsRegular() && e.bytes == st.Size() && e.mtime == st.ModTime().UnixNano() {
 		if err := l.filled().check(e.info.Width, e.info.Height); err != nil {
 			return e.info, err
@@ -74,7 +82,7 @@ func (s *sizes) probe(path string, l Limits) (Info, error) {
 		e.bytes, e.mtime = st.Size(), st.ModTime().UnixNano()
 	}
 	s.mu.Lock()
-	s.current[path] = e
+	s.current[key] = e
 	s.fresh = s.fresh || !ok
 	s.mu.Unlock()
 	return e.info, nil

@@ -2,6 +2,7 @@ package dataset_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -188,6 +189,25 @@ func TestColourModels(t *testing.T) {
 				t.Errorf("%s: pixel %d is %v, want %v", name, i/3, got.Pix[i:i+3], c.want)
 				break
 			}
+		}
+	}
+}
+
+// TestCMYK: four inks with Adobe's marker, which stands for inverted values, as
+// (20, 200, 60, 40) everywhere. Pillow 12 makes (198, 46, 164) of this file.
+func TestCMYK(t *testing.T) {
+	data, err := base64.StdEncoding.DecodeString("/9j/7gAOQWRvYmUAZAAAAAAA/9sAQwABAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB/8AA" +
+		"FAgAEAAQBEMRAE0RAFkRAEsRAP/EABUAAQEAAAAAAAAAAAAAAAAAAAAK/8QAFBABAAAAAAAAAAAAAAAAAAAAAP/aAA4EQwBNAFkASwAAPwC1hNuoYVcAAAAP/9k=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := dataset.DecodeBytes(data, dataset.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range img.Pix {
+		if want := [3]int{198, 46, 164}[i%3]; int(v) < want-1 || int(v) > want+1 {
+			t.Fatalf("sample %d is %d, want %d", i, v, want)
 		}
 	}
 }

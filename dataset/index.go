@@ -99,10 +99,10 @@ func collect(path string, names []string, items []Item, results []Recorder, o Re
 		}
 		*r = Recorder{}
 	}
+	set.finish()
 	if len(bad.Problems) > 0 {
 		return set, bad
 	}
-	set.finish()
 	return set, set.usable(o)
 }
 

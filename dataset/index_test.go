@@ -77,6 +77,14 @@ func TestSizesCache(t *testing.T) {
 	if second := read(); !reflect.DeepEqual(first, second) {
 		t.Errorf("with the cache: %+v, want %+v", second, first)
 	}
+	// from another folder, by a relative path
+	t.Chdir(root)
+	if _, err := yolo.Open(filepath.Base(file), dataset.ReadOptions{CacheDir: cache}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(cacheFile()); err != nil || !bytes.Equal(got, fresh) {
+		t.Errorf("the cache was made anew for a relative path: %v", err)
+	}
 
 	// a label edited to the same length, with its time put back
 	label := filepath.Join(root, "labels", "train", "a.txt")

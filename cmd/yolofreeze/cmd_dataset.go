@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,13 +18,14 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 	"yolofreeze/dataset/synth"
+	"yolofreeze/freeze/finetune/plot"
 )
 
 func datasetCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "dataset",
-		Usage:       "check, convert, count, split and draw data sets",
-		Subcommands: []*cli.Command{checkCommand(), statsCommand(), convertDataCommand(), splitCommand(), synthCommand()},
+		Usage:       "check, convert, count, split, draw and preview data sets",
+		Subcommands: []*cli.Command{checkCommand(), statsCommand(), convertDataCommand(), splitCommand(), synthCommand(), previewCommand()},
 	}
 }
 
@@ -97,10 +99,10 @@ func checkCommand() *cli.Command {
 func (r *checkResult) write(w io.Writer) error {
 	fmt.Fprintf(w, "%s: %s, %d classes: %s\n", r.Path, r.Format, len(r.Names), oneLine(strings.Join(r.Names, ", ")))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "split\tpictures\tobjects\tbackground\tcorrupt\trescued\tduplicates\tclipped\tdropped\tignored\t")
+	fmt.Fprintln(t, "split\tpictures\tobjects\tfound\tmissing\tempty\tcorrupt\trescued\tduplicates\tclipped\tdropped\tignored\t")
 	for _, split := range dataset.SplitNames {
 		if n, ok := r.Report.Splits[split]; ok {
-			fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", split, n.Pictures, n.Objects, n.Missing+n.Empty,
+			fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", split, n.Pictures, n.Objects, n.Found, n.Missing, n.Empty,
 				n.Corrupt, n.Rescued, n.Duplicates, n.Clipped, n.Dropped, n.Ignored)
 		}
 	}
@@ -136,7 +138,7 @@ func statsCommand() *cli.Command {
 		Usage:       "count pictures, objects, classes and sizes",
 		ArgsUsage:   "DATA",
 		Description: dataUsage,
-		Flags:       readFlags(),
+		Flags:       readFlags(&cli.StringFlag{Name: "plots", Usage: "`FOLDER` for plots of classes, places and sizes of objects, per split"}),
 		Action: func(c *cli.Context) error {
 			set, err := readData(c)
 			if err != nil {
@@ -145,13 +147,41 @@ func statsCommand() *cli.Command {
 			r := struct {
 				Path   string                    `json:"path"`
 				Splits map[string]*dataset.Stats `json:"splits"`
-			}{set.Path, map[string]*dataset.Stats{}}
+				Files  []string                  `json:"files,omitempty"`
+			}{Path: set.Path, Splits: map[string]*dataset.Stats{}}
 			for split := range set.Splits {
 				r.Splits[split] = set.Stats(split)
+			}
+			if dir := c.String("plots"); dir != "" {
+				if r.Files, err = plotStats(dir, set); err != nil {
+					return fmt.Errorf("plotting %s: %w", set.Path, err)
+				}
 			}
 			return termOf(c).result(r, func(w io.Writer) error { return writeStats(w, r.Splits) })
 		},
 	}
+}
+
+// plotStats draws the objects of every split into a folder.
+func plotStats(dir string, set *dataset.Set) (files []string, err error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	for _, split := range dataset.SplitNames {
+		samples, ok := set.Splits[split]
+		if !ok {
+			continue
+		}
+		labels, pairs := filepath.Join(dir, split+"_labels.jpg"), filepath.Join(dir, split+"_labels_correlogram.jpg")
+		if err := plot.Labels(labels, samples, set.Names); err != nil {
+			return nil, err
+		}
+		if err := plot.Correlogram(pairs, samples); err != nil {
+			return nil, err
+		}
+		files = append(files, labels, pairs)
+	}
+	return files, nil
 }
 
 func writeStats(w io.Writer, splits map[string]*dataset.Stats) error {

@@ -25,7 +25,7 @@ func trainCommand() *cli.Command {
 			imgszFlag(),
 			&cli.IntFlag{Name: "batch-size", Aliases: []string{"batch"}, Value: d.BatchSize, Usage: "pictures a `BATCH`; -1: as many as fit into memory"},
 			&cli.IntFlag{Name: "epochs", Value: d.Epochs, Usage: "`N` passes over the data; 0 only validates"},
-			&cli.StringFlag{Name: "hyp", Value: "low", Usage: "hyperparameters: a `FILE` of YOLOv5's, or " + strings.Join(dataset.HypNames(), ", ")},
+			hypFlag(),
 			&cli.StringFlag{Name: "optimizer", Value: d.Optimizer, Usage: "`RULE`: " + strings.Join(finetune.Optimizers, ", ")},
 			&cli.BoolFlag{Name: "cos-lr", Usage: "learning rates fall as a cosine, not in a line"},
 			&cli.Float64Flag{Name: "label-smoothing", Usage: "class targets become 1-`E`/2 and E/2"},
@@ -34,6 +34,8 @@ func trainCommand() *cli.Command {
 			&cli.BoolFlag{Name: "rect", Usage: "batches of like shapes, without mosaics"},
 			&cli.BoolFlag{Name: "image-weights", Usage: "draw pictures of badly found classes more often"},
 			&cli.BoolFlag{Name: "multi-scale", Usage: "each batch has a side from half to one and a half imgsz"},
+			&cli.BoolFlag{Name: "quad", Usage: "join four pictures to one of twice the side, or enlarge one, as a coin decides"},
+			mosaic9Flag(),
 			&cli.BoolFlag{Name: "single-cls", Usage: "treat all classes as one"},
 			&cli.IntFlag{Name: "close-mosaic", Usage: "no mosaics in the last `N` epochs"},
 			&cli.BoolFlag{Name: "noautoanchor", Usage: "do not look at how the anchors fit the data"},
@@ -111,7 +113,7 @@ func trainOptions(c *cli.Context, o *finetune.Options) error {
 	for name, to := range numbers {
 		set(name, func() { *to = c.Int(name) })
 	}
-	switches := map[string]*bool{"cos-lr": &o.CosLR, "rect": &o.Rect, "image-weights": &o.ImageWeights, "multi-scale": &o.MultiScale,
+	switches := map[string]*bool{"cos-lr": &o.CosLR, "rect": &o.Rect, "image-weights": &o.ImageWeights, "multi-scale": &o.MultiScale, "quad": &o.Quad,
 		"single-cls": &o.SingleCls, "noval": &o.NoVal, "nosave": &o.NoSave, "noautoanchor": &o.NoAutoAnchor, "autoanchor": &o.AutoAnchor,
 		"exist-ok": &o.ExistOK, "noplots": &o.NoPlots, "strict-placement": &o.StrictPlacement}
 	for name, to := range switches {
@@ -119,6 +121,7 @@ func trainOptions(c *cli.Context, o *finetune.Options) error {
 	}
 	set("cache-features", func() { o.CacheFeatures = int(*c.Generic("cache-features").(*views)) })
 	set("feature-budget", func() { o.FeatureBudget = c.Float64("feature-budget") })
+	set("mosaic9", func() { o.Mosaic9 = c.Float64("mosaic9") })
 	set("seed", func() { o.Seed = c.Uint64("seed") })
 	if c.IsSet("hyp") {
 		hyp, err := dataset.LoadHyp(c.String("hyp"))

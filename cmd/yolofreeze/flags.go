@@ -3,8 +3,11 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"yolofreeze/dataset"
 )
 
 // Flags that several commands share carry YOLOv5's names, all of them.
@@ -15,6 +18,14 @@ func imgszFlag() cli.Flag {
 
 func batchSizeFlag(size int) cli.Flag {
 	return &cli.IntFlag{Name: "batch-size", Aliases: []string{"batch"}, Value: size, Usage: "pictures a `BATCH`"}
+}
+
+func hypFlag() cli.Flag {
+	return &cli.StringFlag{Name: "hyp", Value: "low", Usage: "hyperparameters: a `FILE` of YOLOv5's, or " + strings.Join(dataset.HypNames(), ", ")}
+}
+
+func mosaic9Flag() cli.Flag {
+	return &cli.Float64Flag{Name: "mosaic9", Usage: "`SHARE` of mosaics made of nine pictures, not four"}
 }
 
 func deviceFlag() cli.Flag {

@@ -34,9 +34,12 @@ type Options struct {
 	ImageWeights bool `yaml:"image_weights"`
 	MultiScale   bool `yaml:"multi_scale"`
 	SingleCls    bool `yaml:"single_cls"`
+	Quad         bool `yaml:"quad"`         // four pictures make one of twice the side
 	CloseMosaic  int  `yaml:"close_mosaic"` // last epochs without mosaics
 	NoAutoAnchor bool `yaml:"noautoanchor"` // do not look at how the anchors fit
 	AutoAnchor   bool `yaml:"autoanchor"`   // make anchors although the head keeps its weights
+
+	Mosaic9 float64 `yaml:"mosaic9"` // share of mosaics made of nine pictures, not four
 
 	NoVal      bool `yaml:"noval"`       // validate the last epoch only
 	NoSave     bool `yaml:"nosave"`      // save the last epoch only
@@ -104,6 +107,14 @@ func (o *Options) check() error {
 		return bad("patience %d: want 0 (never stop early) or more", o.Patience)
 	case o.Rect && o.ImageWeights:
 		return bad("image weights draw pictures, rect takes each once: use one of them")
+	case o.Quad && o.Rect:
+		return bad("quad joins square pictures, rect makes others: use one of them")
+	case o.Quad && o.BatchSize != AutoBatch && o.BatchSize%quadPictures != 0:
+		return bad("batch size %d with quad: want a multiple of %d", o.BatchSize, quadPictures)
+	case !(o.Mosaic9 >= 0 && o.Mosaic9 <= 1):
+		return bad("mosaic9 %g: want a share from 0 to 1", o.Mosaic9)
+	case o.CacheFeatures > 0 && (o.Quad || o.Mosaic9 > 0):
+		return bad("cache-features keeps single pictures, in mosaics of four: not with quad or mosaic9")
 	case o.AutoAnchor && o.NoAutoAnchor:
 		return bad("autoanchor and noautoanchor exclude each other")
 	case o.CacheFeatures < 0:

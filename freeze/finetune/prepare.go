@@ -143,6 +143,9 @@ func (t *training) plan() (err error) {
 		return err
 	}
 	t.batch = min(t.o.BatchSize, len(t.set.Splits["train"]))
+	if err := t.planQuad(); err != nil {
+		return err
+	}
 	return t.planFeatures()
 }
 
@@ -199,7 +202,7 @@ func (t *training) makeLoaders() (err error) {
 	share := ram * int64(len(train)) / int64(max(len(train)+len(val), 1))
 	o := dataset.LoaderOptions{
 		Samples: train, BatchSize: max(t.batch, 1), ImageSize: t.side, Stride: int(t.model.Net.MaxStride()),
-		Augment: true, Hyp: t.o.Hyp, Epochs: t.o.Epochs, CloseMosaic: t.o.CloseMosaic, MultiScale: t.o.MultiScale,
+		Augment: true, Hyp: t.o.Hyp, Epochs: t.o.Epochs, CloseMosaic: t.o.CloseMosaic, MultiScale: t.o.MultiScale, Quad: t.o.Quad, Nine: t.o.Mosaic9,
 		Rect: t.o.Rect, Seed: t.o.Seed, Shuffle: !t.o.Rect, BadImages: t.o.BadImages,
 		Workers: t.o.Workers, CacheRAM: share, Disk: disk, Prepare: t.match,
 	}

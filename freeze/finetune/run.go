@@ -157,8 +157,9 @@ func (t *training) openEngine() error {
 	}
 	o := t.o.runtime()
 	o.Placement = true
+	batch, side := t.fed()
 	e, err := NewEngine(&Spec{
-		Net: t.model.Net, State: state, Plan: stage.Plan, Batch: t.batch, Height: t.side, Width: t.side, Loss: t.loss,
+		Net: t.model.Net, State: state, Plan: stage.Plan, Batch: batch, Height: side, Width: side, Loss: t.loss,
 		Optimizer: optim.Options{Algorithm: t.o.Optimizer, WeightDecay: t.schedule.WeightDecay(), ClipNorm: clipNorm},
 		AMP:       t.o.AMP != "", Cut: t.cutFor(stage),
 	}, o)

@@ -374,6 +374,9 @@ func TestRunRefuses(t *testing.T) {
 		{"optimizer", func(o *Options) { o.Optimizer = "Lion" }, `optimizer "Lion": want one of [SGD Adam AdamW]`},
 		{"cache", func(o *Options) { o.Cache = "moon" }, `cache "moon"`},
 		{"rect", func(o *Options) { o.Rect, o.ImageWeights = true, true }, "use one of them"},
+		{"quad", func(o *Options) { o.Quad, o.Rect = true, true }, "use one of them"},
+		{"quad's batch", func(o *Options) { o.Quad, o.BatchSize = true, 6 }, "batch size 6 with quad: want a multiple of 4"},
+		{"mosaic9", func(o *Options) { o.Mosaic9 = 2 }, "mosaic9 2: want a share from 0 to 1"},
 		{"labels", func(o *Options) { o.BadLabels = "mend" }, `bad-labels "mend"`},
 		{"freeze", func(o *Options) { o.Freeze = []string{"model.10O."} }, "model.10O."},
 		{"data", func(o *Options) { o.Data = "none.yaml" }, "none.yaml"},
@@ -399,6 +402,8 @@ func TestOptionsOfRuns(t *testing.T) {
 	base.Epochs = 1
 	cases := map[string]func(*Options){
 		"rect":       func(o *Options) { o.Rect = true },
+		"quad":       func(o *Options) { o.Quad, o.MultiScale, o.BatchSize = true, true, 4 },
+		"mosaic9":    func(o *Options) { o.Mosaic9 = .5 },
 		"multiscale": func(o *Options) { o.MultiScale = true },
 		"single":     func(o *Options) { o.SingleCls = true },
 		"adam":       func(o *Options) { o.Optimizer, o.CosLR = "Adam", true },

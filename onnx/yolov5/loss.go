@@ -15,6 +15,7 @@ type LossOptions struct {
 	FLGamma        float64 // focal loss (Lin et al., arXiv:1708.02002); 0: none
 	LabelSmoothing float64
 	AnchorT        float64 // largest ratio of a target's side to its anchor's
+	Weight         float64 // what Total is multiplied by; 0: 1
 }
 
 // Scaled returns the options with the gains adapted to the number of levels
@@ -61,7 +62,7 @@ func matchInputs(b *op.Builder, level int) []*onnx.Value {
 
 // Losses are scalars of a training or evaluation graph.
 type Losses struct {
-	Total         *onnx.Value   // (box + objectness + class) · batch size: what is differentiated
+	Total         *onnx.Value   // (box + objectness + class) · batch size · weight: what is differentiated
 	Box, Obj, Cls *onnx.Value   // after gains
 	Rows          []*onnx.Value // per level, the raw outputs as [N·anchors·H·W, 5+nc]
 	Detached      []*onnx.Value // treated as constants by differentiation
@@ -108,7 +109,11 @@ func (net *Network) Loss(b *op.Builder, heads []*onnx.Value, o LossOptions) (Los
 		if !batch.Known() {
 			b.Fail("the batch size is not fixed")
 		}
-		sum.Total = b.Scale(b.Add(b.Add(sum.Box, sum.Obj), sum.Cls), float64(batch.Size))
+		weight := float64(batch.Size)
+		if o.Weight > 0 {
+			weight *= o.Weight
+		}
+		sum.Total = b.Scale(b.Add(b.Add(sum.Box, sum.Obj), sum.Cls), weight)
 	})
 	return sum, b.Err()
 }

@@ -39,13 +39,14 @@ func lossCases() []lossCase {
 	for i := range one {
 		one[i].Class = 0
 	}
-	weighted, smooth, focal := plain, plain, plain
+	weighted, smooth, focal, joined := plain, plain, plain, plain
 	weighted.ObjPW, weighted.ClsPW = 0.7, 1.8
 	smooth.LabelSmoothing = 0.1
+	joined.Weight = 4
 	focal.FLGamma, focal.LabelSmoothing, focal.ObjPW = 1.5, 0.05, 1.2
 	return []lossCase{
 		{"plain", 3, plain, targets}, {"positive weights", 3, weighted, targets}, {"label smoothing", 3, smooth, targets},
-		{"focal", 3, focal, targets}, {"one class", 1, plain, one}, {"one class, focal", 1, focal, one},
+		{"focal", 3, focal, targets}, {"one class", 1, plain, one}, {"one class, focal", 1, focal, one}, {"weight of the whole", 3, joined, targets},
 		{"no targets", 3, plain, nil}, {"no targets, focal", 3, focal, nil}, {"one class, no targets", 1, plain, nil},
 		{"one level without a match", 3, plain, []yolov5.Target{{X: 0.4, Y: 0.6, W: 0.2, H: 0.2}}},
 	}
@@ -107,7 +108,7 @@ func TestLoss(t *testing.T) {
 				t.Fatal(err)
 			}
 			box, obj, cls := sums.Parts(net, c.o)
-			for name, want := range map[string]float64{"box": box, "obj": obj, "cls": cls, "total": 2 * (box + obj + cls)} {
+			for name, want := range map[string]float64{"box": box, "obj": obj, "cls": cls, "total": 2 * max(c.o.Weight, 1) * (box + obj + cls)} {
 				if v := got[name].Data[0]; !(math.Abs(v-want) <= 1e-6*max(want, 1e-3)) {
 					t.Errorf("%s is %v, want %v", name, v, want)
 				}

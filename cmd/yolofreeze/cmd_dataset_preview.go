@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"yolofreeze/dataset"
+)
+
+// maxStride is the largest stride of most networks: what training rounds sides up to.
+const maxStride = 32
+
+func previewCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "preview",
+		Usage:       "draw batches as training would see them: train_batch0.jpg and on",
+		ArgsUsage:   "DATA",
+		Description: dataUsage + "\nWith the same options and seed they are the batches of train, for networks whose largest stride is 32.",
+		Flags: readFlags(
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FOLDER` to write; must not exist or be empty"},
+			&cli.StringFlag{Name: "split", Value: "train", Usage: "`SPLIT` to draw"},
+			&cli.IntFlag{Name: "batches", Value: 3, Usage: "`N` first batches"},
+			&cli.IntFlag{Name: "epoch", Usage: "of epoch `N`, the first being 0"},
+			imgszFlag(), batchSizeFlag(16), hypFlag(), mosaic9Flag(),
+			&cli.BoolFlag{Name: "rect", Usage: "batches of like shapes, without mosaics"},
+			&cli.BoolFlag{Name: "quad", Usage: "join four pictures to one of twice the side, or enlarge one, as a coin decides"},
+			&cli.BoolFlag{Name: "multi-scale", Usage: "each batch has a side from half to one and a half imgsz"},
+			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of everything random"},
+		),
+		Action: preview,
+	}
+}
+
+func preview(c *cli.Context) error {
+	o, err := previewOptions(c)
+	if err != nil {
+		return err
+	}
+	if err := checkOutput(c); err != nil {
+		return err
+	}
+	set, err := readData(c)
+	if err != nil {
+		return err
+	}
+	reportProblems(termOf(c), &set.Report)
+	split := c.String("split")
+	if o.Samples = set.Splits[split]; len(o.Samples) == 0 {
+		return badInputf("%s: has no split %q", set.Path, split)
+	}
+	o.BatchSize = min(o.BatchSize, len(o.Samples))
+	if o.Quad {
+		o.BatchSize -= o.BatchSize % 4
+	}
+	loader, err := dataset.NewLoader(o)
+	if err != nil {
+		return badInput(err)
+	}
+	files, err := writeSheets(c, loader, set.Names, o.Samples)
+	if err != nil {
+		return err
+	}
+	r := struct {
+		Path  string   `json:"path"`
+		Files []string `json:"files"`
+	}{set.Path, files}
+	return termOf(c).result(r, func(w io.Writer) (err error) {
+		for _, file := range files {
+			if _, err = fmt.Fprintln(w, file); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// previewOptions are those of train's loader, but for the samples.
+func previewOptions(c *cli.Context) (o dataset.LoaderOptions, err error) {
+	for name, least := range map[string]int{"batches": 1, "epoch": 0, "imgsz": 1, "batch-size": 1} {
+		if v := c.Int(name); v < least {
+			return o, usageErrorf("dataset preview: --%s %d: want %d or more", name, v, least)
+		}
+	}
+	nine := c.Float64("mosaic9")
+	switch rect, quad := c.Bool("rect"), c.Bool("quad"); {
+	case rect && quad:
+		return o, usageErrorf("dataset preview: --quad joins square pictures, --rect makes others: use one of them")
+	case quad && c.Int("batch-size")%4 != 0:
+		return o, usageErrorf("dataset preview: --batch-size %d with --quad: want a multiple of 4", c.Int("batch-size"))
+	case !(nine >= 0 && nine <= 1):
+		return o, usageErrorf("dataset preview: --mosaic9 %g: want a share from 0 to 1", nine)
+	}
+	hyp, err := dataset.LoadHyp(c.String("hyp"))
+	if err != nil {
+		return o, err
+	}
+	side := max((c.Int("imgsz")+maxStride-1)/maxStride, 2) * maxStride
+	return dataset.LoaderOptions{BatchSize: c.Int("batch-size"), ImageSize: side, Stride: maxStride, Augment: true, Hyp: hyp,
+		Nine: nine, MultiScale: c.Bool("multi-scale"), Quad: c.Bool("quad"), Rect: c.Bool("rect"), Shuffle: !c.Bool("rect"),
+		Seed: c.Uint64("seed"), BadImages: dataset.Policy(c.String("bad-images"))}, nil
+}
+
+// writeSheets draws the first batches of an epoch.
+func writeSheets(c *cli.Context, l *dataset.Loader, names []string, samples []dataset.Sample) (files []string, err error) {
+	dir := c.String("output")
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, fmt.Errorf("making folder: %w", err)
+	}
+	for b, err := range l.Epoch(c.Context, c.Int("epoch")) {
+		if err != nil {
+			return nil, asInput(err)
+		}
+		titles := make([]string, len(b.Samples))
+		for i, s := range b.Samples {
+			titles[i] = filepath.Base(samples[s].Path)
+		}
+		path := filepath.Join(dir, fmt.Sprintf("train_batch%d.jpg", len(files)))
+		if err := b.WriteSheet(path, b.Marks(), names, titles); err != nil {
+			return nil, err
+		}
+		if files = append(files, path); len(files) == c.Int("batches") {
+			break
+		}
+		l.Recycle(b)
+	}
+	return files, nil
+}

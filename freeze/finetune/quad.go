@@ -1,0 +1,29 @@
+package finetune
+
+import "fmt"
+
+// quadPictures is how many pictures --quad joins to one of twice the side.
+const quadPictures = 4
+
+// planQuad prepares for batches of joined pictures. There are a quarter as many,
+// so each counts for four: steps then weigh as much as those of single ones.
+func (t *training) planQuad() error {
+	if !t.o.Quad {
+		return nil
+	}
+	if t.batch < quadPictures {
+		return &InputError{t.set.Path, fmt.Errorf("batches of %d pictures: quad needs at least %d", t.batch, quadPictures)}
+	}
+	t.batch -= t.batch % quadPictures
+	t.o.BatchSize -= t.o.BatchSize % quadPictures // of AutoBatch
+	t.loss.Weight = quadPictures
+	return nil
+}
+
+// fed returns what the network is fed in a full batch: how many pictures, of which side.
+func (t *training) fed() (batch, side int) {
+	if t.o.Quad {
+		return t.batch / quadPictures, 2 * t.side
+	}
+	return t.batch, t.side
+}
