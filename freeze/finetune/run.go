@@ -72,6 +72,7 @@ type training struct {
 	validator   *Validator
 	engine      *Engine
 	moved       Traffic // by engines before this one
+	placement   *Placement
 	resumed     *saved
 	p           progress
 	clock       clock
