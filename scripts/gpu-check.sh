@@ -31,6 +31,7 @@ done
 need_shared
 shared=$(cd "$shared" && pwd)
 export YOLOFREEZE_SHARED=$shared
+[ -n "${device##[0-9]*}" ] || device=cuda:$device # as YOLOv5 writes it
 kind=${device%%:*}
 : "${output:=$root/runs/gpu-check/${device//[^A-Za-z0-9.]/-}${smoke:+-smoke}}"
 : "${voc:=$shared/data/voc20-devkit}"
@@ -41,8 +42,7 @@ fi
 left_out=77 # a part's exit code when it does not apply here
 
 case "$kind" in
-cuda | [0-9]*)
-	kind=cuda
+cuda)
 	[ -e /proc/driver/nvidia/version ] || ldconfig -p 2>/dev/null | grep -q 'libcuda.so.1' ||
 		{ say "$device cannot start: no NVIDIA driver is loaded; install one (580.65 or newer), or give --device cpu --smoke to try the check itself"; exit 4; }
 	make_ready --cuda
@@ -194,7 +194,7 @@ voc() {
 		printf '| %.4g ' "$(field "$number" <<<"$line")"
 	done
 	printf '|\n\n```\n'
-	grep -E '^(time:|between host)' "$folder.out" || true
+	grep -E '^(time:|between host|placement:)' "$folder.out" || true
 	echo '```'
 }
 
@@ -210,7 +210,7 @@ part_voc-amp() {
 outcomes='' failed=0
 part() {
 	local section=$1 file=$output/$1 code start=$SECONDS outcome
-	[ -z "$force" ] || rm -f "$file.md"
+	[ -z "$force" ] || rm -rf "$file.md" "$file" # and the folder of its run
 	if [ -s "$file.md" ]; then
 		say "$section has passed before"
 	else

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything that must hold of a change: formatting, vet, staticcheck, tests.
 # usage: scripts/test.sh [further flags of go test]
-# Tests that need what is not there (the runtime's library, recordings, a GPU, a
-# browser) skip and say so: scripts/test.sh -v shows them.
+# Tests that need what is not there (the runtime's library, WebGPU, recordings, a
+# GPU, a browser) skip and say so: scripts/test.sh -v shows them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export HOME="${HOME:-$(echo ~)}"
@@ -31,7 +31,7 @@ else
 fi
 
 step go test
-go test -count=1 "$@" ./... # no cached results: recordings lie outside of the module
+go test -count=1 -timeout 30m "$@" ./... # no cached results: recordings lie outside of the module
 if [ -d "${YOLOFREEZE_SHARED:-../shared}/models" ]; then
 	for job in convert-and-freeze voc-finetune compare-frozen; do
 		step "$job --smoke"

@@ -2,7 +2,6 @@ package finetune
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"yolofreeze/onnx/ort"
@@ -79,27 +78,28 @@ func (e *PlacementError) Hint() string {
 }
 
 // checkPlacement warns of nodes that fell back to the CPU provider, or refuses them.
-func (t *training) checkPlacement(e *Engine) error {
-	list, err := e.Fallbacks()
-	if err != nil {
+func (t *training) checkPlacement(e *Engine) (err error) {
+	if t.placement, err = e.placement(); err != nil {
 		return err
 	}
-	count, why := map[string]int{}, map[string]string{}
-	var ops, unexpected []string
-	for _, f := range list {
-		if count[f.Op]++; count[f.Op] == 1 {
-			ops, why[f.Op] = append(ops, f.Op), f.Why
+	type kind struct{ graph, op, why string }
+	count := map[kind]int{}
+	var kinds []kind
+	for _, f := range t.placement.Fallbacks {
+		k := kind{f.Graph, f.Op, f.Why}
+		if count[k]++; count[k] == 1 {
+			kinds = append(kinds, k)
 		}
 	}
-	slices.Sort(ops)
-	for _, op := range ops {
-		reason := why[op]
-		if reason == "" {
-			reason = "for a reason that is not known"
-			unexpected = append(unexpected, fmt.Sprintf("%d %s", count[op], op))
+	var unexpected []string
+	for _, k := range kinds {
+		n := count[k]
+		if k.why == "" {
+			k.why = "for a reason that is not known"
+			unexpected = append(unexpected, fmt.Sprintf("%d %s (%s)", n, k.op, k.graph))
 		}
 		if !t.o.StrictPlacement {
-			t.r.Warnf("%d %s of the step run on the CPU provider instead of %s: %s", count[op], op, e.Device(), reason)
+			t.r.Warnf("%d %s of the %s graph run on the CPU provider instead of %s: %s", n, k.op, k.graph, e.Device(), k.why)
 		}
 	}
 	if t.o.StrictPlacement && len(unexpected) > 0 {

@@ -116,6 +116,11 @@ func TestRunOnDevice(t *testing.T) {
 		t.Errorf("moved %+v", m)
 	}
 	t.Logf("moved %+v", report.Moved)
+	if p := report.Placement; p.Training < 100 || p.Optimizer == 0 || (p.Evaluation == 0) != (device == "cpu") || len(p.Fallbacks) > 0 {
+		t.Errorf("placement %v", p)
+	} else {
+		t.Log(p)
+	}
 
 	if device != "webgpu" {
 		return
@@ -131,7 +136,7 @@ func TestRunOnDevice(t *testing.T) {
 	o.StrictPlacement, o.Name = false, "warned"
 	q = &quiet{t: t}
 	mustRun(t, o, q)
-	if !q.heard("warning: 1 Equal of the step run on the CPU provider instead of webgpu:0: for a reason that is not known") {
+	if !q.heard("warning: 1 Equal of the training graph run on the CPU provider instead of webgpu:0: for a reason that is not known") {
 		t.Errorf("no warning of the fallback in %q", q.lines)
 	}
 }

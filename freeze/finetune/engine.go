@@ -54,6 +54,7 @@ type bound struct {
 	session *ort.Session
 	binding *ort.Binding
 	values  map[string]*ort.Value
+	nodes   int // of the graph as it was written
 }
 
 // NewEngine builds the graphs of spec for the device of o and opens them. The
@@ -133,7 +134,7 @@ func open(m *onnx.Model, o ort.Options) (*bound, error) {
 		session.Close()
 		return nil, err
 	}
-	return &bound{session, binding, map[string]*ort.Value{}}, nil
+	return &bound{session, binding, map[string]*ort.Value{}, len(m.Nodes)}, nil
 }
 
 // tensor finds the memory behind a graph's input, or behind the output that replaces it.

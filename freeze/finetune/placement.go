@@ -7,8 +7,48 @@ import (
 
 // Fallback is a node that runs on the CPU provider although another device was asked for.
 type Fallback struct {
-	Graph, Node, Op string
-	Why             string // "" when nobody expected it
+	Graph string `json:"graph"`
+	Node  string `json:"node"`
+	Op    string `json:"op"`
+	Why   string `json:"why"` // "" when nobody expected it
+}
+
+// Placement says where the nodes of a run's graphs are executed. Those that are
+// not listed as fallbacks run on the device.
+type Placement struct {
+	Device     string     `json:"device"`
+	Training   int        `json:"training_nodes"` // of the graph as it was written
+	Optimizer  int        `json:"optimizer_nodes"`
+	Evaluation int        `json:"evaluation_nodes"` // 0 on the CPU provider, where nothing can fall back
+	Fallbacks  []Fallback `json:"fallbacks"`
+}
+
+func (p *Placement) String() string {
+	return fmt.Sprintf("%d nodes of training, %d of the optimizer, %d of evaluation on %s; %d of them fell back to the CPU provider",
+		p.Training, p.Optimizer, p.Evaluation, p.Device, len(p.Fallbacks))
+}
+
+// placement looks at the engine's graphs and, on a device, at the evaluation
+// graph of its network; the engine must have been made with ort.Options.Placement.
+func (e *Engine) placement() (*Placement, error) {
+	list, err := e.Fallbacks()
+	if err != nil {
+		return nil, err
+	}
+	p := &Placement{Device: e.Device(), Training: e.training.nodes, Optimizer: e.optimizer.nodes, Fallbacks: append([]Fallback{}, list...)}
+	if e.spec.Device == "cpu" {
+		return p, nil
+	}
+	d, err := newDetector(e.spec.Net, e.spec.State, e.spec.AMP, e.options)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	if list, err = d.Fallbacks(); err != nil {
+		return nil, err
+	}
+	p.Evaluation, p.Fallbacks = d.graph.nodes, append(p.Fallbacks, list...)
+	return p, nil
 }
 
 // fallbacks are the operators that a kind of device is known to leave to the

@@ -73,6 +73,7 @@ type training struct {
 	features    *features // nil: pictures run through all layers in every epoch
 	engine      *Engine
 	moved       Traffic // by engines before this one
+	placement   *Placement
 	resumed     *saved
 	p           progress
 	clock       clock

@@ -21,6 +21,7 @@ type Report struct {
 	Trainable freeze.Count `json:"trainable"`
 	Skipped   int          `json:"skipped_steps"` // whose gradients overflowed in mixed precision
 	Moved     Traffic      `json:"moved_bytes"`   // between host and device
+	Placement *Placement   `json:"placement"`     // null where nothing was trained
 	Timing
 }
 
@@ -86,7 +87,7 @@ func (c *clock) line(epoch int) string {
 
 func (t *training) report() *Report {
 	s := t.stage.Plan.Summary()
-	r := &Report{RunDir: t.dir, Epochs: t.p.Epoch, Steps: t.p.Steps, Frozen: s.Frozen, Trainable: s.Trainable, Timing: t.clock.timing(), Moved: t.moved}
+	r := &Report{RunDir: t.dir, Epochs: t.p.Epoch, Steps: t.p.Steps, Frozen: s.Frozen, Trainable: s.Trainable, Timing: t.clock.timing(), Moved: t.moved, Placement: t.placement}
 	if t.engine != nil {
 		r.Moved = r.Moved.plus(t.engine.Moved())
 		if t.engine.Scaler != nil {
