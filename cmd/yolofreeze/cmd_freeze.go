@@ -108,6 +108,9 @@ func refreeze(c *cli.Context) error {
 		for _, name := range plan.FrozenNames() {
 			fmt.Fprintf(w, "freezing %s\n", name)
 		}
+		for _, line := range plan.RateLines() {
+			fmt.Fprintln(w, line)
+		}
 		writeNotes(w, m)
 		_, err := fmt.Fprintln(w, plan.Summary())
 		return err
