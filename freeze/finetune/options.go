@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 
@@ -145,6 +146,9 @@ func (o *Options) stages(m *Model) ([]freeze.Stage, error) {
 	stages, err := freeze.Stages(net, selectors, schedule, policies...)
 	if err != nil {
 		return nil, err
+	}
+	if last := stages[len(stages)-1].Epoch; o.Epochs > 0 && last >= o.Epochs {
+		return nil, &OptionError{fmt.Sprintf("unfreeze %s: epoch %d never comes, the run has epochs 0 to %d", strings.Join(o.Unfreeze, ","), last, o.Epochs-1)}
 	}
 	if stated := stages[0].Plan.Rates; o.ResumeFrom == "" { // a resumed run has its own, whatever it freezes now
 		if len(o.LRScale) == 0 {
