@@ -23,7 +23,7 @@ type item struct {
 	value any
 }
 
-var documentKeys = []string{"version", "freeze", "bn", "layers", "backbone", "head", "tensors", "batchnorm"}
+var documentKeys = []string{"version", "freeze", "bn", "lr_scale", "lr_decay", "layers", "backbone", "head", "tensors", "batchnorm"}
 
 func parseDocument(data []byte) (document, error) {
 	d := document{}

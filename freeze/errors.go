@@ -97,8 +97,12 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// suggest returns near matches of a selector that matches no name of the network.
+// suggest returns near matches of a selector that matches no name of the network,
+// none for one that does, only nothing of the kind that was asked for.
 func suggest(net Network, s Selector) []string {
+	if slices.ContainsFunc(net.Parameters, func(p Parameter) bool { return s.matches(net, p.Name) }) {
+		return nil
+	}
 	text := s.pattern
 	if s.kind == glob {
 		if i := strings.IndexAny(text, `*?[\`); i > 0 {

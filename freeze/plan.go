@@ -47,6 +47,7 @@ type Plan struct {
 	Layers    int
 	Backbone  int
 	Head      int
+	Rates     Rates   // how fast what trains does
 	Entries   []Entry // in the network's order
 	BatchNorm []Module
 
@@ -154,6 +155,7 @@ func (p *Plan) repeat(s Selector, filed map[string]Module) error {
 				hint("a plan file repeats a plan on the same layers; use selectors for another model")
 		}
 	}
+	p.Rates = s.plan.Rates
 	clear(filed)
 	for _, m := range s.plan.BatchNorm {
 		filed[m.Name] = m
@@ -218,6 +220,15 @@ func (p *Plan) indexEntries() error {
 		p.mode[m.Name] = i
 	}
 	return nil
+}
+
+// network is what the plan was made for.
+func (p *Plan) network() Network {
+	net := Network{Layers: p.Layers, Backbone: p.Backbone, Head: p.Head}
+	for _, e := range p.Entries {
+		net.Parameters = append(net.Parameters, Parameter{e.Name, e.Shape, e.Buffer})
+	}
+	return net
 }
 
 func (p *Plan) lastLayer() int {

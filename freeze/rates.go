@@ -1,7 +1,10 @@
 package freeze
 
 import (
+	"cmp"
+	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,6 +17,7 @@ type Rates struct {
 }
 
 type scaled struct {
+	text   string
 	on     Selector
 	factor float64
 }
@@ -59,7 +63,7 @@ func parseScale(token string) (scaled, error) {
 	if err == nil && on.Exclude {
 		return scaled{}, usage("--lr-scale %s: an exclusion has no factor", token)
 	}
-	return scaled{on, factor}, err
+	return scaled{token, on, factor}, err
 }
 
 func (s scaled) matchesAny(net Network) bool {
@@ -87,4 +91,66 @@ func (r Rates) Of(name string) float64 {
 }
 
 // Uniform reports whether every parameter has factor 1.
-func (r Rates) Uniform() bool { return len(r.scale) == 0 && (r.decay == 0 || r.decay == 1) }
+func (r Rates) Uniform() bool { return len(r.scale) == 0 && r.Decay() == 1 }
+
+// Scales returns the values of --lr-scale, one selector each.
+func (r Rates) Scales() []string {
+	texts := make([]string, len(r.scale))
+	for i, s := range r.scale {
+		texts[i] = s.text
+	}
+	return texts
+}
+
+// Decay returns the factor of --lr-decay, 1 for none.
+func (r Rates) Decay() float64 { return cmp.Or(r.decay, 1) }
+
+// RateLines says how fast the parameters that train do, a line per factor in
+// the network's order; nothing where all are alike.
+func (p *Plan) RateLines() (lines []string) {
+	if p.Rates.Uniform() {
+		return nil
+	}
+	type share struct {
+		factor  float64
+		tensors int
+		layers  []int
+	}
+	var shares []share
+	for _, name := range p.TrainableNames() {
+		factor := p.Rates.Of(name)
+		i := slices.IndexFunc(shares, func(s share) bool { return s.factor == factor })
+		if i < 0 {
+			i, shares = len(shares), append(shares, share{factor: factor})
+		}
+		s := &shares[i]
+		s.tensors++
+		if layer := Layer(name); layer >= 0 && !slices.Contains(s.layers, layer) {
+			s.layers = append(s.layers, layer)
+		}
+	}
+	for _, s := range shares {
+		noun := "layers"
+		if len(s.layers) == 1 {
+			noun = "layer"
+		}
+		lines = append(lines, fmt.Sprintf("learning rate x %.4g: %d tensors of %s %s", s.factor, s.tensors, noun, ranges(s.layers)))
+	}
+	return lines
+}
+
+// ranges writes ascending numbers as 0-9,13.
+func ranges(numbers []int) string {
+	var parts []string
+	for i := 0; i < len(numbers); {
+		first := i
+		for i++; i < len(numbers) && numbers[i] == numbers[i-1]+1; i++ {
+		}
+		part := strconv.Itoa(numbers[first])
+		if i > first+1 {
+			part += "-" + strconv.Itoa(numbers[i-1])
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, ",")
+}

@@ -1,8 +1,10 @@
 package freeze
 
 import (
+	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -129,6 +131,47 @@ func TestRates(t *testing.T) {
 	} {
 		if _, err := NewRates(yolov5n(), []string{c.scale}, c.decay); err == nil || !strings.Contains(err.Error(), c.failure) {
 			t.Errorf("%q, decay %v: error %v, want %q", c.scale, c.decay, err, c.failure)
+		}
+	}
+}
+
+// TestRatesInPlan: a plan states its rates, line by line and in its file, which repeats them.
+func TestRatesInPlan(t *testing.T) {
+	p := plan(t, yolov5n(), "5", "")
+	if lines := p.RateLines(); lines != nil || strings.Contains(string(p.YAML()), "lr_") {
+		t.Errorf("a plan without rates speaks of them: %q", lines)
+	}
+	var err error
+	if p.Rates, err = NewRates(yolov5n(), []string{"backbone=0.1 *.bn.bias=2", "head=0.5"}, 1); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"learning rate x 0.1: 36 tensors of layers 5-9",
+		"learning rate x 2: 42 tensors of layers 5-10,13-14,17-18,20-21,23",
+		"learning rate x 1: 48 tensors of layers 10,13-14,17-18,20-21,23",
+		"learning rate x 0.5: 6 tensors of layer 24",
+	}
+	if got := p.RateLines(); !slices.Equal(got, want) {
+		t.Errorf("lines %q", got)
+	}
+	text := p.YAML()
+	if !strings.Contains(string(text), "lr_scale: [\"backbone=0.1\", \"*.bn.bias=2\", \"head=0.5\"]\nlr_decay: 1\n") {
+		t.Errorf("the file says\n%s", text[:400])
+	}
+	again := plan(t, yolov5n(), "@"+write(t, "freeze.yaml", string(text)), "")
+	if !bytes.Equal(again.YAML(), text) || again.Rates.Of("model.3.bn.bias") != 2 || again.Rates.Of("model.3.conv.weight") != 0.1 {
+		t.Errorf("given back with @ it became\n%s", again.YAML()[:400])
+	}
+	for change, failure := range map[string]string{
+		"lr_decay: 2":             "--lr-decay 2",
+		"lr_decay: slow":          "lr_decay is not a number",
+		"lr_scale: [bakbone=1]":   "--lr-scale bakbone=1 matches no parameter",
+		"lr_scale: [backbone]":    "--lr-scale backbone: no factor",
+		"lr_scale: {backbone: 1}": "lr_scale is not a list",
+	} {
+		changed := strings.Replace(string(plan(t, yolov5n(), "5", "").YAML()), "layers:", change+"\nlayers:", 1)
+		if _, err := ParseYAML([]byte(changed)); err == nil || !strings.Contains(err.Error(), failure) {
+			t.Errorf("%s: error %v, want %q", change, err, failure)
 		}
 	}
 }

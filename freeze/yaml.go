@@ -17,6 +17,9 @@ func (p *Plan) YAML() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# What was frozen, tensor by tensor, and why.\n# %s.\n# To freeze the same again: --freeze @freeze.yaml\n", p.Summary())
 	fmt.Fprintf(&b, "version: 1\nfreeze: %s\nbn: %s\n", flow(p.Selectors), flow(p.Policies))
+	if r := p.Rates; !r.Uniform() {
+		fmt.Fprintf(&b, "lr_scale: %s\nlr_decay: %v\n", flow(r.Scales()), r.Decay())
+	}
 	fmt.Fprintf(&b, "layers: %d\nbackbone: %d\nhead: %d\ntensors:\n", p.Layers, p.Backbone, p.Head)
 	for _, e := range p.Entries {
 		shape := strings.Join(strings.Fields(fmt.Sprint(e.Shape)), ", ")
@@ -118,8 +121,10 @@ func readYAML(name string, data []byte) (Selectors, error) {
 		}
 		return Selectors{{Text: "@" + name, kind: planFile, plan: p}}, nil
 	}
-	if field, ok := file["bn"]; ok {
-		return nil, wrap(unfit("line %d: bn holds only beside tensors, in a file that a run wrote", field.line).hint("give it with --bn"))
+	for _, key := range []string{"bn", "lr_scale", "lr_decay"} {
+		if field, ok := file[key]; ok {
+			return nil, wrap(unfit("line %d: %s holds only beside tensors, in a file that a run wrote", field.line, key).hint("give it with --%s", strings.ReplaceAll(key, "_", "-")))
+		}
 	}
 	texts, err := file.texts("freeze")
 	if err != nil {
@@ -180,5 +185,25 @@ func (d document) plan() (*Plan, error) {
 		}
 		p.BatchNorm = append(p.BatchNorm, m)
 	}
-	return p, p.indexEntries()
+	if err := p.indexEntries(); err != nil {
+		return nil, err
+	}
+	p.Rates, err = d.rates(p)
+	return p, err
+}
+
+// rates reads how fast parameters train; a file that does not say is of a run where all are alike.
+func (d document) rates(p *Plan) (Rates, error) {
+	scales, err := d.texts("lr_scale")
+	decay := 1.0
+	if f, ok := d["lr_decay"]; ok && err == nil {
+		text, _ := f.value.(string)
+		if decay, err = strconv.ParseFloat(text, 64); err != nil {
+			return Rates{}, unfit("line %d: lr_decay is not a number", f.line)
+		}
+	}
+	if err != nil || len(scales) == 0 && decay == 1 {
+		return Rates{}, err
+	}
+	return NewRates(p.network(), scales, decay)
 }

@@ -80,7 +80,7 @@ func showPlan(c *cli.Context) error {
 			return err
 		}
 		fmt.Fprintln(w)
-		writeNotes(w, m)
+		writeNotes(w, m, plan.RateLines()...)
 		_, err := fmt.Fprintf(w, "%s\n", plan.Summary())
 		return err
 	})
@@ -108,14 +108,15 @@ func refreeze(c *cli.Context) error {
 		for _, name := range plan.FrozenNames() {
 			fmt.Fprintf(w, "freezing %s\n", name)
 		}
-		writeNotes(w, m)
+		writeNotes(w, m, plan.RateLines()...)
 		_, err := fmt.Fprintln(w, plan.Summary())
 		return err
 	})
 }
 
-func writeNotes(w io.Writer, m *finetune.Model) {
-	for _, note := range m.Notes() {
+// writeNotes writes what a user should know of the model, and further lines.
+func writeNotes(w io.Writer, m *finetune.Model, lines ...string) {
+	for _, note := range append(m.Notes(), lines...) {
 		fmt.Fprintln(w, note)
 	}
 }

@@ -22,6 +22,8 @@ func trainCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "freeze", Usage: "what stays as it is: `N` for the first N layers, lists, ranges, names, backbone, @freeze.yaml"},
 			&cli.StringSliceFlag{Name: "bn", Usage: "BatchNorm of frozen layers: `MODE` eval, batch or affine-only, or selector=mode"},
 			&cli.StringSliceFlag{Name: "unfreeze", Usage: "what trains from an epoch on: `EPOCH:SELECTOR`, such as 10:6-9,20:all"},
+			&cli.StringSliceFlag{Name: "lr-scale", Usage: "`SELECTOR=FACTOR` of the learning rate, such as backbone=0.1,neck=0.5"},
+			&cli.Float64Flag{Name: "lr-decay", Value: 1, Usage: "each layer learns at `FACTOR` of the rate of the layer above it"},
 			imgszFlag(),
 			&cli.IntFlag{Name: "batch-size", Aliases: []string{"batch"}, Value: d.BatchSize, Usage: "pictures a `BATCH`; -1: as many as fit into memory"},
 			&cli.IntFlag{Name: "epochs", Value: d.Epochs, Usage: "`N` passes over the data; 0 only validates"},
@@ -104,7 +106,7 @@ func trainOptions(c *cli.Context, o *finetune.Options) error {
 	for name, to := range texts {
 		set(name, func() { *to = c.String(name) })
 	}
-	lists := map[string]*[]string{"freeze": &o.Freeze, "bn": &o.BN, "unfreeze": &o.Unfreeze, "classes": &o.Classes, "provider-option": &o.ProviderOptions}
+	lists := map[string]*[]string{"freeze": &o.Freeze, "bn": &o.BN, "unfreeze": &o.Unfreeze, "lr-scale": &o.LRScale, "classes": &o.Classes, "provider-option": &o.ProviderOptions}
 	for name, to := range lists {
 		set(name, func() { *to = c.StringSlice(name) })
 	}
@@ -135,6 +137,12 @@ func trainOptions(c *cli.Context, o *finetune.Options) error {
 			return usageErrorf("train: label-smoothing %g: want 0 or more, less than 1", e)
 		}
 		o.Hyp.LabelSmoothing = e
+	}
+	if d := c.Float64("lr-decay"); c.IsSet("lr-decay") {
+		if !(d > 0 && d <= 1) { // 0 would pass for an option that was not given
+			return usageErrorf("train: lr-decay %g: want more than 0, at most 1", d)
+		}
+		o.LRDecay = d
 	}
 	return nil
 }

@@ -142,7 +142,7 @@ func Build(s *Spec) (*Graphs, error) {
 	if err := pass.Run(b.Model, passes...); err != nil {
 		return nil, err
 	}
-	if g.Optimizer, err = optim.Build(optimParams(g.Trainable), optimParams(g.Moving), rule); err != nil {
+	if g.Optimizer, err = optim.Build(s.paced(g.Trainable), optimParams(g.Moving), rule); err != nil {
 		return nil, fmt.Errorf("build the optimizer graph: %w", err)
 	}
 	return g, nil
@@ -168,6 +168,17 @@ func optimParams(params []yolov5.Param) []optim.Param {
 	list := make([]optim.Param, len(params))
 	for i, p := range params {
 		list[i] = optim.Param{Name: p.Name, Size: onnx.NumElements(p.Shape), Group: groups[p.Kind]} // biases and buffers: 0
+	}
+	return list
+}
+
+// paced is optimParams with the factors of the learning rate that the plan states.
+func (s *Spec) paced(params []yolov5.Param) []optim.Param {
+	list := optimParams(params)
+	if s.Plan != nil {
+		for i, p := range list {
+			list[i].Factor = s.Plan.Rates.Of(p.Name)
+		}
 	}
 	return list
 }

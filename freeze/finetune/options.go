@@ -1,10 +1,12 @@
 package finetune
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 
@@ -20,6 +22,9 @@ type Options struct {
 	Freeze   []string `yaml:"freeze,flow"`   // as freeze.Parse takes them
 	BN       []string `yaml:"bn,flow"`       // as freeze.ParseBN takes them
 	Unfreeze []string `yaml:"unfreeze,flow"` // as freeze.ParseSchedule takes them
+
+	LRScale []string `yaml:"lr_scale,flow"` // as freeze.NewRates takes them; none: what a plan file in Freeze states
+	LRDecay float64  `yaml:"lr_decay"`      // learning rate of a layer beside the one above it; 0: what a plan file states, or 1
 
 	Hyp       dataset.Hyp `yaml:"hyp"`
 	Epochs    int         `yaml:"epochs"`     // 0 only validates
@@ -143,7 +148,8 @@ func (o *Options) readOptions() dataset.ReadOptions {
 		BadImages: o.BadImages, CacheDir: dataset.DefaultCacheDir()}
 }
 
-// stages makes the plans of the run for a model.
+// stages makes the plans of the run for a model, and completes the options of
+// learning rates by what a plan file states.
 func (o *Options) stages(m *Model) ([]freeze.Stage, error) {
 	selectors, err := freeze.Parse(o.Freeze)
 	if err != nil {
@@ -161,7 +167,25 @@ func (o *Options) stages(m *Model) ([]freeze.Stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return freeze.Stages(net, selectors, schedule, policies...)
+	stages, err := freeze.Stages(net, selectors, schedule, policies...)
+	if err != nil {
+		return nil, err
+	}
+	if last := stages[len(stages)-1].Epoch; o.Epochs > 0 && last >= o.Epochs {
+		return nil, &OptionError{fmt.Sprintf("unfreeze %s: epoch %d never comes, the run has epochs 0 to %d", strings.Join(o.Unfreeze, ","), last, o.Epochs-1)}
+	}
+	if stated := stages[0].Plan.Rates; o.ResumeFrom == "" { // a resumed run has its own, whatever it freezes now
+		if len(o.LRScale) == 0 {
+			o.LRScale = stated.Scales()
+		}
+		o.LRDecay = cmp.Or(o.LRDecay, stated.Decay())
+	}
+	o.LRDecay = cmp.Or(o.LRDecay, 1)
+	rates, err := freeze.NewRates(net, o.LRScale, o.LRDecay) // of the whole network, whatever trains in a stage
+	for _, s := range stages {
+		s.Plan.Rates = rates
+	}
+	return stages, err
 }
 
 // free are options that a resumed run may change: those that leave the numbers

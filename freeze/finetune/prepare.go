@@ -134,6 +134,9 @@ func (t *training) plan() (err error) {
 	for _, s := range t.stages[1:] {
 		t.r.Logf("from epoch %d: %v", s.Epoch, s.Plan.Summary())
 	}
+	for _, line := range t.stages[len(t.stages)-1].Plan.RateLines() { // the last stage trains all that any does
+		t.r.Logf("%s", line)
+	}
 	t.side = ImageSize(t.model.Net, t.o.ImageSize, 2)
 	if t.side != t.o.ImageSize {
 		t.r.Warnf("image size %d is not a multiple of the largest stride %d, using %d", t.o.ImageSize, t.model.Net.MaxStride(), t.side)

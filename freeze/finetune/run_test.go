@@ -331,17 +331,6 @@ func TestFolderIsLocked(t *testing.T) {
 	mustRun(t, o, &quiet{t: t})
 }
 
-// TestUnfreeze thaws the backbone after an epoch.
-func TestUnfreeze(t *testing.T) {
-	o := smallRun(t)
-	o.Freeze, o.Unfreeze = []string{"3"}, []string{"1:all"}
-	q := &quiet{t: t}
-	report := mustRun(t, o, q)
-	if report.Frozen.Tensors != 0 || !q.heard("from epoch 1: frozen 0") {
-		t.Errorf("report %+v, lines %q", report, q.lines)
-	}
-}
-
 // TestNonFinite trains with a learning rate that leaves the numbers.
 func TestNonFinite(t *testing.T) {
 	o := smallRun(t)
@@ -379,6 +368,8 @@ func TestRunRefuses(t *testing.T) {
 		{"mosaic9", func(o *Options) { o.Mosaic9 = 2 }, "mosaic9 2: want a share from 0 to 1"},
 		{"labels", func(o *Options) { o.BadLabels = "mend" }, `bad-labels "mend"`},
 		{"freeze", func(o *Options) { o.Freeze = []string{"model.10O."} }, "model.10O."},
+		{"rates", func(o *Options) { o.LRScale = []string{"bakbone=0.1"} }, "--lr-scale bakbone=0.1 matches no parameter"},
+		{"decay", func(o *Options) { o.LRDecay = 1.5 }, "--lr-decay 1.5: not above 0 and at most 1"},
 		{"data", func(o *Options) { o.Data = "none.yaml" }, "none.yaml"},
 		{"weights", func(o *Options) { o.Weights = "none.pt" }, "none.pt"},
 	}

@@ -22,9 +22,10 @@ const (
 // a vector: ONNX Runtime's CPU provider multiplies [256,256,1,1] by a scalar
 // element by element, a vector by whole registers.
 type Param struct {
-	Name  string
-	Size  int64 // elements
-	Group Group
+	Name   string
+	Size   int64 // elements
+	Group  Group
+	Factor float64 // of the group's learning rate; 0 and 1 leave the rate as it is
 }
 
 // Options choose the rule.
@@ -175,6 +176,9 @@ func (s *step) update(p Param, g, scale *onnx.Value) {
 		g = s.Mul(g, scale)
 	}
 	rate, decayed := s.rates[p.Group], p.Group == Weights && s.o.WeightDecay != 0
+	if p.Factor != 0 && p.Factor != 1 {
+		rate = s.Scale(rate, p.Factor)
+	}
 	if decayed && s.o.Algorithm != "AdamW" {
 		g = s.Add(g, s.Scale(w, s.o.WeightDecay))
 	}

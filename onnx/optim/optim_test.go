@@ -28,9 +28,10 @@ const momentum, emaDecay, weightDecay = 0.9, 0.75, 0.05
 
 // oracle holds what PyTorch's optimizers hold, and takes their steps one number at a time.
 type oracle struct {
-	o     optim.Options
-	state map[string][]float64 // by the names of the graph's inputs
-	steps int
+	params []optim.Param
+	o      optim.Options
+	state  map[string][]float64 // by the names of the graph's inputs
+	steps  int
 }
 
 func (r *oracle) step(gradients map[string][]float64) (norm float64) {
@@ -45,10 +46,13 @@ func (r *oracle) step(gradients map[string][]float64) (norm float64) {
 	if r.o.ClipNorm > 0 {
 		scale = min(1, r.o.ClipNorm/(norm+1e-6))
 	}
-	for _, p := range params {
-		w := r.state[p.Name]
+	for _, p := range r.params {
+		w, rate := r.state[p.Name], rates[p.Group]
+		if p.Factor != 0 {
+			rate *= p.Factor
+		}
 		for i, g := range gradients[p.Name] {
-			w[i] -= rates[p.Group] * r.direction(p, i, g*scale, w[i])
+			w[i] -= rate * r.direction(p, i, g*scale, w[i])
 			ema := r.state[optim.EMA(p.Name)]
 			ema[i] = emaDecay*ema[i] + (1-emaDecay)*w[i]
 		}
@@ -90,14 +94,46 @@ func TestAgainstFormulas(t *testing.T) {
 		for _, clip := range []float64{0, 1, 1000} {
 			for _, decay := range []float64{0, weightDecay} {
 				o := optim.Options{Algorithm: algorithm, WeightDecay: decay, ClipNorm: clip}
-				t.Run(fmt.Sprintf("%s clip %v decay %v", algorithm, clip, decay), func(t *testing.T) { follow(t, o) })
+				t.Run(fmt.Sprintf("%s clip %v decay %v", algorithm, clip, decay), func(t *testing.T) { follow(t, params, o) })
 			}
 		}
+		t.Run(algorithm+" factors", func(t *testing.T) {
+			o := optim.Options{Algorithm: algorithm, WeightDecay: weightDecay, ClipNorm: 1}
+			follow(t, withFactors(0.1, 1, 3), o)
+		})
+	}
+}
+
+// withFactors gives the parameters factors of their learning rates.
+func withFactors(factors ...float64) []optim.Param {
+	list := slices.Clone(params)
+	for i, f := range factors {
+		list[i].Factor = f
+	}
+	return list
+}
+
+// TestNoFactorAddsNothing: rates that are left as they are cost no node.
+func TestNoFactorAddsNothing(t *testing.T) {
+	o := optim.Options{Algorithm: "AdamW", WeightDecay: weightDecay, ClipNorm: 1}
+	text := func(params []optim.Param) string {
+		m, err := optim.Build(params, averaged, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.String()
+	}
+	plain := text(params)
+	if text(withFactors(1, 1, 1)) != plain {
+		t.Error("factors of 1 change the graph")
+	}
+	if text(withFactors(1, 1, 0.5)) == plain {
+		t.Error("a factor of 0.5 does not change the graph")
 	}
 }
 
 // follow runs three steps of the graph, in float64, beside the oracle.
-func follow(t *testing.T, o optim.Options) {
+func follow(t *testing.T, params []optim.Param, o optim.Options) {
 	m, err := optim.Build(params, averaged, o)
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +142,7 @@ func follow(t *testing.T, o optim.Options) {
 		t.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(2, 3))
-	r := &oracle{o: o, state: map[string][]float64{}}
+	r := &oracle{params: params, o: o, state: map[string][]float64{}}
 	for _, in := range m.Inputs {
 		if isState(in.Name) {
 			r.state[in.Name] = drawn(random, in)

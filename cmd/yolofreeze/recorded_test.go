@@ -1,0 +1,335 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"yolofreeze/freeze/finetune"
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/optim"
+	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/wire"
+	"yolofreeze/onnx/yolov5"
+)
+
+// recordedStep is a recording of PyTorch's training steps with something frozen.
+type recordedStep struct {
+	*safetensors.File
+	YAML       map[string]any
+	ImgSize    int `json:"imgsz"`
+	NC         int
+	Freeze     []string
+	FrozenBN   string `json:"frozen_bn"`
+	Optimizer  string
+	LR         float64
+	Hyp        map[string]float64 `json:"hyp_after_scaling"`
+	Batch      int
+	Accumulate int
+	ClipNorm   float64 `json:"clip_norm"`
+	Losses     [][][4]float64
+	GradNorm   []float64                  `json:"grad_norm_before_clip"`
+	Noise      map[string]json.RawMessage `json:"float32_noise"`
+
+	net *yolov5.Network
+}
+
+// TestRecordedThroughCommands makes an artifacts folder of each recorded step
+// with something frozen, by convert and by freeze from a plan file, runs the
+// folder's graphs, and holds the first step to the recording.
+func TestRecordedThroughCommands(t *testing.T) {
+	if err := ort.Init(); err != nil {
+		t.Skipf("tier ort: %v", err)
+	}
+	folder := os.Getenv("YOLOFREEZE_GOLDEN")
+	if folder == "" {
+		if sharedFolder() == "" {
+			t.Skip("recordings are absent")
+		}
+		folder = filepath.Join(sharedFolder(), "golden", "steps")
+	}
+	files, _ := filepath.Glob(filepath.Join(folder, "*.safetensors"))
+	frozen := 0
+	for _, file := range files {
+		r := readRecorded(t, file)
+		if len(r.Freeze) == 0 {
+			continue
+		}
+		frozen++
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".safetensors"), func(t *testing.T) {
+			if r.ClipNorm != 10 {
+				t.Skipf("gradients are clipped at %g, by the commands at 10", r.ClipNorm)
+			}
+			dir := r.artifacts(t)
+			r.check(t, r.step(t, dir))
+		})
+	}
+	if frozen == 0 {
+		t.Fatal("no recording of a frozen case in " + folder)
+	}
+}
+
+func readRecorded(t *testing.T, file string) *recordedStep {
+	t.Helper()
+	f, err := safetensors.Read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &recordedStep{File: f}
+	if err := json.Unmarshal([]byte(f.Metadata["case"]), r); err != nil {
+		t.Fatalf("%s: metadata: %v", file, err)
+	}
+	if r.net, err = yolov5.ParseTable(r.YAML, r.NC); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// artifacts takes the recording's initial state through the commands. A second
+// folder, made from the freeze.yaml that the first one got, must equal it.
+func (r *recordedStep) artifacts(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	m := &finetune.Model{Net: r.net, State: map[string]*onnx.Tensor{}}
+	for i := range r.NC {
+		m.Names = append(m.Names, fmt.Sprintf("thing %d", i))
+	}
+	for name, tensor := range r.Tensors {
+		if bare, ok := strings.CutPrefix(name, "init/"); ok {
+			m.State[bare] = tensor
+		}
+	}
+	if err := finetune.SaveModel(in("init.safetensors"), m); err != nil {
+		t.Fatal(err)
+	}
+	writeYAML(t, in("hyp.yaml"), r.hyp())
+	writeYAML(t, in("plan.yaml"), map[string][]string{"freeze": r.Freeze})
+	convert := []string{"convert", in("init.safetensors"), "--imgsz", fmt.Sprint(r.ImgSize), "--batch-size", fmt.Sprint(r.Batch),
+		"--optimizer", r.Optimizer, "--hyp", in("hyp.yaml"), "-o"}
+	command(t, append(convert, in("art"))...)
+	command(t, "freeze", in("art"), "--freeze", "@"+in("plan.yaml"), "--bn", r.FrozenBN)
+	command(t, append(convert, in("again"))...)
+	command(t, "freeze", in("again"), "--freeze", "@"+filepath.Join(in("art"), artifact.PlanFile))
+	sameFolder(t, in("art"), in("again"))
+	return in("art")
+}
+
+// hyp undoes the scaling by classes, picture size, levels and batch that commands do.
+func (r *recordedStep) hyp() map[string]float64 {
+	hyp := map[string]float64{}
+	for name, v := range r.Hyp {
+		hyp[name] = v
+	}
+	levels, side := 3/float64(len(r.net.Anchors)), float64(r.ImgSize)/640
+	hyp["box"] /= levels
+	hyp["cls"] /= float64(r.NC) / 80 * levels
+	hyp["obj"] /= side * side * levels
+	recipe := finetune.Schedule{BatchSize: r.Batch}
+	recipe.Hyp.WeightDecay = 1
+	hyp["weight_decay"] /= recipe.WeightDecay()
+	return hyp
+}
+
+func writeYAML(t *testing.T, path string, v any) {
+	t.Helper()
+	text, err := yaml.Marshal(v)
+	if err == nil {
+		err = os.WriteFile(path, text, 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// command runs the program, which must succeed.
+func command(t *testing.T, line ...string) string {
+	t.Helper()
+	var out, log bytes.Buffer
+	if code := run(append([]string{"yolofreeze"}, line...), strings.NewReader(""), &out, &log); code != exitOK {
+		t.Fatalf("%q: exit code %d, %s", line, code, log.String())
+	}
+	return out.String()
+}
+
+func sameFolder(t *testing.T, a, b string) {
+	t.Helper()
+	files, err := fs.Glob(os.DirFS(a), "*")
+	if err != nil || len(files) < 6 {
+		t.Fatalf("%s holds %q, error %v", a, files, err)
+	}
+	for _, name := range files {
+		x, err := os.ReadFile(filepath.Join(a, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if y, err := os.ReadFile(filepath.Join(b, name)); err != nil || !bytes.Equal(x, y) {
+			t.Errorf("given the plan that was written, %s becomes another (error %v)", name, err)
+		}
+	}
+}
+
+// step runs the folder's graphs for the first recorded step and returns all
+// that they put out, by the name of the state that it replaces.
+func (r *recordedStep) step(t *testing.T, dir string) map[string]*onnx.Tensor {
+	t.Helper()
+	state, out := map[string]*onnx.Tensor{}, map[string]*onnx.Tensor{}
+	for name, tensor := range r.Tensors {
+		if bare, ok := strings.CutPrefix(name, "init/"); ok {
+			state[bare], state[optim.EMA(bare)] = tensor, tensor
+		}
+	}
+	training, optimizer := openGraph(t, dir, artifact.TrainingFile), openGraph(t, dir, artifact.OptimizerFile)
+	for i := range r.Accumulate {
+		state["images"] = r.Tensors[fmt.Sprintf("images/%d", i)]
+		rows := r.Tensors[fmt.Sprintf("targets/%d", i)].Float64s()
+		var targets []yolov5.Target
+		for row := range slices.Chunk(rows, 6) {
+			targets = append(targets, yolov5.Target{Image: int(row[0]), Class: int(row[1]), X: row[2], Y: row[3], W: row[4], H: row[5]})
+		}
+		for level, m := range r.net.Assign(targets, r.ImgSize, r.ImgSize, r.Hyp["anchor_t"]) {
+			n := int64(len(m.Row))
+			for k, v := range []*onnx.Tensor{onnx.Of(m.Row, n), onnx.Of(m.Box, n, 4), onnx.Of(m.Anchor, n, 2), onnx.Of(m.Class, n), onnx.Of(m.Weight, n), onnx.Of(m.Winner, n)} {
+				state[yolov5.MatchNames(level)[k]] = v
+			}
+		}
+		training.run(t, state, out)
+		r.near(t, "losses", "batch", []float64{scalarOf(out[finetune.OutTotal]), scalarOf(out[finetune.OutBox]), scalarOf(out[finetune.OutObj]), scalarOf(out[finetune.OutCls])},
+			r.Losses[0][i][:])
+	}
+	momentum := r.Hyp["momentum"]
+	state[optim.LearningRates] = onnx.Of([]float32{float32(r.LR), float32(r.LR), float32(r.LR)}, 3)
+	state[optim.Momentum] = onnx.Scalar(float32(momentum))
+	state[optim.EMADecay] = onnx.Scalar(float32(finetune.EMADecay(1)))
+	state[optim.Corrections] = onnx.Of([]float32{float32(1 / (1 - momentum)), float32(1 / math.Sqrt(1-optim.Beta2))}, 2)
+	optimizer.run(t, state, out)
+	return out
+}
+
+func scalarOf(t *onnx.Tensor) float64 { return t.Float64s()[0] }
+
+// check compares gradients, weights, statistics and averages: each that the
+// recording has must come out of the graphs, and no other.
+func (r *recordedStep) check(t *testing.T, out map[string]*onnx.Tensor) {
+	t.Helper()
+	r.near(t, "grad", "norm", out[optim.GradNorm].Float64s(), r.GradNorm[:1])
+	compared := 0
+	for group, replaced := range map[string]func(string) string{
+		"grad": optim.Gradient, "after1": func(name string) string { return name }, "ema1": optim.EMA,
+	} {
+		for key, init := range r.Tensors {
+			name, ok := strings.CutPrefix(key, "init/")
+			if !ok {
+				continue
+			}
+			got, want := out[replaced(name)], r.Tensors[group+"/"+name]
+			switch {
+			case got == nil && want == nil: // frozen
+				continue
+			case got == nil:
+				t.Errorf("%s %s was recorded, the graphs do not have it", group, name)
+				continue
+			case want == nil && group == "grad":
+				t.Errorf("%s has a gradient in the graphs, none was recorded", name)
+				continue
+			case want == nil: // moved by less than float32 shows
+				want = init
+			}
+			r.near(t, group, name, got.Float64s(), want.Float64s())
+			compared++
+		}
+	}
+	if compared == 0 {
+		t.Error("nothing was compared")
+	}
+}
+
+// near holds values to the recording's limit: four times the deviation of
+// PyTorch's own float32 run, at least 1e-4; losses each by themselves, others as
+// a share of their largest entry.
+func (r *recordedStep) near(t *testing.T, group, name string, got, want []float64) {
+	t.Helper()
+	var noise struct{ Worst float64 }
+	if err := json.Unmarshal(r.Noise[group], &noise); err != nil && json.Unmarshal(r.Noise[group], &noise.Worst) != nil {
+		t.Fatal(err)
+	}
+	limit := max(4*noise.Worst, 1e-4)
+	if r.Optimizer != "SGD" && group != "grad" && group != "losses" { // Adam's first steps all have the same length
+		limit = 4 * noise.Worst
+	}
+	top := 0.0
+	for _, w := range want {
+		top = max(top, math.Abs(w))
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%s %s: %d values, want %d", group, name, len(got), len(want))
+	}
+	for i, w := range want {
+		scale := top
+		if group == "losses" {
+			scale = max(math.Abs(w), 1e-5)
+		}
+		if d := math.Abs(got[i] - w); !(d <= limit*scale) {
+			t.Errorf("%s %s[%d] is %v, recorded %v: off by %.3g of %.3g, limit %.3g", group, name, i, got[i], w, d/scale, scale, limit)
+			return
+		}
+	}
+}
+
+// graph is a file of an artifacts folder, opened.
+type graph struct {
+	*onnx.Model
+	*ort.Session
+}
+
+func openGraph(t *testing.T, dir, name string) graph {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := wire.Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ort.Open(data, ort.Options{Device: "cpu"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return graph{m, s}
+}
+
+// run feeds the graph with the state, zeros where there is none yet, and takes over what it yields.
+func (g graph) run(t *testing.T, state, out map[string]*onnx.Tensor) {
+	t.Helper()
+	feeds := map[string]*onnx.Tensor{}
+	for _, in := range g.Model.Inputs {
+		held := state[in.Name]
+		if shape, ok := in.Type.Static(); ok && held == nil {
+			held = onnx.NewTensor(in.Type.DType, shape...)
+		} else if ok { // the optimizer sees vectors
+			held = &onnx.Tensor{DType: held.DType, Shape: shape, Raw: held.Raw}
+		}
+		feeds[in.Name] = held
+	}
+	results, err := g.Session.Run(feeds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tensor := range results {
+		name = strings.TrimSuffix(name, optim.Out(""))
+		state[name], out[name] = tensor, tensor
+	}
+}
