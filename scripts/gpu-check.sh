@@ -194,7 +194,7 @@ voc() {
 		printf '| %.4g ' "$(field "$number" <<<"$line")"
 	done
 	printf '|\n\n```\n'
-	grep -E '^(time:|between host|placement:)' "$folder.out" || true
+	grep -E '^(time:|between host|placement:|device memory:)' "$folder.out" || true
 	echo '```'
 }
 

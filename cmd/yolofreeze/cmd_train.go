@@ -159,6 +159,9 @@ func writeReport(w io.Writer, r *finetune.Report) error {
 	if r.Moved.Batches > 0 {
 		fmt.Fprintf(w, "between host and device: %d bytes a batch; state %.1f MB in, %.1f MB out\n", r.Moved.PerBatch(), float64(r.Moved.State.In)/1e6, float64(r.Moved.State.Out)/1e6)
 	}
+	if r.DeviceMemory > 0 {
+		fmt.Fprintf(w, "device memory: %.2f GB at most\n", float64(r.DeviceMemory)/1e9)
+	}
 	if p := r.Placement; p != nil && p.Device != "cpu" {
 		fmt.Fprintf(w, "placement: %v\n", p)
 	}

@@ -3,6 +3,7 @@ package finetune
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"yolofreeze/freeze"
@@ -22,6 +23,9 @@ type Report struct {
 	Skipped   int          `json:"skipped_steps"` // whose gradients overflowed in mixed precision
 	Moved     Traffic      `json:"moved_bytes"`   // between host and device
 	Placement *Placement   `json:"placement"`     // null where nothing was trained
+	// DeviceMemory is the most that the device's allocator had in use for
+	// training, in bytes; 0 on the CPU provider and where it does not tell.
+	DeviceMemory int64 `json:"peak_device_bytes"`
 	Timing
 }
 
@@ -90,6 +94,9 @@ func (t *training) report() *Report {
 	r := &Report{RunDir: t.dir, Epochs: t.p.Epoch, Steps: t.p.Steps, Frozen: s.Frozen, Trainable: s.Trainable, Timing: t.clock.timing(), Moved: t.moved, Placement: t.placement}
 	if t.engine != nil {
 		r.Moved = r.Moved.plus(t.engine.Moved())
+		if stats, err := t.engine.DeviceMemory(); err == nil { // a figure that is absent spoils no run
+			r.DeviceMemory, _ = strconv.ParseInt(stats["MaxInUse"], 10, 64)
+		}
 		if t.engine.Scaler != nil {
 			r.Skipped = t.engine.Scaler.Skipped
 		}
