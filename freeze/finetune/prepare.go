@@ -173,7 +173,7 @@ func (t *training) makeFolder() (err error) {
 	if err != nil {
 		return fmt.Errorf("write the hyperparameters: %w", err)
 	}
-	for name, data := range map[string][]byte{"opt.yaml": opt, "hyp.yaml": hyp, "freeze.yaml": t.stages[0].Plan.YAML()} {
+	for name, data := range map[string][]byte{"opt.yaml": opt, "hyp.yaml": hyp, "freeze.yaml": t.planFile()} {
 		if err := writeFile(filepath.Join(t.dir, name), data); err != nil {
 			return err
 		}
@@ -185,6 +185,17 @@ func (t *training) makeFolder() (err error) {
 	}
 	t.r.Logf("Logging results to %s", t.dir)
 	return nil
+}
+
+// planFile is what freeze.yaml holds, the same all through a run: the plan that
+// it starts with, and a remark on what is thawed later, which --freeze @ leaves to --unfreeze.
+func (t *training) planFile() []byte {
+	text := t.stages[0].Plan.YAML()
+	if len(t.stages) > 1 {
+		schedule := strings.Fields(strings.Join(t.o.Unfreeze, ","))
+		text = fmt.Appendf(text, "# What trains later: --unfreeze %s\n", strings.Join(schedule, ","))
+	}
+	return text
 }
 
 // dropLeftovers removes what a killed run left half written.
