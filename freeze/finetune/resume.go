@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -14,6 +15,7 @@ func (t *training) resume() error {
 	if err != nil {
 		return err
 	}
+	t.o.LRDecay = cmp.Or(t.o.LRDecay, s.options.LRDecay) // 0 is what was not given
 	list, err := s.options.differences(&t.o)
 	if err != nil {
 		return err
