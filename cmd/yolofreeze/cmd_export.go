@@ -38,6 +38,10 @@ func exportCommand() *cli.Command {
 			imgszFlag(), batchSizeFlag(1),
 			&cli.BoolFlag{Name: "dynamic", Usage: "leave batch, height and width to the run"},
 			&cli.BoolFlag{Name: "half", Usage: "float16 throughout"},
+			&cli.BoolFlag{Name: "int8", Usage: "convolutions on 8-bit integers (QDQ), calibrated on pictures of --data"},
+			&cli.StringFlag{Name: "data", Usage: "with --int8, data set: a data.yaml, a VOC devkit, or COCO `FILES`"},
+			&cli.IntFlag{Name: "calibration", Value: 64, Usage: "with --int8, `PICTURES` to calibrate on, spread over the split"},
+			&cli.StringFlag{Name: "calibration-split", Value: "train", Usage: "with --int8, `SPLIT` that they come from: train, val or test"},
 			&cli.BoolFlag{Name: "uint8", Usage: "take pictures as they are decoded, uint8 [N,H,W,3], and scale them inside"},
 			&cli.BoolFlag{Name: "nms", Usage: "choose the detections inside: boxes, scores, classes and count, padded"},
 			&cli.Float64Flag{Name: "conf-thres", Value: 0.25, Usage: "with --nms, least `CONFIDENCE`"},
@@ -74,6 +78,9 @@ func export(c *cli.Context) error {
 	if c.Bool("half") && c.Bool("dynamic") && opset < 14 {
 		return usageErrorf("export: --half with --dynamic needs --opset 14 or newer: before that CumSum has no float16")
 	}
+	if err := checkInt8(c, outputs); err != nil {
+		return err
+	}
 	m, err := finetune.LoadModel(weights)
 	if err != nil {
 		return asInput(err)
@@ -95,6 +102,11 @@ func export(c *cli.Context) error {
 		o.NMS = &finetune.ExportNMS{Conf: c.Float64("conf-thres"), IoU: c.Float64("iou-thres"), MaxDet: c.Int("max-det"), Agnostic: c.Bool("agnostic-nms")}
 		if n := o.NMS; n.MaxDet < 1 || n.MaxDet > 10000 || n.IoU < 0 || n.IoU > 1 || n.Conf < 0 || n.Conf >= 1 {
 			return usageErrorf("export: --conf-thres %g, --iou-thres %g, --max-det %d: want 0 to 1, 0 to 1, 1 to 10000", n.Conf, n.IoU, n.MaxDet)
+		}
+	}
+	if c.Bool("int8") {
+		if o.Int8, err = calibrate(c, m, side); err != nil {
+			return err
 		}
 	}
 	result := struct {

@@ -19,7 +19,7 @@ func valCommand() *cli.Command {
 		Name:  "val",
 		Usage: "measure a model's average precision on a split",
 		Flags: append(dataFlags(),
-			&cli.StringFlag{Name: "weights", Usage: "`MODEL` to validate: .pt, .safetensors or an artifacts folder"},
+			&cli.StringFlag{Name: "weights", Usage: "`MODEL` to validate: .pt, .safetensors, an artifacts folder, or an exported .onnx"},
 			batchSizeFlag(d.BatchSize), imgszFlag(),
 			&cli.Float64Flag{Name: "conf-thres", Value: d.Conf, Usage: "least `CONFIDENCE` of a detection"},
 			&cli.Float64Flag{Name: "iou-thres", Value: d.IoU, Usage: "`IOU` above which a detection suppresses another"},
@@ -74,9 +74,9 @@ func validate(c *cli.Context) error {
 	if err := checkPolicies(c); err != nil {
 		return err
 	}
-	m, err := loadModel(c)
+	m, err := finetune.LoadForVal(c.String("weights"))
 	if err != nil {
-		return err
+		return badInput(err)
 	}
 	set, err := openData(c, split)
 	if err != nil {
@@ -106,7 +106,7 @@ func validate(c *cli.Context) error {
 	}
 	b := t.bar("validating", v.Batches())
 	v.Progress = func(int, int) { b.add(1) }
-	e, err := v.Run(c.Context, m.Net, m.State, ort.Options{Device: c.String("device"), ProviderOptions: provider})
+	e, err := v.RunModel(c.Context, m, ort.Options{Device: c.String("device"), ProviderOptions: provider})
 	b.finish()
 	if err != nil {
 		return err
@@ -130,6 +130,8 @@ func checkVal(c *cli.Context, m *finetune.Model, set *dataset.Set, o finetune.Va
 	switch {
 	case c.Int("imgsz") < 1:
 		return usageErrorf("val: imgsz %d: want 1 or more", c.Int("imgsz"))
+	case o.Half && m.Quantised():
+		return usageErrorf("val: --half: %s computes on 8-bit integers", m.Path)
 	case o.BatchSize < 1:
 		return usageErrorf("val: batch-size %d: want 1 or more", o.BatchSize)
 	case !(o.Conf >= 0 && o.Conf < 1):

@@ -31,6 +31,10 @@ func newDetector(net *yolov5.Network, state map[string]*onnx.Tensor, half bool, 
 	if err != nil {
 		return nil, err
 	}
+	return openDetector(net, m, o)
+}
+
+func openDetector(net *yolov5.Network, m *onnx.Model, o ort.Options) (*Detector, error) {
 	graph, err := open(m, o)
 	if err != nil {
 		return nil, fmt.Errorf("open the evaluation graph: %w", err)

@@ -23,6 +23,7 @@ type ExportOptions struct {
 	Opset         int64 // 11 to 20; 0: op.Opset
 	Uint8         bool  // images are uint8 [N,H,W,3], scaled inside
 	NMS           *ExportNMS
+	Int8          Ranges // of the activations: convolutions on 8-bit integers, in QDQ form
 }
 
 // The opsets that an export can be written in: below 11 Resize means
@@ -53,6 +54,11 @@ func Export(m *Model, source artifact.Source, o ExportOptions) (*onnx.Model, err
 		return nil, err
 	}
 	nameFolded(g)
+	if o.Int8 != nil {
+		if err := toInt8(g, o); err != nil {
+			return nil, fmt.Errorf("export as int8: %w", err)
+		}
+	}
 	if o.Half {
 		if err := toHalf(g); err != nil {
 			return nil, fmt.Errorf("export as float16: %w", err)

@@ -29,6 +29,8 @@ type Model struct {
 	Metadata map[string]string
 	// Freeze are the selectors that the weights come with: those of an artifacts folder.
 	Freeze []string
+
+	quantised *onnx.Model // the evaluation graph, of a file of 8-bit integers
 }
 
 // Notes says what a user should know of how the file was read, in lines.
@@ -210,7 +212,7 @@ func (m *Model) ForClasses(names []string, seed uint64) (*Model, []string, error
 	if err != nil {
 		return nil, nil, &InputError{m.Path, err}
 	}
-	return &Model{m.Path, net, state, names, m.Metadata, m.Freeze}, fresh, nil
+	return &Model{Path: m.Path, Net: net, State: state, Names: names, Metadata: m.Metadata, Freeze: m.Freeze}, fresh, nil
 }
 
 // Freezable describes the model's tensors to package freeze.

@@ -127,7 +127,11 @@ func TestPlacement(t *testing.T) {
 				policies = append(policies, "affine-only")
 				exports = append(exports, ExportOptions{Dynamic: true}, ExportOptions{Dynamic: true, Half: true})
 			}
-			graphs(t, blank(t, testkit.YOLOv5Table(variant, 20)), policies, exports, check)
+			m := blank(t, testkit.YOLOv5Table(variant, 20))
+			if variant == "n" {
+				exports = append(exports, ExportOptions{Dynamic: true, Int8: someRanges(t, m)})
+			}
+			graphs(t, m, policies, exports, check)
 		})
 	}
 }
@@ -174,7 +178,7 @@ func graphs(t *testing.T, m *Model, policies []string, exports []ExportOptions, 
 	check("eval-half", half, err)
 	for _, o := range exports {
 		exported, err := Export(m, artifact.Source{File: "blank.pt"}, o)
-		check(fmt.Sprintf("export-dynamic%t-half%t", o.Dynamic, o.Half), exported, err)
+		check(fmt.Sprintf("export-dynamic%t-half%t-int8%t", o.Dynamic, o.Half, o.Int8 != nil), exported, err)
 	}
 }
 

@@ -122,8 +122,13 @@ func (v *Validator) Bad() []dataset.BadPicture { return v.loader.Bad() }
 
 // Run validates a network with the given weights.
 func (v *Validator) Run(ctx context.Context, net *yolov5.Network, state map[string]*onnx.Tensor, o ort.Options) (*Evaluation, error) {
-	start := time.Now()
-	d, err := newDetector(net, state, v.o.Half, o)
+	return v.RunModel(ctx, &Model{Net: net, State: state}, o)
+}
+
+// RunModel validates a model, on integers where LoadForVal found it so.
+func (v *Validator) RunModel(ctx context.Context, m *Model, o ort.Options) (*Evaluation, error) {
+	start, net := time.Now(), m.Net
+	d, err := m.detector(v.o.Half, o)
 	if err != nil {
 		return nil, err
 	}

@@ -225,6 +225,9 @@ var refusals = []struct {
 		return b.Op("GatherND", nil, x[0], b.Const(onnx.Of([]int64{1}, 1, 1)))
 	}, "in exported models only"},
 	{"GatherElements", tensors(4), func(b *op.Builder, x values) *onnx.Value { return b.Op("GatherElements", nil, x[0], b.Ints(1, 1)) }, "in exported models only"},
+	{"DequantizeLinear by a scale", tensors(), func(b *op.Builder, x values) *onnx.Value {
+		return b.Op("DequantizeLinear", nil, b.Const(onnx.Of([]int8{1, 2}, 2)), x[0])
+	}, "in exported models only"},
 	{"Floor: nothing arrives", tensors(2), func(b *op.Builder, x values) *onnx.Value { return b.Op("Floor", nil, x[0]) }, "grad/p0: the loss does not depend on it"},
 }
 

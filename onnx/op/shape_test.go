@@ -30,6 +30,8 @@ var (
 	keep0 = op.Attrs{"keepdims": int64(0)}
 )
 
+var dtypeNames = map[string]onnx.DType{"int64": onnx.Int64, "bool": onnx.Bool, "int8": onnx.Int8, "uint8": onnx.Uint8, "int32": onnx.Int32, "float16": onnx.Float16}
+
 var shapeCases = []shapeCase{
 	{"TopK", nil, list{"2 3 9", ints(4)}, "float32[2 3 4]; int64[2 3 4]"},
 	{"TopK", op.Attrs{"axis": int64(0)}, list{"n 3", ints(1)}, "float32[1 3]; int64[1 3]"},
@@ -42,6 +44,15 @@ var shapeCases = []shapeCase{
 	{"GatherND", nil, list{"2 3", "int64 5 3"}, "picks from float32[2 3] by int64[5 3], batch_dims 0"},
 	{"GatherElements", op.Attrs{"axis": int64(1)}, list{"2 3", "int64 2 7"}, "float32[2 7]"},
 	{"GatherElements", nil, list{"2 3", "int64 2"}, "picks from float32[2 3] by int64[2] along axis 0"},
+	{"QuantizeLinear", nil, list{"n 3 h w", ""}, "uint8[n 3 h w]"},
+	{"QuantizeLinear", op.Attrs{"axis": int64(0)}, list{"4 3", "4", "int8 4"}, "int8[4 3]"},
+	{"QuantizeLinear", nil, list{"4 3", "", "float16"}, "of float32[4 3] by float32[] to float16: want uint8 or int8 of a float and a scale of its type"},
+	{"QuantizeLinear", nil, list{"4 3", "4"}, "has 4 scales along axis 1 of float32[4 3]"},
+	{"QuantizeLinear", nil, list{"4 3", "3", "uint8"}, "has the scale float32[3] and the zero point uint8[]"},
+	{"DequantizeLinear", nil, list{"int8 4 3", "3", "int8 3"}, "float32[4 3]"},
+	{"DequantizeLinear", op.Attrs{"axis": int64(0)}, list{"int32 4", "4"}, "float32[4]"},
+	{"DequantizeLinear", nil, list{"4 3", ""}, "of float32[4 3]: want uint8, int8 or int32, and a zero point of its type"},
+	{"DequantizeLinear", nil, list{"int8 4 3", "2 2"}, "has the scale float32[2 2]: want one number, or one for each index of an axis"},
 	{"Conv", op.Attrs{"pads": []int64{2, 2, 2, 2}, "strides": []int64{2, 2}}, list{"8 3 320 320", "16 3 6 6"}, "float32[8 16 160 160]"},
 	{"Conv", op.Attrs{"group": int64(3)}, list{"1 3 5 5", "6 1 2 2", "6"}, "float32[1 6 4 4]"},
 	{"Conv", op.Attrs{"dilations": []int64{2, 2}}, list{"1 3 5 h", "4 3 3 3"}, "float32[1 4 1 ?]"},
@@ -181,10 +192,8 @@ func value(t *testing.T, name string, written any) *onnx.Value {
 			switch {
 			case err == nil:
 				v.Type.Shape = append(v.Type.Shape, onnx.Dim{Size: size})
-			case word == "int64":
-				v.Type.DType = onnx.Int64
-			case word == "bool":
-				v.Type.DType = onnx.Bool
+			case dtypeNames[word] != onnx.Undefined:
+				v.Type.DType = dtypeNames[word]
 			default:
 				v.Type.Shape = append(v.Type.Shape, onnx.Sym(strings.Trim(word, "?")))
 			}

@@ -55,7 +55,7 @@ func rule(f func(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value) Gra
 var table = map[string]*Op{}
 
 func init() {
-	for _, family := range [][]Op{convolutions, norms, pools, elementwise, shapes, indexing, selections, reductions, products} {
+	for _, family := range [][]Op{convolutions, norms, pools, elementwise, shapes, indexing, selections, reductions, products, quantisations} {
 		for _, o := range family {
 			if o.Grad.Rule == nil && o.Grad.Reason == "" && !o.Grad.none {
 				panic("op: the gradient of " + o.Name + " is neither given nor declined")

@@ -40,7 +40,7 @@ func (c *evalCase) node() *onnx.Node {
 
 var families = map[string][]evalCase{
 	"conv": convCases, "matmul": matmulCases, "norm": normCases, "pool": poolCases,
-	"elementwise": elementwiseCases, "shape": shapeCases, "reduce": reduceCases, "gather": gatherCases, "nms": nmsCases,
+	"elementwise": elementwiseCases, "shape": shapeCases, "reduce": reduceCases, "gather": gatherCases, "nms": nmsCases, "quantise": quantiseCases,
 }
 
 func TestEval(t *testing.T) {

@@ -77,6 +77,9 @@ var kernels = map[string]kernel{
 	"ReduceSumSquare": {min: 1, max: 2, one: reduce(squaresOf)},
 	"TopK":            {min: 2, max: 2, many: topK},
 
+	"QuantizeLinear":   {min: 2, max: 3, one: quantizeLinear},
+	"DequantizeLinear": {min: 2, max: 3, one: dequantizeLinear},
+
 	"Concat":       {min: 1, max: variadic, one: concat},
 	"DepthToSpace": {min: 1, max: 1, one: depthToSpace},
 	"Expand":       {min: 2, max: 2, one: expand},

@@ -214,6 +214,7 @@ var constrained = map[string]string{
 	"OneHot":             "T1=0 T2=1 T3=2",
 	"Or":                 "T=0 T1>0",
 	"Pow":                "T=0 T1=1",
+	"QuantizeLinear":     "T1=0 T2>0",
 	"RandomNormalLike":   "T1=0 T2>0",
 	"RandomUniformLike":  "T1=0 T2>0",
 	"Reshape":            "T=0 shape=1",

@@ -46,6 +46,20 @@ func findTail(m *onnx.Model) (*tail, error) {
 	return best, best.order()
 }
 
+// Heads names the raw outputs of an exported network, level by level: what the
+// convolutions give that are followed by the decoding alone.
+func Heads(m *onnx.Model) ([]string, error) {
+	t, err := findTail(m)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(t.heads))
+	for i, h := range t.heads {
+		names[i] = h.Outputs[0].Name
+	}
+	return names, nil
+}
+
 // reach collects heads and nodes behind a value, producers first.
 func (t *tail) reach(out *onnx.Value) {
 	live := map[*onnx.Value]bool{out: true}

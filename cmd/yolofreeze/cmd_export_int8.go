@@ -1,0 +1,66 @@
+package main
+
+import (
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"yolofreeze/dataset"
+	"yolofreeze/dataset/format"
+	"yolofreeze/freeze/finetune"
+	"yolofreeze/onnx/ort"
+)
+
+// checkInt8 refuses what does not go with --int8, before anything is read.
+func checkInt8(c *cli.Context, outputs []string) error {
+	if !c.Bool("int8") {
+		for _, name := range []string{"data", "calibration", "calibration-split"} {
+			if c.IsSet(name) {
+				return usageErrorf("export: --%s needs --int8", name)
+			}
+		}
+		return nil
+	}
+	split, n := c.String("calibration-split"), c.Int("calibration")
+	switch {
+	case c.String("data") == "":
+		return usageErrorf("export: --int8 needs --data: pictures to calibrate on")
+	case c.Bool("half"):
+		return usageErrorf("export: --int8 and --half: want one of them")
+	case c.Int64("opset") < finetune.OldestInt8Opset:
+		return usageErrorf("export: --int8 needs --opset %d or newer, not %d: before that DequantizeLinear has one scale only", finetune.OldestInt8Opset, c.Int64("opset"))
+	case n < 1:
+		return usageErrorf("export: --calibration %d: want at least 1", n)
+	case !slices.Contains(dataset.SplitNames, split):
+		return usageErrorf("export: --calibration-split %q: want train, val or test", split)
+	}
+	for _, path := range outputs {
+		if filepath.Ext(path) != ".onnx" {
+			return usageErrorf("export: --int8 is for .onnx files, not %s", path)
+		}
+	}
+	return nil
+}
+
+// calibrate finds the ranges of a model's activations on pictures of --data. Labels do not matter.
+func calibrate(c *cli.Context, m *finetune.Model, side int) (finetune.Ranges, error) {
+	split := c.String("calibration-split")
+	set, err := format.Open(c.String("data"), dataset.ReadOptions{Splits: []string{split}, CacheDir: dataset.DefaultCacheDir(),
+		BadLabels: dataset.Drop, BadImages: dataset.Skip})
+	if err != nil {
+		return nil, badInput(err)
+	}
+	samples := set.Splits[split]
+	if len(samples) == 0 {
+		return nil, badInputf("%s: split %s has no pictures to calibrate on", set.Path, split)
+	}
+	start := time.Now()
+	ranges, err := finetune.Calibrate(c.Context, m, side, samples, c.Int("calibration"), ort.Options{Device: "cpu"})
+	if err != nil {
+		return nil, err
+	}
+	termOf(c).logf("calibrated on %d pictures of %s, %s, in %.1f s", min(c.Int("calibration"), len(samples)), set.Path, split, time.Since(start).Seconds())
+	return ranges, nil
+}
