@@ -8,7 +8,6 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
-	"yolofreeze/freeze/finetune"
 )
 
 // dataFlags are those of commands that read a data set.
@@ -54,15 +53,6 @@ func reportData(t *terminal, set *dataset.Set) {
 		}
 	}
 	reportProblems(t, &set.Report)
-}
-
-// loadModel reads the model of --weights.
-func loadModel(c *cli.Context) (*finetune.Model, error) {
-	m, err := finetune.LoadModel(c.String("weights"))
-	if err != nil {
-		return nil, badInput(err)
-	}
-	return m, nil
 }
 
 // mostProblems is how many problems of a data set are listed.
