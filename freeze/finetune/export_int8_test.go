@@ -119,22 +119,26 @@ func TestExportInt8(t *testing.T) {
 	if !small.Quantised() || m.Quantised() {
 		t.Errorf("quantised: %t, of the checkpoint %t", small.Quantised(), m.Quantised())
 	}
-	o := ValDefaults()
-	o.Samples, o.ImageSize = set.Splits["val"][:64], side
-	var found [2]float64
-	for i, model := range []*Model{m, small} {
-		v, err := NewValidator(model.Net, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		e, err := v.RunModel(t.Context(), model, ort.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		found[i] = e.MAP50
-	}
+	samples := set.Splits["val"][:64]
+	found := [2]float64{validated(t, m, samples, side), validated(t, small, samples, side)}
 	t.Logf("mAP50 %.4f in float32, %.4f on integers", found[0], found[1])
 	if math.Abs(found[0]-found[1]) > 0.03 {
 		t.Errorf("mAP50 %.4f in float32, %.4f on integers", found[0], found[1])
 	}
+}
+
+// validated is a model's mAP50 on pictures.
+func validated(t *testing.T, m *Model, samples []dataset.Sample, side int) float64 {
+	t.Helper()
+	o := ValDefaults()
+	o.Samples, o.ImageSize = samples, side
+	v, err := NewValidator(m.Net, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := v.RunModel(t.Context(), m, ort.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.MAP50
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"yolofreeze/dataset"
+	"yolofreeze/dataset/format"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/wire"
@@ -158,5 +160,29 @@ func TestRecordedONNXWeights(t *testing.T) {
 	}
 	if len(got.State) != 2*60 {
 		t.Errorf("%d tensors, want those of 60 convolutions", len(got.State))
+	}
+}
+
+// TestExportsValidateAlike: YOLOv5's own exports, float32 and float16, have the
+// average precision of the checkpoint, as LoadForVal reads them.
+func TestExportsValidateAlike(t *testing.T) {
+	folder := shared(t)
+	if testing.Short() {
+		t.Skip("validates 128 pictures three times")
+	}
+	needORT(t)
+	set, err := format.Open(filepath.Join(folder, "data", "coco256", "data.yaml"), dataset.ReadOptions{Splits: []string{"val"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := validated(t, loadShared(t, "yolov5n-v7.0.pt"), set.Splits["val"], 320)
+	for _, name := range []string{"yolov5n-v7.0-export.onnx", "yolov5n-fp16-export-torch1.14.onnx"} {
+		m, err := LoadForVal(filepath.Join(folder, "models", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := validated(t, m, set.Splits["val"], 320); math.Abs(got-want) > 0.002 {
+			t.Errorf("%s: mAP50 %.4f, the checkpoint has %.4f", name, got, want)
+		}
 	}
 }
