@@ -12,6 +12,7 @@ import (
 	"yolofreeze/freeze"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/safetensors"
 	"yolofreeze/onnx/torch"
 	"yolofreeze/onnx/wire"
@@ -276,21 +277,31 @@ func inspectONNX(path string) (*Info, error) {
 	for _, v := range g.Outputs {
 		info.Outputs = append(info.Outputs, portOf(v))
 	}
-	m, err := modelOfONNX(path, g)
+	var m *Model
+	floats, err := dequantised(path, g)
+	if err == nil {
+		m, err = modelOfONNX(path, floats)
+	}
 	if err != nil { // not one to train: what the file says of itself must do
 		err := info.describe(g)
 		return info.counted(), err
 	}
 	info.outline(m)
 	frozen := frozenBy(g.Metadata)
+	if floats != g {
+		info.Notes = append(info.Notes, "convolutions on 8-bit integers: it can be validated and detect, not be trained")
+		frozen = func(string) bool { return true }
+	}
 	params, err := m.Net.Params()
 	if err != nil {
 		return nil, &InputError{path, err}
 	}
 	for _, p := range params {
 		t := m.State[p.Name]
-		if v := g.Initializer(p.Name); v != nil { // in the file's own element type
-			t = v.Const
+		for _, name := range []string{p.Name, p.Name + pass.IntegersSuffix} { // in the file's own element type
+			if v := g.Initializer(name); v != nil {
+				t = v.Const
+			}
 		}
 		info.add(p.Name, t, p.Kind.Buffer(), frozen(p.Name))
 	}

@@ -23,23 +23,13 @@ func LoadForVal(path string) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(g.Nodes, func(n *onnx.Node) bool { return n.Op == "DequantizeLinear" && n.Domain == "" }) {
-		return modelOfONNX(path, g)
-	}
-	data, err := wire.Encode(g)
-	if err != nil {
-		return nil, &InputError{path, err}
-	}
-	floats, err := wire.Decode(data) // a copy
-	if err != nil {
-		return nil, &InputError{path, err}
-	}
-	if err := pass.Dequantise(floats); err != nil {
-		return nil, &InputError{path, err}
-	}
-	m, err := modelOfONNX(path, floats)
+	floats, err := dequantised(path, g)
 	if err != nil {
 		return nil, err
+	}
+	m, err := modelOfONNX(path, floats)
+	if err != nil || floats == g {
+		return m, err
 	}
 	heads, err := yolov5.Heads(floats)
 	if err != nil {
@@ -50,6 +40,25 @@ func LoadForVal(path string) (*Model, error) {
 	}
 	m.quantised = g
 	return m, nil
+}
+
+// dequantised is a copy of a graph without its integers, or the graph itself if it has none.
+func dequantised(path string, g *onnx.Model) (*onnx.Model, error) {
+	if !slices.ContainsFunc(g.Nodes, func(n *onnx.Node) bool { return n.Op == "DequantizeLinear" && n.Domain == "" }) {
+		return g, nil
+	}
+	data, err := wire.Encode(g)
+	if err != nil {
+		return nil, &InputError{path, err}
+	}
+	floats, err := wire.Decode(data)
+	if err != nil {
+		return nil, &InputError{path, err}
+	}
+	if err := pass.Dequantise(floats); err != nil {
+		return nil, &InputError{path, err}
+	}
+	return floats, nil
 }
 
 // Quantised reports whether the model computes on 8-bit integers.

@@ -9,6 +9,9 @@ import (
 	"yolofreeze/onnx/ref"
 )
 
+// IntegersSuffix follows a kernel's name where its integers stand.
+const IntegersSuffix = "_quantized"
+
 // Range is what an activation's values lie between.
 type Range struct{ Low, High float64 }
 
@@ -149,7 +152,7 @@ func (q *quantiser) conv(n *onnx.Node) {
 	}
 	kernel, scales := toInt8(w.Const, least)
 	channels := []int64{int64(len(scales))}
-	integers, by := q.Param(w.Name+"_quantized", kernel), q.Param(w.Name+"_scale", onnx.Of(scales, channels...))
+	integers, by := q.Param(w.Name+IntegersSuffix, kernel), q.Param(w.Name+"_scale", onnx.Of(scales, channels...))
 	zeros := q.Param(w.Name+"_zero_point", onnx.NewTensor(onnx.Int8, channels...))
 	q.In(w.Name, func() {
 		n.Inputs[1] = q.Op("DequantizeLinear", op.Attrs{"axis": int64(0)}, integers, by, zeros)
