@@ -23,7 +23,7 @@ func TestLoggers(t *testing.T) {
 		{"well", "", nil},
 		{"start", "/api/2.0/mlflow/runs/create", []string{"the run is not logged to MLflow"}},
 		{"later", "/api/2.0/mlflow/runs/log-batch", []string{"the run is not logged to MLflow"}},
-		{"end", "/api/2.0/mlflow/runs/update", []string{"runs/update: status 418; no more is logged there"}},
+		{"end", "/api/2.0/mlflow/runs/update", []string{"runs/update: status 418: I'm a teapot; no more is logged there"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

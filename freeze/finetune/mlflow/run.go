@@ -1,49 +1,50 @@
 package mlflow
 
 import (
-	"bytes"
-	"encoding/json"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/databricks/databricks-sdk-go/apierr"
+	"github.com/databricks/databricks-sdk-go/service/ml"
 )
 
 // Config says where the server is and who speaks.
 type Config struct {
-	URI                string // http:// or https://
-	Username, Password string // basic authentication, unless Token is set
-	Token              string // bearer authentication
-	Experiment         string // made where it is missing
-	Timeout            time.Duration
+	URI                string        // http:// or https://
+	Username, Password string        // basic authentication, unless Token is set
+	Token              string        // bearer authentication
+	Experiment         string        // made where it is missing
+	Timeout            time.Duration // of a request with its repetitions, 5 s unless set
 }
 
 // FromEnvironment reads what MLflow's own clients read, MLFLOW_TRACKING_URI
 // and so on, through getenv. ok is false where no server is named.
 func FromEnvironment(getenv func(string) string) (c Config, ok bool) {
 	c = Config{URI: getenv("MLFLOW_TRACKING_URI"), Username: getenv("MLFLOW_TRACKING_USERNAME"), Password: getenv("MLFLOW_TRACKING_PASSWORD"),
-		Token: getenv("MLFLOW_TRACKING_TOKEN"), Experiment: getenv("MLFLOW_EXPERIMENT_NAME"), Timeout: 5 * time.Second}
+		Token: getenv("MLFLOW_TRACKING_TOKEN"), Experiment: getenv("MLFLOW_EXPERIMENT_NAME")}
 	return c, c.URI != ""
 }
 
 // Run is one run on a server. It is not safe for concurrent use.
 type Run struct {
-	ID     string
-	config Config
-	client http.Client
+	ID      string
+	api     *ml.ExperimentsAPI
+	timeout time.Duration
 }
 
 // How a run ended.
 const (
-	Finished = "FINISHED"
-	Failed   = "FAILED"
-	Killed   = "KILLED"
+	Finished = ml.UpdateRunStatusFinished
+	Failed   = ml.UpdateRunStatusFailed
+	Killed   = ml.UpdateRunStatusKilled
 )
 
 // The server's limits on one request, and on the length of a value.
@@ -55,74 +56,72 @@ const (
 
 // Start makes a run of the given name, or takes up the one of an id.
 func Start(c Config, name, id string) (*Run, error) {
-	u, err := url.Parse(c.URI)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("mlflow: tracking address %q: want one of http:// or https://", c.URI)
+	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
+	api, err := c.connect()
+	if err != nil {
+		return nil, fmt.Errorf("mlflow: %w", err)
 	}
-	if u.User != nil && c.Username == "" {
-		c.Username = u.User.Username()
-		c.Password, _ = u.User.Password()
-	}
-	u.User = nil
-	c.URI = strings.TrimRight(u.String(), "/")
-	r := &Run{ID: id, config: c, client: http.Client{Timeout: c.Timeout}}
+	r := &Run{ID: id, api: api, timeout: c.Timeout}
 	if id != "" {
-		return r, r.update("RUNNING", nil)
+		return r, r.update(ml.UpdateRun{RunId: id, Status: ml.UpdateRunStatusRunning})
 	}
-	experiment, err := r.experiment()
+	experiment, err := r.experiment(c.Experiment)
 	if err != nil {
 		return nil, err
 	}
-	var made struct {
-		Run struct {
-			Info struct {
-				ID string `json:"run_id"`
-			} `json:"info"`
-		} `json:"run"`
-	}
-	if err := r.post("runs/create", map[string]any{"experiment_id": experiment, "run_name": name, "start_time": millis()}, &made); err != nil {
+	err = r.ask("runs/create", func(ctx context.Context) error {
+		made, err := api.CreateRun(ctx, ml.CreateRun{ExperimentId: experiment, RunName: name, StartTime: millis()})
+		if err == nil && (made.Run == nil || made.Run.Info == nil || made.Run.Info.RunId == "") {
+			return errors.New("the server made a run without an id")
+		}
+		if err == nil {
+			r.ID = made.Run.Info.RunId
+		}
+		return err
+	})
+	if err != nil {
 		return nil, err
-	}
-	if r.ID = made.Run.Info.ID; r.ID == "" {
-		return nil, fmt.Errorf("mlflow: %s made a run without an id", c.URI)
 	}
 	return r, nil
 }
 
 // experiment finds or makes the experiment.
-func (r *Run) experiment() (string, error) {
-	if r.config.Experiment == "" {
+func (r *Run) experiment(name string) (id string, err error) {
+	if name == "" {
 		return "0", nil // MLflow's default one
 	}
-	var found struct {
-		Experiment struct {
-			ID string `json:"experiment_id"`
-		} `json:"experiment"`
-		ID string `json:"experiment_id"`
+	err = r.ask("experiments/get-by-name", func(ctx context.Context) error {
+		found, err := r.api.GetByName(ctx, ml.GetByNameRequest{ExperimentName: name})
+		if errors.Is(err, apierr.ErrResourceDoesNotExist) {
+			return nil
+		}
+		if err == nil && found.Experiment != nil {
+			id = found.Experiment.ExperimentId
+		}
+		return err
+	})
+	if err != nil || id != "" {
+		return id, err
 	}
-	err := r.call(http.MethodGet, "experiments/get-by-name?experiment_name="+url.QueryEscape(r.config.Experiment), nil, &found)
-	var refused *Refusal
-	if errors.As(err, &refused) && refused.Code == "RESOURCE_DOES_NOT_EXIST" {
-		err = r.post("experiments/create", map[string]any{"name": r.config.Experiment}, &found)
-		return found.ID, err
-	}
-	return found.Experiment.ID, err
-}
-
-type entry struct {
-	Key   string `json:"key"`
-	Value string `json:"value"`
+	err = r.ask("experiments/create", func(ctx context.Context) error {
+		made, err := r.api.CreateExperiment(ctx, ml.CreateExperiment{Name: name})
+		if err == nil {
+			id = made.ExperimentId
+		}
+		return err
+	})
+	return id, err
 }
 
 // Params writes parameters; long values are cut.
 func (r *Run) Params(params map[string]string) error {
-	var list []entry
+	var list []ml.Param
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		v := params[name]
-		list = append(list, entry{key(name), strings.ToValidUTF8(v[:min(len(v), valueBytes)], "")})
+		list = append(list, ml.Param{Key: key(name), Value: strings.ToValidUTF8(v[:min(len(v), valueBytes)], ""), ForceSendFields: []string{"Value"}})
 	}
 	for part := range slices.Chunk(list, batchParams) {
-		if err := r.post("runs/log-batch", map[string]any{"run_id": r.ID, "params": part}, nil); err != nil {
+		if err := r.log(ml.LogBatch{RunId: r.ID, Params: part}); err != nil {
 			return err
 		}
 	}
@@ -131,20 +130,14 @@ func (r *Run) Params(params map[string]string) error {
 
 // Metrics writes the numbers of a step; what is no number is left out.
 func (r *Run) Metrics(step int, values map[string]float64) error {
-	type metric struct {
-		Key   string  `json:"key"`
-		Value float64 `json:"value"`
-		Time  int64   `json:"timestamp"`
-		Step  int     `json:"step"`
-	}
-	var list []metric
+	var list []ml.Metric
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if v := values[name]; !math.IsNaN(v) && !math.IsInf(v, 0) {
-			list = append(list, metric{key(name), v, millis(), step})
+			list = append(list, ml.Metric{Key: key(name), Value: v, Timestamp: millis(), Step: int64(step), ForceSendFields: []string{"Value", "Step"}})
 		}
 	}
 	for part := range slices.Chunk(list, batchMetrics) {
-		if err := r.post("runs/log-batch", map[string]any{"run_id": r.ID, "metrics": part}, nil); err != nil {
+		if err := r.log(ml.LogBatch{RunId: r.ID, Metrics: part}); err != nil {
 			return err
 		}
 	}
@@ -152,14 +145,34 @@ func (r *Run) Metrics(step int, values map[string]float64) error {
 }
 
 // End says how the run ended.
-func (r *Run) End(status string) error { return r.update(status, millis()) }
+func (r *Run) End(status ml.UpdateRunStatus) error {
+	return r.update(ml.UpdateRun{RunId: r.ID, Status: status, EndTime: millis()})
+}
 
-func (r *Run) update(status string, end any) error {
-	body := map[string]any{"run_id": r.ID, "status": status}
-	if end != nil {
-		body["end_time"] = end
+func (r *Run) log(batch ml.LogBatch) error {
+	return r.ask("runs/log-batch", func(ctx context.Context) error { return r.api.LogBatch(ctx, batch) })
+}
+
+func (r *Run) update(u ml.UpdateRun) error {
+	return r.ask("runs/update", func(ctx context.Context) error {
+		_, err := r.api.UpdateRun(ctx, u)
+		return err
+	})
+}
+
+// ask makes a request within the time, and says of an error in which one it came.
+func (r *Run) ask(path string, request func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
+	defer cancel()
+	err := request(ctx)
+	var refused *apierr.APIError
+	if errors.As(err, &refused) {
+		return fmt.Errorf("mlflow: %s: status %d: %s", path, refused.StatusCode, cmp.Or(refused.Message, http.StatusText(refused.StatusCode)))
 	}
-	return r.post("runs/update", body, nil)
+	if err != nil {
+		return fmt.Errorf("mlflow: %s: %w", path, err)
+	}
+	return nil
 }
 
 // key keeps what MLflow allows in names on every system.
@@ -173,64 +186,3 @@ func key(name string) string {
 }
 
 func millis() int64 { return time.Now().UnixMilli() }
-
-func (r *Run) post(path string, body, answer any) error {
-	return r.call(http.MethodPost, path, body, answer)
-}
-
-// Refusal is the server's answer to what it would not do.
-type Refusal struct {
-	Status  int    `json:"-"`
-	Code    string `json:"error_code"`
-	Message string `json:"message"`
-}
-
-func (e *Refusal) Error() string {
-	return strings.TrimSpace(fmt.Sprintf("status %d %s %s", e.Status, e.Code, e.Message))
-}
-
-const mostAnswer = 1 << 20
-
-func (r *Run) call(method, path string, body, answer any) error {
-	fault := func(err error) error { return fmt.Errorf("mlflow: %s: %w", path, err) }
-	var content io.Reader
-	if body != nil {
-		data, err := json.Marshal(body)
-		if err != nil {
-			return fault(err)
-		}
-		content = bytes.NewReader(data)
-	}
-	request, err := http.NewRequest(method, r.config.URI+"/api/2.0/mlflow/"+path, content)
-	if err != nil {
-		return fault(err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	switch {
-	case r.config.Token != "":
-		request.Header.Set("Authorization", "Bearer "+r.config.Token)
-	case r.config.Username != "":
-		request.SetBasicAuth(r.config.Username, r.config.Password)
-	}
-	response, err := r.client.Do(request)
-	if err != nil {
-		return fault(err)
-	}
-	defer response.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(response.Body, mostAnswer))
-	if err != nil {
-		return fault(err)
-	}
-	if response.StatusCode != http.StatusOK {
-		refused := &Refusal{Status: response.StatusCode}
-		_ = json.Unmarshal(data, refused) // an answer of another form keeps the status
-		return fault(refused)
-	}
-	if answer == nil {
-		return nil
-	}
-	if err := json.Unmarshal(data, answer); err != nil {
-		return fault(err)
-	}
-	return nil
-}
