@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/databricks/databricks-sdk-go v0.130.0
+	github.com/djherbis/times v1.6.0
 	github.com/goccy/go-yaml v1.19.2
 	github.com/google/flatbuffers v25.12.19+incompatible
 	github.com/rogpeppe/go-internal v1.16.0

@@ -11,12 +11,18 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/djherbis/times"
 )
 
 // sizes remembers picture headers between runs: opening and parsing each
 // picture is most of the time of an index. Labels are never remembered, so an
 // edited label file or class list cannot go unnoticed. A header counts while
-// the picture has the same path, length and time of change in nanoseconds.
+// the picture's content cannot have changed: same path, length, time of
+// modification and, where the system keeps one, of the last change of any
+// kind, which no program can set back. A hash of the content would say no more
+// and cost more than it saves: 45 µs a picture for the first 4 KiB, as much as
+// the header itself, against 3 µs.
 type sizes struct {
 	file  string // "" where nothing is kept
 	at    string // where relative paths begin: a run may begin elsewhere
@@ -28,15 +34,15 @@ type sizes struct {
 }
 
 type sizeEntry struct {
-	bytes, mtime int64
-	info         Info
+	bytes, modified, changed int64 // length; times in nanoseconds, changed is 0 where there is none
+	info                     Info
 }
 
 // maxSizesFile bounds the memory that a damaged file can claim.
 const maxSizesFile = 1 << 30
 
 // sizesMagic names the layout and the version of the rules that made it.
-const sizesMagic = "yolofreeze picture sizes 1"
+const sizesMagic = "yolofreeze picture sizes 2"
 
 // openSizes loads what earlier runs found for the data set at path.
 func openSizes(dir, path string) *sizes {
@@ -69,23 +75,27 @@ func (s *sizes) probe(path string, l Limits) (Info, error) {
 		return Info{}, err
 	}
 	key := s.whole(path)
+	now := sizeEntry{bytes: st.Size(), modified: st.ModTime().UnixNano()}
+	if t := times.Get(st); t.HasChangeTime() {
+		now.changed = t.ChangeTime().UnixNano()
+	}
 	e, ok := s.known[key]
-	if ok && st.Mode().IsRegular() && e.bytes == st.Size() && e.mtime == st.ModTime().UnixNano() {
+	now.info = e.info
+	if ok && st.Mode().IsRegular() && e == now {
 		if err := l.filled().check(e.info.Width, e.info.Height); err != nil {
 			return e.info, err
 		}
 	} else {
 		ok = false
-		if e.info, err = Probe(path, l); err != nil {
-			return e.info, err
+		if now.info, err = Probe(path, l); err != nil {
+			return now.info, err
 		}
-		e.bytes, e.mtime = st.Size(), st.ModTime().UnixNano()
 	}
 	s.mu.Lock()
-	s.current[key] = e
+	s.current[key] = now
 	s.fresh = s.fresh || !ok
 	s.mu.Unlock()
-	return e.info, nil
+	return now.info, nil
 }
 
 // save writes the headers of this run. A folder that cannot be written costs
@@ -96,7 +106,7 @@ func (s *sizes) save() {
 	}
 	var body bytes.Buffer
 	for path, e := range s.current {
-		fmt.Fprintf(&body, "%s\t%d\t%d\t%d\t%d\t%s\t%d\t%t\n", strconv.Quote(path), e.bytes, e.mtime,
+		fmt.Fprintf(&body, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%t\n", strconv.Quote(path), e.bytes, e.modified, e.changed,
 			e.info.Width, e.info.Height, e.info.Format, e.info.Orientation, e.info.NoEnd)
 	}
 	if err := os.MkdirAll(filepath.Dir(s.file), 0o755); err != nil {
@@ -140,19 +150,19 @@ func readSizes(file string) (map[string]sizeEntry, error) {
 
 func parseSize(line string) (path string, e sizeEntry, err error) {
 	f := strings.Split(line, "\t")
-	if len(f) != 8 {
-		return "", e, fmt.Errorf("%d fields, want 8", len(f))
+	if len(f) != 9 {
+		return "", e, fmt.Errorf("%d fields, want 9", len(f))
 	}
 	if path, err = strconv.Unquote(f[0]); err != nil {
 		return "", e, fmt.Errorf("path %s: %w", f[0], err)
 	}
-	var n [5]int64
-	for i, at := range [5]int{1, 2, 3, 4, 6} {
+	var n [6]int64
+	for i, at := range [6]int{1, 2, 3, 4, 5, 7} {
 		if n[i], err = strconv.ParseInt(f[at], 10, 64); err != nil {
 			return "", e, err
 		}
 	}
-	e = sizeEntry{n[0], n[1], Info{int(n[2]), int(n[3]), f[5], int(n[4]), f[7] == "true"}}
+	e = sizeEntry{n[0], n[1], n[2], Info{int(n[3]), int(n[4]), f[6], int(n[5]), f[8] == "true"}}
 	if e.info.Width <= 0 || e.info.Height <= 0 || e.info.Width > 1<<30 || e.info.Height > 1<<30 {
 		return "", e, fmt.Errorf("size %dx%d", e.info.Width, e.info.Height)
 	}

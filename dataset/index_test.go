@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/djherbis/times"
+
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 	"yolofreeze/dataset/yolo"
@@ -118,6 +120,23 @@ func TestSizesCache(t *testing.T) {
 	}
 	if got := read().Splits["train"][0].Width; got != 60 {
 		t.Errorf("a replaced picture went unnoticed: width %d", got)
+	}
+	// one of another size and the same length, with its time put back
+	if st, err = os.Stat(pic); err != nil {
+		t.Fatal(err)
+	}
+	other := make([]byte, st.Size())
+	if n := copy(other, encode(t, "png", image.NewGray(image.Rect(0, 0, 50, 20)))); n == len(other) {
+		t.Fatal("the smaller picture is not shorter")
+	}
+	if err := os.WriteFile(pic, other, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(pic, st.ModTime(), st.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if got := read().Splits["train"][0].Width; got != 50 && times.Get(st).HasChangeTime() {
+		t.Errorf("a picture replaced behind its times went unnoticed: width %d", got)
 	}
 	// limits that came later
 	if _, err := yolo.Open(file, dataset.ReadOptions{CacheDir: cache, Limits: dataset.Limits{MaxPixels: 900}, BadImages: dataset.Reject}); err == nil || !strings.Contains(err.Error(), "limit of 900") {
