@@ -5,22 +5,23 @@
 # reported, not judged).
 # usage: scripts/check-consumers.sh [--torch] [weights [folder of photographs [data set]]]
 # Without arguments, yolov5n v7.0 on eight pictures of ../shared. The exports: fp32,
-# dynamic, --nms, --uint8, and int8 calibrated on the data set. The consumers: ONNX Runtime
-# in Python and in Node (left out where there is no node), OpenCV's DNN module; with
-# --torch also detect.py of YOLOv5 (package yolov5) and the backend of package ultralytics,
-# which need PyTorch, several GB.
+# dynamic, --half, --nms, --uint8, and int8 calibrated on the data set. The consumers: ONNX
+# Runtime in Python and in Node (left out where there is no node), OpenCV's DNN module; with
+# --torch also detect.py of YOLOv5 (package yolov5), its Model with our state dict (a .pt) in
+# it, and the backend of package ultralytics, which need PyTorch, several GB.
 # The packages, pinned, go into environments of their own in the user's cache folder.
 # yolofreeze itself never needs Python.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-packages="numpy==2.4.6 onnxruntime==1.32.0 opencv-python-headless==5.0.0.93"
+packages=(numpy==2.4.6 onnxruntime==1.32.0 opencv-python-headless==5.0.0.93)
 node_package=onnxruntime-node@1.30.0
 kind=light
 if [ "${1-}" = --torch ]; then
 	kind=torch
 	shift
-	packages="$packages torch==2.15.0 torchvision==0.29.2 ultralytics==8.4.190 matplotlib pandas seaborn scipy psutil pyyaml requests tqdm gitpython fire setuptools<81 huggingface-hub<0.25"
+	packages+=(torch==2.15.0 torchvision==0.29.2 ultralytics==8.4.190 matplotlib pandas seaborn scipy psutil
+		pyyaml requests tqdm gitpython fire 'setuptools<81' 'huggingface-hub<0.25')
 fi
 case "${1-}" in -*) usage ;; esac
 weights=${1:-$shared/models/yolov5n-v7.0.pt}
@@ -28,18 +29,11 @@ pictures=${2:-$shared/data/coco256/images/val2017}
 data=${3:-$shared/data/coco256/data.yaml}
 [ -e "$weights" ] && [ -d "$pictures" ] && [ -e "$data" ] || { say "needs $weights, $pictures and $data"; exit 2; }
 
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/yolofreeze
-venv=$cache/consumers-$kind
-if [ "$(cat "$venv/installed" 2>/dev/null)" != "$packages" ]; then
-	say "installing $packages"
-	python3 -m venv --clear "$venv"
-	# shellcheck disable=SC2086
-	"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: $packages >&2
-	# Package yolov5 asks for parts that detecting does not use, and for older Pythons.
-	[ $kind = light ] || "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python yolov5==7.0.14 >&2
-	echo "$packages" >"$venv/installed"
-fi
-node=$cache/consumers-node
+python=$(printf '%s\n' "${packages[@]}" | python_with consumers-$kind)
+# Package yolov5 asks for parts that detecting does not use, and for older Pythons.
+[ $kind = light ] || "$python" -m pip show --quiet yolov5 2>/dev/null ||
+	"$python" -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python yolov5==7.0.14 >&2
+node=${XDG_CACHE_HOME:-$HOME/.cache}/yolofreeze/consumers-node
 if command -v npm >/dev/null && [ "$(cat "$node/installed" 2>/dev/null)" != $node_package ]; then
 	say "installing $node_package"
 	mkdir -p "$node"
@@ -53,22 +47,25 @@ trap 'rm -rf "$work"' EXIT
 export_as() { "$yolofreeze" export "$weights" --imgsz 640 -o "$work/$1.onnx" "${@:2}" >&2; }
 export_as fp32
 export_as dynamic --dynamic
+export_as half --half
 export_as nms --nms
 export_as uint8 --uint8
 export_as int8 --int8 --data "$data"
+"$yolofreeze" export "$weights" -o "$work/state.pt" >&2
 
 # As PNG, so that no two decoders of JPEG differ.
-"$venv/bin/python" - "$pictures" "$work/pictures" <<'PYTHON'
+"$python" - "$pictures" "$work/pictures" <<'PYTHON'
 import pathlib, sys, cv2
 out = pathlib.Path(sys.argv[2])
 out.mkdir()
 for path in sorted(p for p in pathlib.Path(sys.argv[1]).iterdir() if p.suffix in (".jpg", ".png"))[:8]:
     cv2.imwrite(str(out / (path.stem + ".png")), cv2.imread(str(path)))
 PYTHON
-for form in fp32 nms uint8 int8; do # the dynamic form would be run on smaller pictures than others take
+for form in fp32 half nms uint8 int8; do # the dynamic form would be run on smaller pictures than others take
 	"$yolofreeze" detect --weights "$work/$form.onnx" "$work/pictures" --nosave --save-json --project "$work" --name "ours-$form" >&2
 done
 cp -r "$work/ours-fp32" "$work/ours-dynamic"
+cp -r "$work/ours-fp32" "$work/ours-state"
 
 cat >"$work/run.js" <<'JS'
 // node run.js model.onnx input.bin type dims output: runs a model on raw bytes, each output to a file of its own.
@@ -86,4 +83,4 @@ JS
 export CONSUMER_NODE=$node YOLOv5_AUTOINSTALL=false YOLO_AUTOINSTALL=false YOLO_OFFLINE=true HF_HUB_OFFLINE=1
 export YOLO_CONFIG_DIR=$work YOLOV5_CONFIG_DIR=$work
 command -v node >/dev/null || say "no node here: left out"
-"$venv/bin/python" "$root/scripts/consumers.py" "$work" $kind
+"$python" "$root/scripts/consumers.py" "$work" $kind

@@ -7,17 +7,9 @@
 # The package, pinned, goes into an environment of its own in the user's cache
 # folder. yolofreeze itself never needs Python.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-export HOME="${HOME:-$(echo ~)}"
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-version=1.22.0
-venv=${XDG_CACHE_HOME:-$HOME/.cache}/yolofreeze/onnx-checker-$version
-
-if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import onnx' 2>/dev/null; then
-	echo "check-onnx: installing onnx $version" >&2
-	python3 -m venv --clear "$venv"
-	"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: "onnx==$version" >&2
-fi
+python=$(python_with onnx-checker <<<onnx==1.22.0)
 
 if [ $# -eq 0 ]; then
 	emitted=$(mktemp -d)
@@ -26,7 +18,7 @@ if [ $# -eq 0 ]; then
 	set -- "$emitted"
 fi
 
-"$venv/bin/python" - "$@" <<'PYTHON'
+"$python" - "$@" <<'PYTHON'
 import pathlib, sys
 import onnx
 

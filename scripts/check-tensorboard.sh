@@ -6,31 +6,21 @@
 # pinned, goes into an environment of its own in the user's cache folder.
 # yolofreeze itself never needs Python.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-export HOME="${HOME:-$(echo ~)}"
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-version=2.21.0
-venv=${XDG_CACHE_HOME:-$HOME/.cache}/yolofreeze/tensorboard-reader-$version
-
-if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import tensorboard' 2>/dev/null; then
-	echo "check-tensorboard: installing tensorboard $version" >&2
-	python3 -m venv --clear "$venv"
-	"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: "tensorboard==$version" >&2
-fi
+python=$(python_with tensorboard-reader <<<tensorboard==2.21.0)
 
 if [ $# -eq 0 ]; then
 	made=$(mktemp -d)
 	trap 'rm -rf "$made"' EXIT
-	ONNXRUNTIME_SHARED_LIBRARY_PATH=$("$root/scripts/setup.sh")
-	export ONNXRUNTIME_SHARED_LIBRARY_PATH
-	(cd "$root" && go build -o "$made/yolofreeze" ./cmd/yolofreeze)
-	"$made/yolofreeze" dataset synth -o "$made/data" --train 16 --val 8 --imgsz 64 >&2
-	"$made/yolofreeze" train --weights "${YOLOFREEZE_SHARED:-$root/../shared}/models/yolov5n-v7.0.pt" --data "$made/data" --imgsz 64 --epochs 2 \
+	make_ready
+	"$yolofreeze" dataset synth -o "$made/data" --train 16 --val 8 --imgsz 64 >&2
+	"$yolofreeze" train --weights "$shared/models/yolov5n-v7.0.pt" --data "$made/data" --imgsz 64 --epochs 2 \
 		--project "$made" --name run >"$made/log" 2>&1 || { cat "$made/log" >&2; exit 1; }
 	set -- "$made/run"
 fi
 
-"$venv/bin/python" - "$@" <<'PYTHON'
+"$python" - "$@" <<'PYTHON'
 import csv, math, pathlib, sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

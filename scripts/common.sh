@@ -1,6 +1,5 @@
-# What convert-and-freeze.sh, voc-finetune.sh and compare-frozen.sh share; sourced by them.
-# Sets root (the repository), shared (the folder of real files for --smoke, may be
-# absent) and yolofreeze (the program, built), and finds ONNX Runtime.
+# What the other scripts share; sourced by them. Sets root (the repository), shared (the
+# folder of real files, may be absent) and yolofreeze (the program, which make_ready builds).
 export HOME="${HOME:-$(echo ~)}"
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 shared=${YOLOFREEZE_SHARED:-$root/../shared}
@@ -19,6 +18,21 @@ make_ready() { # flags of setup.sh
 }
 need_shared() {
 	[ -d "$shared/models" ] || { say "--smoke needs real files: $shared is absent, set YOLOFREEZE_SHARED"; exit 2; }
+}
+# python_with NAME [flags of pip install]: prints the path of a Python which has the packages
+# that standard input lists, as pip's requirements, in an environment of its own in the user's
+# cache folder; made once. Only checks need Python, yolofreeze never does.
+python_with() {
+	local venv=${XDG_CACHE_HOME:-$HOME/.cache}/yolofreeze/$1 list
+	shift
+	list=$(cat)
+	if [ "$(cat "$venv/installed" 2>/dev/null)" != "$list" ]; then
+		say "installing for Python, in $venv:" $(cut -d' ' -f1 <<<"$list")
+		python3 -m venv --clear "$venv" >&2 || return 1
+		"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: "$@" --requirement <(echo "$list") >&2 || return 1
+		echo "$list" >"$venv/installed"
+	fi
+	echo "$venv/bin/python"
 }
 run() {
 	say "\$ yolofreeze $*"

@@ -22,12 +22,14 @@ def boxed(picture):
 def input_of(form, square):
     if form == "uint8":
         return numpy.ascontiguousarray(square[None])
-    return numpy.ascontiguousarray(square.transpose(2, 0, 1)[None].astype(numpy.float32) / 255)
+    x = numpy.ascontiguousarray(square.transpose(2, 0, 1)[None].astype(numpy.float32) / 255)
+    return x.astype(numpy.float16) if form == "half" else x
 
 
 def choose(rows):
     """Rows of centre, size, objectness and classes to (class, confidence, corners)."""
-    rows = rows[0][rows[0][:, 4] > CONF]
+    rows = rows[0].astype(numpy.float32)
+    rows = rows[rows[:, 4] > CONF]
     scores = rows[:, 5:] * rows[:, 4:5]
     classes, best = scores.argmax(1), scores.max(1)
     corners = numpy.concatenate([rows[:, :2] - rows[:, 2:4] / 2, rows[:, :2] + rows[:, 2:4] / 2], 1)
@@ -114,7 +116,8 @@ def in_opencv(form):
 
 def in_yolov5(form):
     subprocess.run([sys.executable, "-m", "yolov5.detect", "--weights", str(work / f"{form}.onnx"), "--source", str(work / "pictures"),
-                    "--imgsz", str(SIDE), "--nosave", "--save-txt", "--save-conf", "--project", str(work), "--name", f"yolov5-{form}"],
+                    "--imgsz", str(SIDE), "--nosave", "--save-txt", "--save-conf", "--project", str(work), "--name", f"yolov5-{form}",
+                    *(["--half"] if form == "half" else [])],
                    check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=work)
     found = {}
     for name, picture in pictures.items():
@@ -125,6 +128,25 @@ def in_yolov5(form):
             centre, half = numpy.array(numbers[:2]) * size, numpy.array(numbers[2:]) * size / 2
             found[name].append((int(cls), conf, numpy.concatenate([centre - half, centre + half])))
     return found
+
+
+def in_model(form):
+    """Back in PyTorch: the state dict, strictly, in the published layout that it fits."""
+    import torch, yolov5
+    from yolov5.models.yolo import Model
+    state = torch.load(work / f"{form}.pt", weights_only=True)
+    classes = next(t.shape[0] // 3 - 5 for name, t in state.items() if name.endswith(".m.0.bias"))
+    for variant in "nsmlx":
+        model = Model(pathlib.Path(yolov5.__file__).parent / "models" / f"yolov5{variant}.yaml", nc=classes)
+        if all(name in state and state[name].shape == t.shape for name, t in model.state_dict().items()):
+            break
+    model.load_state_dict(state, strict=True)
+    model.eval()
+
+    def run(x):
+        with torch.no_grad():
+            return choose(model(torch.from_numpy(x))[0].numpy())
+    return on_pictures(form, run)
 
 
 def in_ultralytics(form):
@@ -138,14 +160,15 @@ def in_ultralytics(form):
     return on_pictures(form, run)
 
 
-consumers = [(f"ONNX Runtime {onnxruntime.__version__} in Python", in_python, "fp32 dynamic nms uint8 int8"),
+consumers = [(f"ONNX Runtime {onnxruntime.__version__} in Python", in_python, "fp32 dynamic half nms uint8 int8"),
              (f"OpenCV {cv2.__version__} DNN", in_opencv, "fp32 dynamic uint8 int8")]
 if shutil.which("node"):
     package = json.loads(pathlib.Path(os.environ["CONSUMER_NODE"], "node_modules", "onnxruntime-node", "package.json").read_text())
     consumers.append((f"onnxruntime-node {package['version']}", in_node, "fp32 dynamic nms uint8 int8"))
 if kind == "torch":
     import ultralytics
-    consumers += [("detect.py of yolov5 7.0.14", in_yolov5, "fp32 dynamic int8"),
+    consumers += [("detect.py of yolov5 7.0.14", in_yolov5, "fp32 dynamic half int8"),
+                  ("Model of yolov5 7.0.14", in_model, "state"),
                   (f"AutoBackend of ultralytics {ultralytics.__version__}", in_ultralytics, "fp32 dynamic int8")]
 bad = 0
 for consumer, run, forms in consumers:

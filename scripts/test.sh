@@ -4,40 +4,51 @@
 # Tests that need what is not there (the runtime's library, WebGPU, recordings, a
 # GPU, a browser) skip and say so: scripts/test.sh -v shows them.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-export HOME="${HOME:-$(echo ~)}"
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+cd "$root"
 
 staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 smoke=$(mktemp -d)
 trap 'rm -rf "$smoke"' EXIT
-step() { echo "test: $*" >&2; }
 
-ONNXRUNTIME_SHARED_LIBRARY_PATH=$(scripts/setup.sh)
-export ONNXRUNTIME_SHARED_LIBRARY_PATH
+make_ready
 
-step gofmt
+say gofmt
 unformatted=$(gofmt -l .)
-[ -z "$unformatted" ] || { echo "$unformatted" >&2; step "these files are not formatted: gofmt -w ."; exit 1; }
+[ -z "$unformatted" ] || { echo "$unformatted" >&2; say "these files are not formatted: gofmt -w ."; exit 1; }
 
-step go vet
+say go vet
 go vet ./...
 
-step staticcheck
+say staticcheck
 if go run "$staticcheck" -version >/dev/null 2>&1; then
 	go run "$staticcheck" ./...
 else
-	step "skipped: $staticcheck cannot be had without a network"
+	say "skipped: $staticcheck cannot be had without a network"
 fi
 
-step go test
+# ONNX Runtime's last package for on-device training holds the folders that we write against
+# its own API; in Python because it has no other that is still published.
+if YOLOFREEZE_ORT_TRAINING=$(python_with onnxruntime-training --no-deps --require-hashes <<-'LIST'
+	onnxruntime-training==1.19.2 --hash=sha256:31bf977bfe9b0dbdea5bd349a21d498741195b3094ee1fe4abdba3ebbec17d3b --hash=sha256:848da8184d0d5dbfac1f144541c572f62455f5c8c6a5fe7350cc748e827b8b37 --hash=sha256:6bfa1c02e6986947b18c502669beb9f1246bb52239394f7a5a3b99c10967eacf
+	numpy==1.26.4 --hash=sha256:f870204a840a60da0b12273ef34f7051e98c3b5961b61b0c2c1be6dfd64fbcd3 --hash=sha256:ffa75af20b44f8dba823498024771d5ac50620e6915abac414251bd971b4529f --hash=sha256:666dbfb6ec68962c033a450943ded891bed2d54e6755e35e5835d63f4f6931d5
+LIST
+); then
+	export YOLOFREEZE_ORT_TRAINING
+else
+	say "skipped: tests against onnxruntime-training, which cannot be had here (it needs Linux x64, Python 3.9 to 3.11 and a network)"
+	unset YOLOFREEZE_ORT_TRAINING
+fi
+
+say go test
 go test -count=1 -timeout 30m "$@" ./... # no cached results: recordings lie outside of the module
-if [ -d "${YOLOFREEZE_SHARED:-../shared}/models" ]; then
+if [ -d "$shared/models" ]; then
 	for job in convert-and-freeze voc-finetune compare-frozen; do
-		step "$job --smoke"
-		TMPDIR=$smoke "scripts/$job.sh" --smoke >"$smoke/log" 2>&1 || { cat "$smoke/log" >&2; step "$job --smoke failed"; exit 1; }
+		say "$job --smoke"
+		TMPDIR=$smoke "scripts/$job.sh" --smoke >"$smoke/log" 2>&1 || { cat "$smoke/log" >&2; say "$job --smoke failed"; exit 1; }
 	done
 else
-	step "skipped: --smoke of the scripts needs real files, ${YOLOFREEZE_SHARED:-../shared} is absent"
+	say "skipped: --smoke of the scripts needs real files, $shared is absent"
 fi
-step "all passed"
+say "all passed"

@@ -4,11 +4,19 @@ on_device.py FOLDER BATCH.safetensors STEPS LR: prints the losses of an evaluati
 step and of each training step as JSON, then saves the checkpoint over the folder's
 and the network for inference as FOLDER/inference.onnx.
 """
+import importlib.util
 import json
 import struct
 import sys
+import types
 
 import numpy as np
+
+# On import, the package onnxruntime.training asks for PyTorch, which its on-device API
+# has no use for: an empty package in its place leads to that API without.
+package = types.ModuleType("onnxruntime.training")
+package.__path__ = [importlib.util.find_spec("onnxruntime").submodule_search_locations[0] + "/training"]
+sys.modules[package.__name__] = package
 from onnxruntime.training.api import CheckpointState, Module, Optimizer
 
 TYPES = {"U8": np.uint8, "F32": np.float32, "I64": np.int64}
