@@ -11,21 +11,19 @@ import (
 	"yolofreeze/dataset"
 )
 
-// maxStride is the largest stride of most networks: what training rounds sides up to.
-const maxStride = 32
-
 func previewCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "preview",
 		Usage:       "draw batches as training would see them: train_batch0.jpg and on",
 		ArgsUsage:   "DATA",
-		Description: dataUsage + "\nWith the same options and seed they are the batches of train, for networks whose largest stride is 32.",
+		Description: dataUsage + "\nWith the same options and seed they are the batches of train.",
 		Flags: readFlags(
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FOLDER` to write; must not exist or be empty"},
 			&cli.StringFlag{Name: "split", Value: "train", Usage: "`SPLIT` to draw"},
 			&cli.IntFlag{Name: "batches", Value: 3, Usage: "`N` first batches"},
 			&cli.IntFlag{Name: "epoch", Usage: "of epoch `N`, the first being 0"},
 			imgszFlag(), batchSizeFlag(16), hypFlag(), mosaic9Flag(),
+			&cli.IntFlag{Name: "stride", Value: 32, Usage: "the network's largest stride in `PIXELS`, of which sides are multiples: 64 with P6"},
 			&cli.BoolFlag{Name: "rect", Usage: "batches of like shapes, without mosaics"},
 			&cli.BoolFlag{Name: "quad", Usage: "join four pictures to one of twice the side, or enlarge one, as a coin decides"},
 			&cli.BoolFlag{Name: "multi-scale", Usage: "each batch has a side from half to one and a half imgsz"},
@@ -80,7 +78,7 @@ func preview(c *cli.Context) error {
 
 // previewOptions are those of train's loader, but for the samples.
 func previewOptions(c *cli.Context) (o dataset.LoaderOptions, err error) {
-	for name, least := range map[string]int{"batches": 1, "epoch": 0, "imgsz": 1, "batch-size": 1} {
+	for name, least := range map[string]int{"batches": 1, "epoch": 0, "imgsz": 1, "batch-size": 1, "stride": 1} {
 		if v := c.Int(name); v < least {
 			return o, usageErrorf("dataset preview: --%s %d: want %d or more", name, v, least)
 		}
@@ -98,8 +96,9 @@ func previewOptions(c *cli.Context) (o dataset.LoaderOptions, err error) {
 	if err != nil {
 		return o, err
 	}
-	side := max((c.Int("imgsz")+maxStride-1)/maxStride, 2) * maxStride
-	return dataset.LoaderOptions{BatchSize: c.Int("batch-size"), ImageSize: side, Stride: maxStride, Augment: true, Hyp: hyp,
+	stride := c.Int("stride")
+	side := max((c.Int("imgsz")+stride-1)/stride, 2) * stride
+	return dataset.LoaderOptions{BatchSize: c.Int("batch-size"), ImageSize: side, Stride: stride, Augment: true, Hyp: hyp,
 		Nine: nine, MultiScale: c.Bool("multi-scale"), Quad: c.Bool("quad"), Rect: c.Bool("rect"), Shuffle: !c.Bool("rect"),
 		Seed: c.Uint64("seed"), BadImages: dataset.Policy(c.String("bad-images"))}, nil
 }

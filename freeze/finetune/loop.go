@@ -125,7 +125,7 @@ func (t *training) trainBatch(b *dataset.Batch) error {
 	t.p.Last.LR = rates.LR
 	t.p.Iteration++
 	t.p.Batch++
-	t.clock.images += b.Size
+	t.clock.images += t.pictures(b)
 	for i, v := range []float64{l.Box, l.Obj, l.Cls} {
 		t.p.Sums[i] += v
 	}

@@ -1,6 +1,10 @@
 package finetune
 
-import "fmt"
+import (
+	"fmt"
+
+	"yolofreeze/dataset"
+)
 
 // quadPictures is how many pictures --quad joins to one of twice the side.
 const quadPictures = 4
@@ -26,4 +30,12 @@ func (t *training) fed() (batch, side int) {
 		return t.batch / quadPictures, 2 * t.side
 	}
 	return t.batch, t.side
+}
+
+// pictures returns how many pictures went into a batch.
+func (t *training) pictures(b *dataset.Batch) int {
+	if t.o.Quad {
+		return b.Size * quadPictures
+	}
+	return b.Size
 }
