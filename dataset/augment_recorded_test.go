@@ -3,13 +3,12 @@ package dataset
 import (
 	"encoding/json"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/testkit/shared"
 )
 
 // augmentation is a recorded draw with what came of it.
@@ -24,15 +23,7 @@ type augmentation struct {
 
 func recordedAugmentations(t *testing.T) []augmentation {
 	t.Helper()
-	root := os.Getenv("YOLOFREEZE_SHARED")
-	if root == "" {
-		root = filepath.Join("..", "..", "shared")
-	}
-	path := filepath.Join(root, "golden", "pictures", "augment.safetensors")
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("recordings absent: %v (set YOLOFREEZE_SHARED)", err)
-	}
-	f, err := safetensors.Read(path)
+	f, err := safetensors.Read(shared.Path(t, "golden", "pictures", "augment.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}

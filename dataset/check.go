@@ -95,7 +95,7 @@ func sharedPictures(all []Placed, o ReadOptions) []Shared {
 	var out []Shared
 	for _, group := range same {
 		if severalSplits(all, group) {
-			out = append(out, shared(all, group))
+			out = append(out, sharedOf(all, group))
 		}
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Paths[0] < out[j].Paths[0] })
@@ -111,7 +111,7 @@ func severalSplits(all []Placed, group []int) bool {
 	return false
 }
 
-func shared(all []Placed, group []int) Shared {
+func sharedOf(all []Placed, group []int) Shared {
 	paths, splits := map[string]bool{}, map[string]bool{}
 	for _, i := range group {
 		paths[all[i].Path], splits[all[i].Split] = true, true

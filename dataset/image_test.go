@@ -19,17 +19,18 @@ import (
 	"testing"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/testkit/shared"
 )
 
 func TestRecordedDecode(t *testing.T) {
-	recorded := recordedImages(t, sharedPath(t, "golden", "pictures", "letterbox.safetensors"))
+	recorded := recordedImages(t, shared.Path(t, "golden", "pictures", "letterbox.safetensors"))
 	for name, want := range recorded {
 		id, ok := strings.CutPrefix(name, "decoded/")
 		if !ok {
 			continue
 		}
 		t.Run(id, func(t *testing.T) {
-			got, err := dataset.Decode(sharedPath(t, "data", "coco256", "images", "val2017", id+".jpg"), dataset.Limits{})
+			got, err := dataset.Decode(shared.Path(t, "data", "coco256", "images", "val2017", id+".jpg"), dataset.Limits{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 	"yolofreeze/dataset/metric"
 	"yolofreeze/dataset/yolo"
 	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/testkit/shared"
 )
 
 // TestRecordedRect makes the validation batches of coco256 and compares their
@@ -22,18 +23,18 @@ func TestRecordedRect(t *testing.T) {
 	var want struct {
 		Shapes map[string][2]int `json:"input_shapes"`
 	}
-	data, err := os.ReadFile(sharedPath(t, "golden", "pictures", "validation640.json"))
+	data, err := os.ReadFile(shared.Path(t, "golden", "pictures", "validation640.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(data, &want); err != nil {
 		t.Fatal(err)
 	}
-	recorded, err := safetensors.Read(sharedPath(t, "golden", "pictures", "validation640.safetensors"))
+	recorded, err := safetensors.Read(shared.Path(t, "golden", "pictures", "validation640.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := yolo.Open(sharedPath(t, "data", "coco256", "data.yaml"), dataset.ReadOptions{Splits: []string{"val"}})
+	set, err := yolo.Open(shared.Path(t, "data", "coco256", "data.yaml"), dataset.ReadOptions{Splits: []string{"val"}})
 	if err != nil {
 		t.Fatal(err)
 	}

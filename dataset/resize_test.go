@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/testkit/shared"
 )
 
 // TestRecordedLetterbox holds resizing and padding against OpenCV's results on
 // the pixels that OpenCV decoded.
 func TestRecordedLetterbox(t *testing.T) {
-	recorded := recordedImages(t, sharedPath(t, "golden", "pictures", "letterbox.safetensors"))
+	recorded := recordedImages(t, shared.Path(t, "golden", "pictures", "letterbox.safetensors"))
 	letterbox := func(w, h int, o dataset.LetterboxOptions) func(src, want *dataset.Image) *dataset.Image {
 		return func(src, _ *dataset.Image) *dataset.Image {
 			out, _ := dataset.Letterbox(src, w, h, o)

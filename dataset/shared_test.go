@@ -4,25 +4,10 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"yolofreeze/dataset"
 )
-
-// sharedPath names a file of the recordings, or skips the test without them.
-func sharedPath(t testing.TB, elem ...string) string {
-	t.Helper()
-	root := os.Getenv("YOLOFREEZE_SHARED")
-	if root == "" {
-		root = filepath.Join("..", "..", "shared")
-	}
-	path := filepath.Join(append([]string{root}, elem...)...)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("recordings absent: %v (set YOLOFREEZE_SHARED)", err)
-	}
-	return path
-}
 
 // recordedImages reads the [height, width, 3] uint8 tensors of a safetensors
 // file.

@@ -1,15 +1,12 @@
 package freeze
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"errors"
-	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"yolofreeze/onnx/testkit/recorded"
 )
 
 func TestSelectors(t *testing.T) {
@@ -251,77 +248,32 @@ func TestBatchNorm(t *testing.T) {
 // TestRecordedFreeze holds plans against what recorded training steps changed:
 // a parameter is frozen exactly when the record has no gradient of it.
 func TestRecordedFreeze(t *testing.T) {
-	shared := os.Getenv("YOLOFREEZE_SHARED")
-	if shared == "" {
-		shared = filepath.Join("..", "..", "shared")
-	}
-	files, _ := filepath.Glob(filepath.Join(shared, "golden", "steps", "*.safetensors"))
-	if len(files) == 0 {
-		t.Skip("no recordings under " + shared)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			names, shapes, freeze, bn, net := readRecord(t, file)
-			policy := Policy{Mode: BN(bn)}
-			selectors, err := Parse(freeze)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, name := range names {
-				if rest, ok := strings.CutPrefix(name, "init/"); ok {
-					buffer := strings.Contains(rest, ".running_") || strings.HasSuffix(rest, ".anchors")
-					net.Parameters = append(net.Parameters, Parameter{rest, shapes[name], buffer})
-				}
-			}
-			p, err := New(net, selectors, policy)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, e := range p.Entries {
-				if strings.HasSuffix(e.Name, ".anchors") {
-					continue
-				}
-				recorded := "grad/"
-				if e.Buffer {
-					recorded = "after1/"
-				}
-				if _, changes := shapes[recorded+e.Name]; changes == e.Frozen {
-					t.Errorf("%s: frozen %t, but the record has %s of it: %t", e.Name, e.Frozen, recorded, changes)
-				}
-			}
-		})
-	}
-}
-
-// readRecord reads a safetensors header: tensors, and what the case froze.
-func readRecord(t *testing.T, file string) (names []string, shapes map[string][]int64, freeze []string, bn string, net Network) {
-	t.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var header map[string]json.RawMessage
-	if err := json.Unmarshal(data[8:8+binary.LittleEndian.Uint64(data)], &header); err != nil {
-		t.Fatal(err)
-	}
-	var metadata struct{ Case string }
-	var record struct {
-		Freeze   []string
-		FrozenBN string `json:"frozen_bn"`
-		YAML     struct{ Backbone, Head []any }
-	}
-	if err := errors.Join(json.Unmarshal(header["__metadata__"], &metadata), json.Unmarshal([]byte(metadata.Case), &record)); err != nil {
-		t.Fatal(err)
-	}
-	delete(header, "__metadata__")
-	shapes = map[string][]int64{}
-	for name, raw := range header {
-		var tensor struct{ Shape []int64 }
-		if err := json.Unmarshal(raw, &tensor); err != nil {
+	recorded.Each(t, func(t *testing.T, r *recorded.Steps) {
+		layers := func(part string) int { return len(r.YAML[part].([]any)) }
+		net := Network{Backbone: layers("backbone"), Head: layers("backbone") + layers("head") - 1}
+		selectors, err := Parse(r.Freeze)
+		if err != nil {
 			t.Fatal(err)
 		}
-		shapes[name] = tensor.Shape
-	}
-	net = Network{Backbone: len(record.YAML.Backbone), Head: len(record.YAML.Backbone) + len(record.YAML.Head) - 1}
-	return slices.Sorted(maps.Keys(shapes)), shapes, record.Freeze, record.FrozenBN, net
+		for name, tensor := range r.Init() {
+			buffer := strings.Contains(name, ".running_") || strings.HasSuffix(name, ".anchors")
+			net.Parameters = append(net.Parameters, Parameter{name, tensor.Shape, buffer})
+		}
+		p, err := New(net, selectors, Policy{Mode: BN(r.FrozenBN)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range p.Entries {
+			if strings.HasSuffix(e.Name, ".anchors") {
+				continue
+			}
+			change := "grad/"
+			if e.Buffer {
+				change = "after1/"
+			}
+			if r.Tensors[change+e.Name] != nil == e.Frozen {
+				t.Errorf("%s: frozen %t, but the record has %s of it: %t", e.Name, e.Frozen, change, !e.Frozen)
+			}
+		}
+	})
 }

@@ -37,13 +37,15 @@ var rooms = map[string]room{
 	"onnx/artifact":               {allows: []string{"onnx", "onnx/wire", "onnx/safetensors", "freeze"}},
 	"onnx/ort":                    {allows: []string{"onnx"}},
 	"onnx/testkit":                {allows: []string{"onnx/...", "freeze"}},
+	"onnx/testkit/recorded":       {allows: []string{"onnx", "onnx/safetensors", "onnx/testkit/shared"}},
+	"onnx/testkit/shared":         {standard: true},
 	"dataset/...":                 {allows: []string{"dataset/..."}},
-	"freeze/finetune":             {allows: []string{"onnx/...", "freeze/...", "dataset/..."}, but: []string{"onnx/testkit"}},
+	"freeze/finetune":             {allows: []string{"onnx/...", "freeze/...", "dataset/..."}, but: []string{"onnx/testkit/..."}},
 	"freeze/finetune/plot":        {allows: []string{"dataset", "dataset/metric"}},
 	"freeze/finetune/tensorboard": {},
-	"freeze/finetune/mlflow":      {standard: true},
+	"freeze/finetune/mlflow":      {},
 	"cmd/...": {allows: []string{"onnx/...", "freeze/...", "dataset/...", "cmd/..."},
-		but: []string{"onnx/op", "onnx/grad", "onnx/optim", "onnx/pass", "onnx/testkit"}},
+		but: []string{"onnx/op", "onnx/grad", "onnx/optim", "onnx/pass", "onnx/testkit/..."}},
 	"scripts/...": {allows: []string{"onnx/...", "freeze/...", "dataset/..."}},
 }
 
@@ -51,6 +53,7 @@ var rooms = map[string]room{
 var owners = map[string]string{
 	"github.com/yalue/onnxruntime_go": "onnx/ort",
 	"C":                               "onnx/ort",
+	"github.com/databricks":           "freeze/finetune/mlflow",
 	"github.com/urfave/cli":           "cmd/...",
 }
 

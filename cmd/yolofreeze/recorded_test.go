@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -20,29 +19,14 @@ import (
 	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
-	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/testkit/recorded"
 	"yolofreeze/onnx/wire"
 	"yolofreeze/onnx/yolov5"
 )
 
-// recordedStep is a recording of PyTorch's training steps with something frozen.
+// recordedStep is a recording with something frozen.
 type recordedStep struct {
-	*safetensors.File
-	YAML       map[string]any
-	ImgSize    int `json:"imgsz"`
-	NC         int
-	Freeze     []string
-	FrozenBN   string `json:"frozen_bn"`
-	Optimizer  string
-	LR         float64
-	Hyp        map[string]float64 `json:"hyp_after_scaling"`
-	Batch      int
-	Accumulate int
-	ClipNorm   float64 `json:"clip_norm"`
-	Losses     [][][4]float64
-	GradNorm   []float64                  `json:"grad_norm_before_clip"`
-	Noise      map[string]json.RawMessage `json:"float32_noise"`
-
+	*recorded.Steps
 	net *yolov5.Network
 }
 
@@ -54,48 +38,25 @@ func TestRecordedThroughCommands(t *testing.T) {
 	if err := ort.Init(); err != nil {
 		t.Skipf("tier ort: %v", err)
 	}
-	folder := os.Getenv("YOLOFREEZE_GOLDEN")
-	if folder == "" {
-		if sharedFolder() == "" {
-			t.Skip("recordings are absent")
-		}
-		folder = filepath.Join(sharedFolder(), "golden", "steps")
-	}
-	files, _ := filepath.Glob(filepath.Join(folder, "*.safetensors"))
 	frozen := 0
-	for _, file := range files {
-		r := readRecorded(t, file)
-		if len(r.Freeze) == 0 {
-			continue
+	recorded.Each(t, func(t *testing.T, steps *recorded.Steps) {
+		if len(steps.Freeze) == 0 {
+			t.Skip("nothing is frozen")
 		}
 		frozen++
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".safetensors"), func(t *testing.T) {
-			if r.ClipNorm != 10 {
-				t.Skipf("gradients are clipped at %g, by the commands at 10", r.ClipNorm)
-			}
-			dir := r.artifacts(t)
-			r.check(t, r.step(t, dir))
-		})
-	}
+		if steps.ClipNorm != 10 {
+			t.Skipf("gradients are clipped at %g, by the commands at 10", steps.ClipNorm)
+		}
+		net, err := yolov5.ParseTable(steps.YAML, steps.NC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &recordedStep{steps, net}
+		r.check(t, r.step(t, r.artifacts(t)))
+	})
 	if frozen == 0 {
-		t.Fatal("no recording of a frozen case in " + folder)
+		t.Fatal("no recording of a frozen case")
 	}
-}
-
-func readRecorded(t *testing.T, file string) *recordedStep {
-	t.Helper()
-	f, err := safetensors.Read(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &recordedStep{File: f}
-	if err := json.Unmarshal([]byte(f.Metadata["case"]), r); err != nil {
-		t.Fatalf("%s: metadata: %v", file, err)
-	}
-	if r.net, err = yolov5.ParseTable(r.YAML, r.NC); err != nil {
-		t.Fatal(err)
-	}
-	return r
 }
 
 // artifacts takes the recording's initial state through the commands. A second
@@ -104,14 +65,9 @@ func (r *recordedStep) artifacts(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
-	m := &finetune.Model{Net: r.net, State: map[string]*onnx.Tensor{}}
+	m := &finetune.Model{Net: r.net, State: r.Init()}
 	for i := range r.NC {
 		m.Names = append(m.Names, fmt.Sprintf("thing %d", i))
-	}
-	for name, tensor := range r.Tensors {
-		if bare, ok := strings.CutPrefix(name, "init/"); ok {
-			m.State[bare] = tensor
-		}
 	}
 	if err := finetune.SaveModel(in("init.safetensors"), m); err != nil {
 		t.Fatal(err)
@@ -189,10 +145,8 @@ func sameFolder(t *testing.T, a, b string) {
 func (r *recordedStep) step(t *testing.T, dir string) map[string]*onnx.Tensor {
 	t.Helper()
 	state, out := map[string]*onnx.Tensor{}, map[string]*onnx.Tensor{}
-	for name, tensor := range r.Tensors {
-		if bare, ok := strings.CutPrefix(name, "init/"); ok {
-			state[bare], state[optim.EMA(bare)] = tensor, tensor
-		}
+	for name, tensor := range r.Init() {
+		state[name], state[optim.EMA(name)] = tensor, tensor
 	}
 	training, optimizer := openGraph(t, dir, artifact.TrainingFile), openGraph(t, dir, artifact.OptimizerFile)
 	steps := 1
@@ -246,11 +200,7 @@ func (r *recordedStep) check(t *testing.T, out map[string]*onnx.Tensor) {
 	for group, replaced := range map[string]func(string) string{
 		"grad": optim.Gradient, "after1": func(name string) string { return name }, "ema1": optim.EMA,
 	} {
-		for key, init := range r.Tensors {
-			name, ok := strings.CutPrefix(key, "init/")
-			if !ok {
-				continue
-			}
+		for name, init := range r.Init() {
 			got, want := out[replaced(name)], r.Tensors[group+"/"+name]
 			switch {
 			case got == nil && want == nil: // frozen
@@ -273,19 +223,11 @@ func (r *recordedStep) check(t *testing.T, out map[string]*onnx.Tensor) {
 	}
 }
 
-// near holds values to the recording's limit: four times the deviation of
-// PyTorch's own float32 run, at least 1e-4; losses each by themselves, others as
-// a share of their largest entry.
+// near holds values to the recording's limit: losses each by themselves, others
+// as a share of their largest entry.
 func (r *recordedStep) near(t *testing.T, group, name string, got, want []float64) {
 	t.Helper()
-	var noise struct{ Worst float64 }
-	if err := json.Unmarshal(r.Noise[group], &noise); err != nil && json.Unmarshal(r.Noise[group], &noise.Worst) != nil {
-		t.Fatal(err)
-	}
-	limit := max(4*noise.Worst, 1e-4)
-	if r.Optimizer != "SGD" && group != "grad" && group != "losses" { // Adam's first steps all have the same length
-		limit = 4 * noise.Worst
-	}
+	limit := r.Limit(group)
 	top := 0.0
 	for _, w := range want {
 		top = max(top, math.Abs(w))

@@ -11,20 +11,8 @@ import (
 	"testing"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/testkit/shared"
 )
-
-func sharedPath(t testing.TB, elem ...string) string {
-	t.Helper()
-	root := os.Getenv("YOLOFREEZE_SHARED")
-	if root == "" {
-		root = filepath.Join("..", "..", "..", "shared")
-	}
-	path := filepath.Join(append([]string{root}, elem...)...)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("recordings absent: %v (set YOLOFREEZE_SHARED)", err)
-	}
-	return path
-}
 
 func open(t testing.TB, data string, o dataset.ReadOptions) *dataset.Set {
 	t.Helper()
@@ -63,10 +51,10 @@ func same(t *testing.T, got, want *dataset.Set) {
 // TestRoundTrips reads real data sets, writes each in every format, and back.
 func TestRoundTrips(t *testing.T) {
 	for name, data := range map[string]string{
-		"yolo": sharedPath(t, "data", "coco256", "data.yaml"),
-		"coco": sharedPath(t, "data", "coco256", "annotations", "instances_train2017.json") + "," + sharedPath(t, "data", "coco256", "annotations", "instances_val2017.json"),
-		"voc":  sharedPath(t, "data", "voc20-devkit"),
-		"voc2": sharedPath(t, "data", "voc2012"),
+		"yolo": shared.Path(t, "data", "coco256", "data.yaml"),
+		"coco": shared.Path(t, "data", "coco256", "annotations", "instances_train2017.json") + "," + shared.Path(t, "data", "coco256", "annotations", "instances_val2017.json"),
+		"voc":  shared.Path(t, "data", "voc20-devkit"),
+		"voc2": shared.Path(t, "data", "voc2012"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := open(t, data, dataset.ReadOptions{KeepDifficult: true})
@@ -97,7 +85,7 @@ func TestRoundTrips(t *testing.T) {
 
 // TestWholePixels: what VOC counts in whole pixels comes back so.
 func TestWholePixels(t *testing.T) {
-	set := open(t, sharedPath(t, "data", "voc2012"), dataset.ReadOptions{})
+	set := open(t, shared.Path(t, "data", "voc2012"), dataset.ReadOptions{})
 	yolo := filepath.Join(t.TempDir(), "yolo")
 	if err := Write("yolo", yolo, set, dataset.WriteOptions{Link: true}); err != nil {
 		t.Fatal(err)
@@ -122,8 +110,8 @@ func TestWholePixels(t *testing.T) {
 // TestDevkitEqualsCOCO holds the devkit's boxes, which are rounded to pixels,
 // against those of the YOLO labels they were made of.
 func TestDevkitEqualsCOCO(t *testing.T) {
-	yolo := open(t, sharedPath(t, "data", "coco256"), dataset.ReadOptions{})
-	voc := open(t, sharedPath(t, "data", "voc20-devkit"), dataset.ReadOptions{KeepDifficult: true})
+	yolo := open(t, shared.Path(t, "data", "coco256"), dataset.ReadOptions{})
+	voc := open(t, shared.Path(t, "data", "voc20-devkit"), dataset.ReadOptions{KeepDifficult: true})
 	names := map[string]string{"airplane": "aeroplane", "motorcycle": "motorbike", "couch": "sofa", "potted plant": "pottedplant", "dining table": "diningtable", "tv": "tvmonitor"}
 	class := map[string]int{}
 	for i, n := range voc.Names {

@@ -5,32 +5,18 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/testkit/shared"
 )
-
-// sharedPath names a file of the recordings, or skips the test without them.
-func sharedPath(t testing.TB, elem ...string) string {
-	t.Helper()
-	root := os.Getenv("YOLOFREEZE_SHARED")
-	if root == "" {
-		root = filepath.Join("..", "..", "..", "shared")
-	}
-	path := filepath.Join(append([]string{root}, elem...)...)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("recordings absent: %v (set YOLOFREEZE_SHARED)", err)
-	}
-	return path
-}
 
 func readTensors(t testing.TB, name string) map[string]*onnx.Tensor {
 	t.Helper()
-	f, err := safetensors.Read(sharedPath(t, "golden", "pictures", name))
+	f, err := safetensors.Read(shared.Path(t, "golden", "pictures", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +25,7 @@ func readTensors(t testing.TB, name string) map[string]*onnx.Tensor {
 
 func readJSON(t testing.TB, name string, v any) {
 	t.Helper()
-	b, err := os.ReadFile(sharedPath(t, "golden", "pictures", name))
+	b, err := os.ReadFile(shared.Path(t, "golden", "pictures", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +186,7 @@ func TestRecordedVOC(t *testing.T) {
 // vocLines reads the numbers of lines like "object 25 16 38 56".
 func vocLines(t *testing.T, kind, file string) [][]float64 {
 	t.Helper()
-	b, err := os.ReadFile(sharedPath(t, "eval", "voc_case1", kind, file))
+	b, err := os.ReadFile(shared.Path(t, "eval", "voc_case1", kind, file))
 	if err != nil {
 		t.Fatal(err)
 	}

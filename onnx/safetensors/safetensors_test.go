@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/testkit/shared"
 )
 
 // file makes bytes of a header text and a body, with an honest length.
@@ -22,19 +23,8 @@ func file(header string, body ...byte) []byte {
 	return append(append(b, header...), body...)
 }
 
-func shared(t *testing.T) string {
-	dir := os.Getenv("YOLOFREEZE_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared")
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("needs the shared recordings: %v", err)
-	}
-	return dir
-}
-
 func TestRecordedFilesRead(t *testing.T) {
-	paths, err := filepath.Glob(filepath.Join(shared(t), "golden", "*", "*.safetensors"))
+	paths, err := filepath.Glob(filepath.Join(shared.Path(t, "golden"), "*", "*.safetensors"))
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no recordings: %v", err)
 	}

@@ -8,19 +8,12 @@ import (
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/op"
+	"yolofreeze/onnx/testkit/shared"
 )
 
 func kernels(t *testing.T) KernelTable {
 	t.Helper()
-	shared := os.Getenv("YOLOFREEZE_SHARED")
-	if shared == "" {
-		shared = "../../../shared"
-	}
-	path := filepath.Join(shared, "reference", "ort-kernels.tsv")
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no table of kernels: %v; YOLOFREEZE_SHARED names the folder", err)
-	}
-	table, err := ReadKernels(path)
+	table, err := ReadKernels(shared.Path(t, "reference", "ort-kernels.tsv"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,18 +10,8 @@ import (
 	"testing"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/testkit/shared"
 )
-
-func shared(t *testing.T) string {
-	dir := os.Getenv("YOLOFREEZE_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared")
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("needs the shared checkpoints: %v", err)
-	}
-	return dir
-}
 
 // What each shared checkpoint is known to hold; tensors counts PyTorch's state_dict.
 func TestRecordedCheckpoints(t *testing.T) {
@@ -41,7 +31,7 @@ func TestRecordedCheckpoints(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.file, func(t *testing.T) {
-			got, err := Load(filepath.Join(shared(t), "models", c.file))
+			got, err := Load(shared.Path(t, "models", c.file))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,7 +92,7 @@ func TestRecordedBadFiles(t *testing.T) {
 		"truncated-download-915353.pt": "no zip end record, 915353 bytes: the download is incomplete",
 	} {
 		t.Run(file, func(t *testing.T) {
-			path := filepath.Join(shared(t), "bad", file)
+			path := shared.Path(t, "bad", file)
 			_, err := Load(path)
 			var bad *FormatError
 			if !errors.As(err, &bad) || bad.Reason != want || bad.Path != path || !bad.BadInput() {

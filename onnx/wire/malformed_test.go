@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/testkit/shared"
 )
 
 // msg collects fields into a message.
@@ -156,7 +157,7 @@ func TestReadRefuses(t *testing.T) {
 	if _, err := Read(filepath.Join(dir, "none.onnx")); !os.IsNotExist(err) && err == nil {
 		t.Error("read a file that does not exist")
 	}
-	_, err := Read(shared(t, "bad/git-lfs-pointer.onnx"))
+	_, err := Read(shared.Path(t, "bad", "git-lfs-pointer.onnx"))
 	if err == nil || !strings.Contains(err.Error(), "git-lfs-pointer.onnx: a Git LFS pointer") || !strings.Contains(err.Error(), "7921434 bytes") {
 		t.Errorf("pointer: %v", err)
 	}

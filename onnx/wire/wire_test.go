@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/testkit/shared"
 )
 
 // sample uses every kind of attribute, an omitted input, names for sizes and a further domain.
@@ -101,19 +102,6 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// shared returns a path in the folder of files that are not part of the project.
-func shared(t testing.TB, path string) string {
-	root := os.Getenv("YOLOFREEZE_SHARED")
-	if root == "" {
-		root = "../../../shared"
-	}
-	path = filepath.Join(root, path)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("needs %s: set YOLOFREEZE_SHARED", path)
-	}
-	return path
-}
-
 func TestRealExports(t *testing.T) {
 	for _, c := range []struct {
 		file                string
@@ -124,7 +112,7 @@ func TestRealExports(t *testing.T) {
 		{"yolov5n-fp16-export-torch1.14.onnx", 263, 120, "float16[1 3 640 640]", "float16[1 25200 85]"},
 	} {
 		t.Run(c.file, func(t *testing.T) {
-			m, err := Read(shared(t, filepath.Join("models", c.file)))
+			m, err := Read(shared.Path(t, "models", c.file))
 			if err != nil {
 				t.Fatal(err)
 			}

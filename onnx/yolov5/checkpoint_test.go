@@ -4,29 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/testkit"
+	"yolofreeze/onnx/testkit/shared"
 	"yolofreeze/onnx/torch"
 	"yolofreeze/onnx/yolov5"
 )
 
 func checkpoint(t *testing.T, file string) *torch.Checkpoint {
 	t.Helper()
-	folder := os.Getenv("YOLOFREEZE_SHARED")
-	if folder == "" {
-		folder = filepath.Join("..", "..", "..", "shared")
-	}
-	path := filepath.Join(folder, "models", file)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no checkpoint: %v; YOLOFREEZE_SHARED names the folder", err)
-	}
-	c, err := torch.Load(path)
+	c, err := torch.Load(shared.Path(t, "models", file))
 	if err != nil {
 		t.Fatal(err)
 	}

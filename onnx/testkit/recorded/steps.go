@@ -1,0 +1,88 @@
+// Package recorded reads recordings of PyTorch's training steps. Only tests
+// import it. It knows nothing of how steps are made here.
+package recorded
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/testkit/shared"
+)
+
+// Steps are ten training steps in PyTorch, in float64.
+type Steps struct {
+	*safetensors.File
+	Case       string
+	YAML       map[string]any // the layer table
+	ImgSize    int            `json:"imgsz"`
+	NC         int
+	Freeze     []string
+	FrozenBN   string `json:"frozen_bn"`
+	Optimizer  string
+	LR         float64
+	Hyp        map[string]float64 `json:"hyp_after_scaling"`
+	Batch      int
+	Accumulate int
+	Steps      int
+	ClipNorm   float64 `json:"clip_norm"`
+	Losses     [][][4]float64
+	GradNorm   []float64                  `json:"grad_norm_before_clip"`
+	Noise      map[string]json.RawMessage `json:"float32_noise"`
+}
+
+// Each runs a subtest for each file of $YOLOFREEZE_GOLDEN, or of golden/steps in
+// the shared folder.
+func Each(t *testing.T, test func(t *testing.T, r *Steps)) {
+	t.Helper()
+	folder := os.Getenv("YOLOFREEZE_GOLDEN")
+	if folder == "" {
+		folder = shared.Path(t, "golden", "steps")
+	}
+	files, _ := filepath.Glob(filepath.Join(folder, "*.safetensors"))
+	if len(files) == 0 {
+		t.Fatal("no recordings in " + folder)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".safetensors"), func(t *testing.T) {
+			f, err := safetensors.Read(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := &Steps{File: f}
+			if err := json.Unmarshal([]byte(f.Metadata["case"]), r); err != nil {
+				t.Fatalf("%s: metadata: %v", file, err)
+			}
+			test(t, r)
+		})
+	}
+}
+
+// Init returns the parameters and running statistics before the first step, by name.
+func (r *Steps) Init() map[string]*onnx.Tensor {
+	state := map[string]*onnx.Tensor{}
+	for name, tensor := range r.Tensors {
+		if bare, ok := strings.CutPrefix(name, "init/"); ok {
+			state[bare] = tensor
+		}
+	}
+	return state
+}
+
+// Limit is how far a group of numbers may be from the recording: four times the
+// deviation of PyTorch's own float32 run, at least 1e-4. After a first step of
+// Adam there is no least: all its steps have the same length.
+func (r *Steps) Limit(group string) float64 {
+	var noise struct{ Worst float64 }
+	if err := json.Unmarshal(r.Noise[group], &noise); err != nil {
+		_ = json.Unmarshal(r.Noise[group], &noise.Worst)
+	}
+	if strings.HasPrefix(r.Optimizer, "Adam") && (group == "after1" || group == "ema1") {
+		return 4 * noise.Worst
+	}
+	return max(4*noise.Worst, 1e-4)
+}
