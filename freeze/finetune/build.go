@@ -194,19 +194,24 @@ func Inference(net *yolov5.Network, state map[string]*onnx.Tensor, dtype onnx.DT
 
 // inference starts a graph with constant weights; images are pictures in 0…1.
 func inference(net *yolov5.Network, state map[string]*onnx.Tensor, dtype onnx.DType, shape []onnx.Dim) (b *op.Builder, g *yolov5.Graph, images *onnx.Value) {
-	b = op.NewBuilder("yolov5")
-	s := Spec{State: state}
+	b, g = constants(net, state)
 	images = b.Input(imagesName, dtype, shape)
 	if dtype == onnx.Uint8 {
 		images = b.Div(b.Cast(images, onnx.Float), b.Float(255))
 	}
+	return b, g, images
+}
+
+// constants starts a graph whose weights are those of state.
+func constants(net *yolov5.Network, state map[string]*onnx.Tensor) (*op.Builder, *yolov5.Graph) {
+	b, s := op.NewBuilder("yolov5"), Spec{State: state}
 	return b, &yolov5.Graph{Builder: b, Net: net, Param: func(p yolov5.Param) *onnx.Value {
 		t, err := s.tensor(p)
 		if err != nil {
 			return b.Fail("%w", err)
 		}
 		return b.Param(p.Name, t)
-	}}, images
+	}}
 }
 
 // BuildEval writes the model that validation and detection run: uint8
@@ -214,6 +219,11 @@ func inference(net *yolov5.Network, state map[string]*onnx.Tensor, dtype onnx.DT
 func BuildEval(net *yolov5.Network, state map[string]*onnx.Tensor) (*onnx.Model, error) {
 	shape := []onnx.Dim{onnx.Sym("batch"), {Size: 3}, onnx.Sym("height"), onnx.Sym("width")}
 	b, heads, err := Inference(net, state, onnx.Uint8, shape)
+	return evalModel(b, heads, err)
+}
+
+// evalModel ends an evaluation graph whose heads were built with err.
+func evalModel(b *op.Builder, heads []*onnx.Value, err error) (*onnx.Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the evaluation graph: %w", err)
 	}

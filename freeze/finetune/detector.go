@@ -19,12 +19,12 @@ type Detector struct {
 
 // NewDetector opens the evaluation graph of a network with the given weights.
 func NewDetector(net *yolov5.Network, state map[string]*onnx.Tensor, o ort.Options) (*Detector, error) {
-	return newDetector(net, state, false, o)
+	return newDetector(net, state, Cut{}, false, o)
 }
 
-// newDetector computes in mixed precision where half says so.
-func newDetector(net *yolov5.Network, state map[string]*onnx.Tensor, half bool, o ort.Options) (*Detector, error) {
-	m, err := BuildEval(net, state)
+// newDetector computes in mixed precision where half says so, and begins behind the cut.
+func newDetector(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, half bool, o ort.Options) (*Detector, error) {
+	m, err := buildEval(net, state, c)
 	if err == nil && half {
 		err = pass.Run(m, pass.Half...)
 	}
@@ -60,27 +60,43 @@ func (d *Detector) heads(n, height, width int) []*onnx.Tensor {
 
 // forward runs the graph on RGB planes [N,3,H,W] into heads.
 func (d *Detector) forward(images []uint8, heads []*onnx.Tensor, height, width int) error {
-	n := heads[0].Shape[0]
-	bind := func(name string, t *onnx.Tensor, to func(string, *ort.Value) error) error {
-		v, err := d.graph.value(name, t)
-		if err != nil {
-			return err
-		}
-		return to(name, v)
-	}
-	in := onnx.Of(images, n, 3, int64(height), int64(width))
-	if err := bind("images", in, d.graph.binding.Input); err != nil {
-		return err
-	}
+	in := onnx.Of(images, heads[0].Shape[0], 3, int64(height), int64(width))
+	return d.forwardFrom(map[string]*onnx.Tensor{imagesName: in}, heads)
+}
+
+// forwardFrom runs the graph on what it takes in, by name, into heads.
+func (d *Detector) forwardFrom(in map[string]*onnx.Tensor, heads []*onnx.Tensor) error {
+	out := map[string]*onnx.Tensor{}
 	for i, h := range heads {
-		if err := bind(fmt.Sprintf("head%d", i), h, d.graph.binding.Output); err != nil {
-			return err
-		}
+		out[fmt.Sprintf("head%d", i)] = h
 	}
-	if err := d.graph.binding.Run(); err != nil {
+	if err := d.graph.infer(in, out); err != nil {
 		return fmt.Errorf("run the evaluation graph: %w", err)
 	}
 	return nil
+}
+
+// infer runs the graph once from and into the host's memory, by name.
+func (b *bound) infer(in, out map[string]*onnx.Tensor) error {
+	bind := func(tensors map[string]*onnx.Tensor, to func(string, *ort.Value) error) error {
+		for name, t := range tensors {
+			v, err := b.value(name, t)
+			if err == nil {
+				err = to(name, v)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := bind(in, b.binding.Input); err != nil {
+		return err
+	}
+	if err := bind(out, b.binding.Output); err != nil {
+		return err
+	}
+	return b.binding.Run()
 }
 
 // Detect finds the objects of n pictures, RGB planes [N,3,height,width], in pixels of these planes.

@@ -27,6 +27,9 @@ type features struct {
 	layout featureLayout
 	store  *featureStore
 	loader *featureLoader
+	// validation says that there is room for the validation split's, too: a file
+	// that a process makes for itself.
+	validation bool
 }
 
 // FeatureTypes are the values of Options.FeatureType.
@@ -54,7 +57,29 @@ func (t *training) planFeatures() error {
 	t.features = &features{cut: cut, layout: l}
 	t.r.Logf("feature cache: outputs of layers %v in %s, %d views of %d pictures of %d bytes: %s",
 		l.Layers, t.o.FeatureType, l.Views, l.Images, l.record(), sizeText(l.total()))
-	return t.checkFeatureBudget()
+	if err := t.checkFeatureBudget(); err != nil {
+		return err
+	}
+	if t.o.NoVal { // but for one time
+		return nil
+	}
+	// Validation pads pictures by half a stride.
+	padded := t.side + int(t.model.Net.MaxStride())
+	if shapes, err = cut.shapes(t.model.Net, len(t.set.Splits["val"]), padded, padded); err != nil {
+		return err
+	}
+	var most int64
+	for _, shape := range shapes {
+		most += onnx.NumElements(shape) * int64(cut.DType.Size())
+	}
+	budget, _ := t.featureBudget()
+	t.features.validation = budget < 0 || l.total()+most <= budget
+	if t.features.validation {
+		t.r.Logf("validation keeps the same layers' outputs while the run lasts: at most %s", sizeText(most))
+	} else {
+		t.r.Logf("validation runs through all layers: to keep the same outputs there is no room for another %s", sizeText(most))
+	}
+	return nil
 }
 
 // sizeText writes a size in the units of --feature-budget.
@@ -82,6 +107,22 @@ func (t *training) cutFor(s freeze.Stage) Cut {
 		return Cut{}
 	}
 	return t.features.cut
+}
+
+// holdFeatures lets validation begin where training does.
+func (t *training) holdFeatures() {
+	if t.features == nil || !t.features.validation {
+		return
+	}
+	err := t.validator.Lost()
+	if err == nil {
+		err = t.validator.HoldFeatures(t.cut(), featureFolder())
+	}
+	if err != nil {
+		t.features.validation = false
+		t.validator.Close()
+		t.r.Warnf("%v; validation runs through all layers", err)
+	}
 }
 
 // cut is that of the stage under way.

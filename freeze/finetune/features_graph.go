@@ -83,11 +83,11 @@ func (s *Spec) sources(b *op.Builder) (map[int]*onnx.Value, error) {
 // largestHalf is the largest finite float16.
 const largestHalf = 65504
 
-// BuildFeatures writes the first layers of a network with constant weights: the
-// pictures of one size, as uint8 [n,3,height,width], in; what the layers behind
-// the cut read out, by FeatureName.
-func BuildFeatures(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, n, height, width int) (*onnx.Model, error) {
-	b, g, images := inference(net, state, onnx.Uint8, onnx.Dims(int64(n), 3, int64(height), int64(width)))
+// BuildFeatures writes the first layers of a network with constant weights:
+// pictures, as uint8 of the given shape [n,3,height,width], in; what the layers
+// behind the cut read out, by FeatureName.
+func BuildFeatures(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, shape []onnx.Dim) (*onnx.Model, error) {
+	b, g, images := inference(net, state, onnx.Uint8, shape)
 	outs := map[int]*onnx.Value{yolov5.Images: images}
 	if err := g.Run(0, c.Layers, outs); err != nil {
 		return nil, fmt.Errorf("build the first %d layers: %w", c.Layers, err)
@@ -103,4 +103,28 @@ func BuildFeatures(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, n,
 		return nil, err
 	}
 	return b.Model, b.Err()
+}
+
+// buildEval writes what BuildEval writes, without the first layers: what they
+// put out in, by FeatureName, of pictures of any size.
+func buildEval(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut) (*onnx.Model, error) {
+	if c.Layers == 0 {
+		return BuildEval(net, state)
+	}
+	side := 2 * int(net.MaxStride())
+	shapes, err := c.shapes(net, 1, side, side)
+	if err != nil {
+		return nil, err
+	}
+	b, g := constants(net, state)
+	outs := map[int]*onnx.Value{}
+	for _, layer := range net.Cut(c.Layers) {
+		v := b.Input(FeatureName(layer), c.DType, []onnx.Dim{onnx.Sym("batch"), {Size: shapes[layer][1]}, {Size: onnx.Unknown}, {Size: onnx.Unknown}})
+		if c.DType != onnx.Float {
+			v = b.Cast(v, onnx.Float)
+		}
+		outs[layer] = v
+	}
+	heads, err := g.ForwardFrom(c.Layers, outs)
+	return evalModel(b, heads, err)
 }

@@ -12,7 +12,7 @@ import (
 func (t *training) makeFeatures(ctx context.Context, dir string) (err error) {
 	f := t.features
 	n := chunkOn(t.engine.Device())
-	m, err := BuildFeatures(t.model.Net, t.model.State, f.cut, n, t.side, t.side)
+	m, err := BuildFeatures(t.model.Net, t.model.State, f.cut, onnx.Dims(int64(n), 3, int64(t.side), int64(t.side)))
 	if err != nil {
 		return err
 	}

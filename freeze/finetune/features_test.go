@@ -45,7 +45,7 @@ func TestRecordedStepsFeatures(t *testing.T) {
 			t.Skip("no first layers are frozen with fixed statistics")
 		}
 		s.Cut = Cut{cutOf(s.Plan), onnx.Float}
-		m, err := BuildFeatures(s.Net, s.State, s.Cut, s.Batch, s.Height, s.Width)
+		m, err := BuildFeatures(s.Net, s.State, s.Cut, onnx.Dims(int64(s.Batch), 3, int64(s.Height), int64(s.Width)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,7 +241,7 @@ func TestPlacementOfFeatures(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			before, err := BuildFeatures(m.Net, m.State, s.Cut, s.Batch, s.Height, s.Width)
+			before, err := BuildFeatures(m.Net, m.State, s.Cut, onnx.Dims(int64(s.Batch), 3, int64(s.Height), int64(s.Width)))
 			if err != nil {
 				t.Fatal(err)
 			}

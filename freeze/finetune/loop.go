@@ -206,6 +206,7 @@ func (t *training) validate(ctx context.Context) (*Evaluation, error) {
 	if err := t.engine.Sync(); err != nil {
 		return nil, err
 	}
+	t.holdFeatures()
 	e, err := t.validator.Run(ctx, t.model.Net, t.engine.State(true), t.o.runtime())
 	t.clock.validation += time.Since(start)
 	if err == nil && !(Losses{Box: e.Box, Obj: e.Obj, Cls: e.Cls}).Finite() {

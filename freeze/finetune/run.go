@@ -115,6 +115,9 @@ func (t *training) close() {
 	if t.features != nil {
 		t.features.store.close()
 	}
+	if t.validator != nil {
+		t.validator.Close()
+	}
 	if t.unlock != nil {
 		t.unlock()
 	}

@@ -89,6 +89,7 @@ type Found struct {
 type Validator struct {
 	o      ValOptions
 	loader *dataset.Loader
+	held   *heldFeatures // nil: all layers run
 	// Each, when set, is called for every picture in order.
 	Each func(Found) error
 	// Seen, when set, is called for every batch in order, the first being 0, with
@@ -128,23 +129,27 @@ func (v *Validator) Run(ctx context.Context, net *yolov5.Network, state map[stri
 // RunModel validates a model, on integers where LoadForVal found it so.
 func (v *Validator) RunModel(ctx context.Context, m *Model, o ort.Options) (*Evaluation, error) {
 	start, net := time.Now(), m.Net
-	d, err := m.detector(v.o.Half, o)
-	if err != nil {
+	r := &validation{Validator: v, ctx: ctx}
+	if err := r.open(m, o); err != nil {
 		return nil, err
 	}
-	defer d.Close()
-	r := &validation{Validator: v, detector: d, ctx: ctx}
+	defer r.close()
 	r.evaluator = metric.NewEvaluator(net.NC)
 	r.nms = metric.NMSOptions{Conf: v.o.Conf, IoU: v.o.IoU, MaxDet: v.o.MaxDet, MultiLabel: net.NC > 1, Agnostic: v.o.SingleCls}
 	waited := v.loader.Waited()
-	for b, err := range v.loader.Epoch(ctx, 0) {
+	for b, err := range r.source() {
 		if err != nil {
 			return nil, err
 		}
 		if err := r.batch(b); err != nil {
 			return nil, err
 		}
-		v.loader.Recycle(b)
+		if r.features != nil {
+			r.features.keep(b)
+		}
+		if b.Images != nil {
+			v.loader.Recycle(b)
+		}
 		if r.batches++; v.Progress != nil {
 			v.Progress(r.batches, v.loader.Batches())
 		}
@@ -152,6 +157,9 @@ func (v *Validator) RunModel(ctx context.Context, m *Model, o ort.Options) (*Eva
 	r.found.Result = r.evaluator.Result()
 	if n := float64(r.batches); n > 0 {
 		r.found.Box, r.found.Obj, r.found.Cls = r.found.Box/n, r.found.Obj/n, r.found.Cls/n
+	}
+	if r.features != nil {
+		r.features.whole = r.features.lost == nil
 	}
 	r.found.Pre = v.loader.Waited() - waited
 	r.found.Total = time.Since(start)
@@ -163,10 +171,52 @@ type validation struct {
 	*Validator
 	ctx       context.Context
 	detector  *Detector
+	features  *heldRun // nil: pictures run through all layers
 	evaluator *metric.Evaluator
 	nms       metric.NMSOptions
 	batches   int
 	found     Evaluation
+}
+
+// open opens the graphs that the run takes. Who looks at the pictures themselves
+// gets them from the loader.
+func (r *validation) open(m *Model, o ort.Options) (err error) {
+	cut := Cut{}
+	if h := r.held; h != nil && h.lost == nil && r.Seen == nil {
+		if r.features, err = h.open(m, o); err != nil {
+			return err
+		}
+		cut = h.cut
+	}
+	if r.detector, err = m.detector(cut, r.o.Half, o); err != nil {
+		r.close()
+	}
+	return err
+}
+
+func (r *validation) close() {
+	if r.features != nil {
+		r.features.close()
+	}
+	if r.detector != nil {
+		r.detector.Close()
+	}
+}
+
+// forward runs pictures first to first+n of a batch into heads.
+func (r *validation) forward(b *dataset.Batch, first, n int, heads []*onnx.Tensor) error {
+	var images []uint8
+	if area := 3 * b.Width * b.Height; b.Images != nil {
+		images = b.Images[first*area : (first+n)*area]
+	}
+	if r.features == nil {
+		return r.detector.forward(images, heads, b.Height, b.Width)
+	}
+	in, err := r.features.outputs(images, n, b.Height, b.Width)
+	if err != nil {
+		return err
+	}
+	return r.detector.forwardFrom(in, heads)
 }
 
 // contribution is what one picture contributes.
@@ -190,7 +240,6 @@ func (r *validation) batch(b *dataset.Batch) error {
 	parts := make([]contribution, b.Size)
 	buffers := [2][]*onnx.Tensor{}
 	var pending [2]sync.WaitGroup
-	area := 3 * b.Width * b.Height
 	targets, chunk := targetsByPicture(b), chunkOn(r.detector.Device())
 	for i := 0; i*chunk < b.Size; i++ {
 		first, side := i*chunk, i%2
@@ -200,7 +249,7 @@ func (r *validation) batch(b *dataset.Batch) error {
 			buffers[side] = r.detector.heads(n, b.Height, b.Width)
 		}
 		heads, start := buffers[side], time.Now()
-		if err := r.detector.forward(b.Images[first*area:(first+n)*area], heads, b.Height, b.Width); err != nil {
+		if err := r.forward(b, first, n, heads); err != nil {
 			return err
 		}
 		r.found.Inference += time.Since(start)

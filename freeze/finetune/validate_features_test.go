@@ -1,0 +1,95 @@
+package finetune
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"yolofreeze/dataset"
+	"yolofreeze/dataset/yolo"
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/ort"
+)
+
+// TestHeldFeatures: validations behind a cut find what one through all layers
+// finds, the later ones exactly what the first one found and without a picture.
+func TestHeldFeatures(t *testing.T) {
+	o := smallRun(t)
+	set, err := yolo.Open(o.Data, dataset.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, folder := smallModel(t), t.TempDir()
+	for _, sample := range set.Splits["val"] {
+		for i := range sample.Labels {
+			sample.Labels[i].Class %= m.Net.NC
+		}
+	}
+	options := ValDefaults()
+	options.Samples, options.BatchSize, options.ImageSize = set.Splits["val"], 4, 64
+	loss := specOf(t, m, "1", "eval", "SGD").Loss
+	options.Loss = &loss
+	run := func(v *Validator) *Evaluation {
+		t.Helper()
+		e, err := v.Run(t.Context(), m.Net, m.State, ort.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	v, err := NewValidator(m.Net, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	want := run(v)
+	for _, c := range []struct {
+		cut   Cut
+		limit float64
+	}{{Cut{2, onnx.Float}, 1e-5}, {Cut{3, onnx.Float16}, 1e-2}} {
+		if err := v.HoldFeatures(c.cut, folder); err != nil {
+			t.Fatal(err)
+		}
+		first := run(v)
+		for _, s := range set.Splits["val"] { // for whoever still looks at them
+			if err := os.Rename(s.Path, s.Path+".away"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again := run(v)
+		for _, s := range set.Splits["val"] {
+			if err := os.Rename(s.Path+".away", s.Path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, pair := range [][2]float64{{first.Box, want.Box}, {first.Obj, want.Obj}, {first.Cls, want.Cls}} {
+			if !(math.Abs(pair[0]-pair[1]) <= c.limit*pair[1]) {
+				t.Errorf("%v: loss %d is %g, %g through all layers", c.cut, i, pair[0], pair[1])
+			}
+		}
+		if first.Box != again.Box || first.Obj != again.Obj || first.Cls != again.Cls || first.MAP != again.MAP || !reflect.DeepEqual(first.PerClass, again.PerClass) {
+			t.Errorf("%v: %+v at first, then %+v", c.cut, first, again)
+		}
+		if first.Images != want.Images || again.Images != want.Images {
+			t.Errorf("%v: %d and %d pictures, want %d", c.cut, first.Images, again.Images, want.Images)
+		}
+	}
+
+	// a full disk costs time and nothing else
+	if err := v.HoldFeatures(Cut{1, onnx.Float}, folder); err != nil {
+		t.Fatal(err)
+	}
+	v.held.file.Close()
+	if e := run(v); e.Images != want.Images || v.Lost() == nil {
+		t.Errorf("%d pictures where nothing can be written, lost: %v", e.Images, v.Lost())
+	}
+	if e := run(v); e.Box != want.Box {
+		t.Errorf("loss %g afterwards, want %g", e.Box, want.Box)
+	}
+	v.Close()
+	if left, _ := filepath.Glob(filepath.Join(folder, "*")); left != nil {
+		t.Errorf("left behind: %v", left)
+	}
+}
