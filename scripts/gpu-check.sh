@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything to run the day a GPU is there, and one report of it: the device trains,
-# recorded steps, placement, state, memory, step times beside PyTorch, VOC.
+# recorded steps, placement, captured graphs, state, memory, step times beside PyTorch, VOC.
 # usage: scripts/gpu-check.sh [flags]
 #   --device DEVICE   cuda:0; as yolofreeze takes it
 #   --weights "A B"   models for step times: files or official names (yolov5n yolov5s)
@@ -96,6 +96,15 @@ part_placement() {
 	tests '^(TestPlacementOnDevice|TestRunOnDevice)$'
 }
 
+part_capture() {
+	case "$kind" in
+	cuda | webgpu) ;;
+	*) echo "Only CUDA and WebGPU capture graphs."; return "$left_out" ;;
+	esac
+	echo "Captured graphs lead where graphs that run as they are do, whatever the first run does several times over."
+	tests '^(TestCaptureOnDevice|TestCaptureRefused)$'
+}
+
 part_state() {
 	echo "Parameters stay on the device; losses are those of the CPU provider within 1 %."
 	tests '^(TestTryOnDevice|TestStateStaysOnDevice|TestDeviceStateIsKept)$'
@@ -112,8 +121,12 @@ case "$kind" in
 cuda) precisions='fp32 tf32 amp' ;;
 webgpu) precisions=fp32 ;;
 esac
+ways=("as it is") # a step is run
+case "$kind" in
+cuda | webgpu) ways+=(captured) ;;
+esac
 
-# step MODEL FREEZE PRECISION [flags]: times our step, one JSON line.
+# step MODEL FREEZE PRECISION WAY [flags]: times our step, one JSON line.
 step() {
 	local flags=()
 	case "$kind $3" in
@@ -121,33 +134,41 @@ step() {
 	"cuda tf32") flags=(-provider-option use_tf32=1) ;;
 	*amp) flags=(-amp) ;;
 	esac
+	[ "$4" != captured ] || flags+=(-cuda-graph)
 	(cd "$root" && go run ./scripts/bench/step -weights "$1" -batch "$batch" -imgsz "$imgsz" -steps "$steps" -device "$device" -freeze "$2" \
-		${flags[@]+"${flags[@]}"} "${@:4}")
+		${flags[@]+"${flags[@]}"} "${@:5}")
 }
 
 part_steps() {
 	echo "One training step of $batch pictures of $imgsz pixels, median of $steps; device memory is the most its allocator had in use."
-	printf '\n| model | frozen | precision | ms | device memory, MB | process, MB | bytes in a step | out |\n|---|---|---|---|---|---|---|---|\n'
-	local model file freeze precision line
+	printf '\n| model | frozen | precision | run | ms | device memory, MB | process, MB | bytes in a step | out |\n|---|---|---|---|---|---|---|---|---|\n'
+	local model file freeze precision way line outcome=0
 	: >"$output/steps.jsonl"
 	for model in $models; do
 		file=$(weights_of "$model")
 		for freeze in 0 10; do
 			for precision in $precisions; do
-				line=$(step "$file" "$freeze" "$precision")
-				echo "$(basename "$file" .pt) $freeze $precision $line" >>"$output/steps.jsonl"
-				echo "| $(basename "$file" .pt) | $freeze | $precision | $(scaled "$(field median_s <<<"$line")" 0.001) | $(scaled "$(field MaxInUse <<<"$line")" 1e6) | $(field peak_rss_mb <<<"$line") | $(field bytes_in_per_step <<<"$line") | $(field bytes_out_per_step <<<"$line") |"
+				for way in "${ways[@]}"; do
+					line=$(step "$file" "$freeze" "$precision" "$way") || { # told, and the others are run
+						echo "| $(basename "$file" .pt) | $freeze | $precision | $way | failed |"
+						outcome=1
+						continue
+					}
+					echo "$(basename "$file" .pt) $freeze $precision $way $line" >>"$output/steps.jsonl"
+					echo "| $(basename "$file" .pt) | $freeze | $precision | $way | $(scaled "$(field median_s <<<"$line")" 0.001) | $(scaled "$(field MaxInUse <<<"$line")" 1e6) | $(field peak_rss_mb <<<"$line") | $(field bytes_in_per_step <<<"$line") | $(field bytes_out_per_step <<<"$line") |"
+				done
 			done
 		done
 	done
+	return "$outcome"
 }
 
 part_torch() {
-	local python=${PYTHON:-python3} model name freeze precision line ours torch
+	local python=${PYTHON:-python3} model name freeze precision line way ours torch
 	"$python" -c 'import torch' 2>/dev/null || { echo "Not compared: $python has no torch."; return "$left_out"; }
 	[ -d "${YOLOV5:-}/models" ] || { echo "Not compared: YOLOV5 names no clone of ultralytics/yolov5."; return "$left_out"; }
 	[ "$kind" = cuda ] || [ "$kind" = cpu ] || { echo "Not compared: PyTorch runs on CUDA and the CPU."; return "$left_out"; }
-	printf '| model | frozen | precision | PyTorch, ms | ours, ms | share | PyTorch memory, MB |\n|---|---|---|---|---|---|---|\n'
+	printf '| model | frozen | precision | run | PyTorch, ms | ours, ms | share | PyTorch memory, MB |\n|---|---|---|---|---|---|---|---|\n'
 	for model in $models; do
 		name=$(basename "$(weights_of "$model")" .pt)
 		for freeze in 0 10; do
@@ -155,8 +176,10 @@ part_torch() {
 				line=$("$python" "$root/scripts/bench/torch_step.py" --model "${name%%-*}" --batch "$batch" --imgsz "$imgsz" --steps "$steps" \
 					--freeze "$freeze" --precision "$precision" --device "${kind/cuda/$device}")
 				torch=$(field median_s <<<"$line")
-				ours=$(grep "^$name $freeze $precision " "$output/steps.jsonl" | field median_s)
-				echo "| $name | $freeze | $precision | $(scaled "$torch" 0.001) | $(scaled "$ours" 0.001) | $(scaled "$ours" "$torch") | $(field memory_mb <<<"$line") |"
+				for way in "${ways[@]}"; do
+					ours=$(grep "^$name $freeze $precision $way " "$output/steps.jsonl" | field median_s) || ours=-
+					echo "| $name | $freeze | $precision | $way | $(scaled "$torch" 0.001) | $(scaled "$ours" 0.001) | $(scaled "$ours" "$torch") | $(field memory_mb <<<"$line") |"
+				done
 			done
 		done
 	done
@@ -173,7 +196,7 @@ part_memory() {
 	[ "$outcome" != 0 ] || return 1
 	fits=$(sed -n 's/^yolofreeze: out of memory .*: batch size \([0-9]*\) would fit.*/\1/p' "$output/memory.err")
 	[ -n "$fits" ] || { echo "No batch size is named."; return 1; }
-	batch=$fits imgsz=640 step "$weights" 0 fp32 -provider-option "gpu_mem_limit=$limit,use_tf32=0" >&2 || { echo "Batch size $fits does not run."; return 1; }
+	batch=$fits imgsz=640 step "$weights" 0 fp32 "as it is" -provider-option "gpu_mem_limit=$limit,use_tf32=0" >&2 || { echo "Batch size $fits does not run."; return 1; }
 	echo "Batch size $fits does run."
 }
 
@@ -241,7 +264,7 @@ part() {
 }
 
 commit=$(git -C "$root" describe --always --dirty 2>/dev/null || echo unknown)
-parts=(machine recorded amp placement state steps torch memory voc voc-amp)
+parts=(machine recorded amp placement capture state steps torch memory voc voc-amp)
 for section in "${parts[@]}"; do
 	part "$section"
 done

@@ -52,6 +52,7 @@ func trainCommand() *cli.Command {
 			&cli.StringFlag{Name: "feature-type", Value: d.FeatureType, Usage: "cached features as `TYPE` fp16 or fp32"},
 			&cli.Float64Flag{Name: "feature-budget", Usage: "all feature caches together take at most `GB`; 0: nine tenths of the free disk"},
 			deviceFlag(), providerOptionFlag(),
+			&cli.BoolFlag{Name: "cuda-graph", Usage: "capture the step once and repeat it (CUDA; WebGPU in its own way)"},
 			&cli.BoolFlag{Name: "strict-placement", Usage: "refuse to train where the CPU provider must help the device out"},
 			&cli.StringFlag{Name: "amp", Usage: "mixed precision: `TYPE` fp16 of products, with a scaled loss"},
 			&cli.StringFlag{Name: "project", Value: d.Project, Usage: "`FOLDER` of runs"},
@@ -117,7 +118,7 @@ func trainOptions(c *cli.Context, o *finetune.Options) error {
 	}
 	switches := map[string]*bool{"cos-lr": &o.CosLR, "rect": &o.Rect, "image-weights": &o.ImageWeights, "multi-scale": &o.MultiScale, "quad": &o.Quad,
 		"single-cls": &o.SingleCls, "noval": &o.NoVal, "nosave": &o.NoSave, "noautoanchor": &o.NoAutoAnchor, "autoanchor": &o.AutoAnchor,
-		"exist-ok": &o.ExistOK, "noplots": &o.NoPlots, "strict-placement": &o.StrictPlacement}
+		"exist-ok": &o.ExistOK, "noplots": &o.NoPlots, "strict-placement": &o.StrictPlacement, "cuda-graph": &o.CUDAGraph}
 	for name, to := range switches {
 		set(name, func() { *to = c.Bool(name) })
 	}

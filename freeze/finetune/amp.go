@@ -54,16 +54,15 @@ func (s *Scaler) Update(overflow bool) {
 
 // openScaler prepares mixed precision where the engine's graphs have it.
 func (e *Engine) openScaler() error {
-	if !e.spec.AMP {
+	if e.Scaler == nil {
 		return nil
 	}
-	e.Scaler = NewScaler()
 	m, err := optim.BuildNorm(optimParams(e.Graphs.Trainable))
 	if err != nil {
 		return fmt.Errorf("build the graph that measures gradients: %w", err)
 	}
-	if e.norm, err = open(m, e.options); err != nil {
-		return fmt.Errorf("open the graph that measures gradients: %w", err)
+	if e.norm, err = e.openGraph("graph that measures gradients", m, e.options); err != nil {
+		return err
 	}
 	return e.bindGraph(e.norm, m)
 }
@@ -72,7 +71,7 @@ func (e *Engine) openScaler() error {
 // loss's scale, sets what the optimizer multiplies them by, and tells whether
 // they are finite: there is no step otherwise.
 func (e *Engine) measure() (norm float64, ok bool, err error) {
-	if err := e.state.run(e.norm); err != nil {
+	if err := e.execute(e.norm); err != nil {
 		return 0, false, fmt.Errorf("measure the gradients: %w", err)
 	}
 	norm = e.scalar(optim.GradNorm) / e.Scaler.Scale

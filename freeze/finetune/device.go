@@ -23,15 +23,9 @@ func (o *Options) checkDevice() error {
 	return err
 }
 
-// captures are options by which a provider records a graph's first run and
-// replays it. That run is done three times (onnxruntime issue 32243), which a
-// state that is updated in place does not survive; and batches vary in their
-// number of matches.
-var captures = map[string]bool{"enable_cuda_graph": true, "enableGraphCapture": true}
-
 // ParseProviderOptions reads KEY=VALUE pairs, as
 // https://onnxruntime.ai/docs/execution-providers/ names them. It refuses those
-// that training does not survive.
+// that capture graphs: not every graph can be (see Options.CUDAGraph).
 func ParseProviderOptions(list []string) (map[string]string, error) {
 	if len(list) == 0 {
 		return nil, nil
@@ -45,8 +39,8 @@ func ParseProviderOptions(list []string) (map[string]string, error) {
 		if _, twice := options[key]; twice {
 			return nil, fmt.Errorf("provider option %s is given twice", key)
 		}
-		if captures[key] && value != "0" {
-			return nil, fmt.Errorf("provider option %s: the runtime would run the first step three times, and the state is updated in place", key)
+		if ort.CaptureKey(key) && value != "0" {
+			return nil, fmt.Errorf("provider option %s: train --cuda-graph captures what can be captured, and sees to what that needs", key)
 		}
 		options[key] = value
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"yolofreeze/onnx/ort"
 )
 
 // TestDeviceOptions: what cannot be run as asked is a mistake in what was asked for.
@@ -16,10 +18,11 @@ func TestDeviceOptions(t *testing.T) {
 		"amp bf16: ONNX's Conv takes no bfloat16": func(o *Options) { o.AMP = "bf16" },
 		`amp "half": want fp16`:                   func(o *Options) { o.AMP = "half" },
 		`provider option "tf32": want KEY=VALUE`:  func(o *Options) { o.ProviderOptions = []string{"tf32"} },
-		"provider option enable_cuda_graph: the runtime would run the first step three times": func(o *Options) {
+		"provider option enable_cuda_graph: train --cuda-graph captures": func(o *Options) {
 			o.ProviderOptions = []string{"enable_cuda_graph=1"}
 		},
-		"provider option a is given twice": func(o *Options) { o.ProviderOptions = []string{"a=1", "a=2"} },
+		"cuda-graph repeats a step of one size": func(o *Options) { o.CUDAGraph, o.MultiScale = true, true },
+		"provider option a is given twice":      func(o *Options) { o.ProviderOptions = []string{"a=1", "a=2"} },
 	} {
 		o := Defaults()
 		change(&o)
@@ -87,39 +90,18 @@ func TestRunOnDevice(t *testing.T) {
 	o.Epochs = 2
 	onCPU := &quiet{t: t}
 	mustRun(t, o, onCPU)
-	o.Device, o.StrictPlacement, o.Name = device, true, "device"
+	o.Device, o.StrictPlacement = device, true
 	for key, value := range deviceOptions(device).ProviderOptions {
 		o.ProviderOptions = append(o.ProviderOptions, key+"="+value)
 	}
-	stopped := errors.New("stopped")
-	ctx, cancel := context.WithCancelCause(t.Context())
-	q := &quiet{t: t, onBatch: func(n int) {
-		if n == 4 {
-			cancel(stopped)
-		}
-	}}
-	if _, err := Run(ctx, o, q); !errors.Is(err, stopped) {
-		t.Fatalf("interrupted run returned %v", err)
-	}
-	again := o
-	again.ResumeFrom = filepath.Join(o.Project, "device")
-	late := &quiet{t: t}
-	report := mustRun(t, again, late)
-	for i, row := range append(q.rows, late.rows...) {
-		for k, want := range onCPU.rows[i].Train {
-			if d := math.Abs(row.Train[k] - want); d > 0.01*want {
-				t.Errorf("epoch %d: loss %d is %g, on the CPU %g", i, k, row.Train[k], want)
+	for _, name := range []string{"plain", "captured"} {
+		t.Run(name, func(t *testing.T) {
+			o := o
+			if o.Name, o.CUDAGraph = name, name == "captured"; o.CUDAGraph && ort.CheckCapture(device) != nil {
+				t.Skip("no graphs are captured there")
 			}
-		}
-	}
-	if m := report.Moved; device != "cpu" && (m.Batches != 2 || m.PerBatch() < 3*3*64*64 || m.PerBatch() > 2*3*3*64*64 || m.State.In == 0 || m.State.Out == 0) {
-		t.Errorf("moved %+v", m)
-	}
-	t.Logf("moved %+v", report.Moved)
-	if p := report.Placement; p.Training < 100 || p.Optimizer == 0 || (p.Evaluation == 0) != (device == "cpu") || len(p.Fallbacks) > 0 {
-		t.Errorf("placement %v", p)
-	} else {
-		t.Log(p)
+			runOnDevice(t, o, onCPU.rows)
+		})
 	}
 
 	if device != "webgpu" {
@@ -134,9 +116,47 @@ func TestRunOnDevice(t *testing.T) {
 		t.Log(err)
 	}
 	o.StrictPlacement, o.Name = false, "warned"
-	q = &quiet{t: t}
+	q := &quiet{t: t}
 	mustRun(t, o, q)
 	if !q.heard("warning: 1 Equal of the training graph run on the CPU provider instead of webgpu:0: for a reason that is not known") {
 		t.Errorf("no warning of the fallback in %q", q.lines)
+	}
+}
+
+// runOnDevice does a run that is interrupted on the way, and holds it against that on the CPU.
+func runOnDevice(t *testing.T, o Options, onCPU []Row) {
+	t.Helper()
+	stopped := errors.New("stopped")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	q := &quiet{t: t, onBatch: func(n int) {
+		if n == 4 {
+			cancel(stopped)
+		}
+	}}
+	if _, err := Run(ctx, o, q); !errors.Is(err, stopped) {
+		t.Fatalf("interrupted run returned %v", err)
+	}
+	again := o
+	again.ResumeFrom = filepath.Join(o.Project, o.Name)
+	late := &quiet{t: t}
+	report := mustRun(t, again, late)
+	for i, row := range append(q.rows, late.rows...) {
+		for k, want := range onCPU[i].Train {
+			if d := math.Abs(row.Train[k] - want); d > 0.01*want {
+				t.Errorf("epoch %d: loss %d is %g, on the CPU %g", i, k, row.Train[k], want)
+			}
+		}
+	}
+	if m := report.Moved; o.Device != "cpu" && (m.Batches != 2 || m.PerBatch() < 3*3*64*64 || m.PerBatch() > 2*3*3*64*64 || m.State.In == 0 || m.State.Out == 0) {
+		t.Errorf("moved %+v", m)
+	}
+	t.Logf("moved %+v", report.Moved)
+	if p := report.Placement; p.Training < 100 || p.Optimizer == 0 || (p.Evaluation == 0) != (o.Device == "cpu") || len(p.Fallbacks) > 0 {
+		t.Errorf("placement %v", p)
+	} else {
+		t.Log(p)
+	}
+	if q.heard("captured, for up to") != o.CUDAGraph {
+		t.Errorf("captured %v, said %q", o.CUDAGraph, q.lines)
 	}
 }

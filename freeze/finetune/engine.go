@@ -23,10 +23,13 @@ type Engine struct {
 	spec      *Spec
 	gradients map[string]*onnx.Tensor
 	scalars   map[string]*onnx.Tensor
-	inputs    map[string]*onnx.Tensor // that a batch fills
+	inputs    map[string]*onnx.Tensor // that a batch's pictures fill
+	matches   map[string]*onnx.Tensor // padded to the loss's capacity; nil without one
 	steps     int                     // Adam's t
 	Scaler    *Scaler                 // of the loss, in mixed precision only
 
+	locked              bool // to the thread that captured graphs belong to
+	rehearsals          int  // further first runs, for tests in which no provider captures; 0 otherwise
 	training, optimizer *bound
 	norm                *bound // measures scaled gradients before the optimizer runs
 	options             ort.Options
@@ -55,6 +58,11 @@ type bound struct {
 	binding *ort.Binding
 	values  map[string]*ort.Value
 	nodes   int // of the graph as it was written
+
+	// Where the provider captures the graph: whether it has, and the graphs that
+	// carry what the host gives and takes; nil where nothing is to be carried.
+	recorded    bool
+	feed, fetch *bound
 }
 
 // NewEngine builds the graphs of spec for the device of o and opens them. The
@@ -67,6 +75,9 @@ func NewEngine(spec *Spec, o ort.Options) (*Engine, error) {
 	}
 	own := *spec
 	own.Device = device.Kind
+	if o.Capture {
+		own.Loss.Capacity = max(own.Loss.Capacity, leastCapacity)
+	}
 	graphs, err := Build(&own)
 	if err != nil {
 		return nil, err
@@ -76,21 +87,38 @@ func NewEngine(spec *Spec, o ort.Options) (*Engine, error) {
 	if err := e.allocate(); err != nil {
 		return nil, err
 	}
-	o.NoMemPattern = true // the number of matches varies: every new one would plan and keep a block of its own
-	if e.training, err = open(graphs.Training, o); err != nil {
-		return nil, fmt.Errorf("open the training graph: %w", err)
+	if own.AMP {
+		e.Scaler = NewScaler()
 	}
-	if e.optimizer, err = open(graphs.Optimizer, o); err != nil {
-		e.Close()
-		return nil, fmt.Errorf("open the optimizer graph: %w", err)
+	if err := e.open(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// open opens the graphs on the state that the host holds.
+func (e *Engine) open() (err error) {
+	defer func() {
+		if err != nil {
+			e.Close()
+		}
+	}()
+	e.lockThread()
+	o := e.options
+	// Where the number of matches varies, every new one would plan and keep a block of its own.
+	o.NoMemPattern = o.NoMemPattern || e.matches == nil
+	if e.training, err = e.openGraph("training graph", e.Graphs.Training, o); err != nil {
+		return err
+	}
+	if e.optimizer, err = e.openGraph("optimizer graph", e.Graphs.Optimizer, o); err != nil {
+		return err
 	}
 	for _, step := range []func() error{e.place, e.bind, e.openScaler} {
 		if err := step(); err != nil {
-			e.Close()
-			return nil, err
+			return err
 		}
 	}
-	return e, nil
+	return nil
 }
 
 func (e *Engine) allocate() (err error) {
@@ -116,6 +144,7 @@ func (e *Engine) allocate() (err error) {
 	}
 	e.scalars[optim.LearningRates] = onnx.NewTensor(onnx.Float, 3)
 	e.scalars[optim.Corrections] = onnx.NewTensor(onnx.Float, 2)
+	e.allocateMatches()
 	e.inputs, err = e.spec.inputs()
 	return err
 }
@@ -134,12 +163,12 @@ func open(m *onnx.Model, o ort.Options) (*bound, error) {
 		session.Close()
 		return nil, err
 	}
-	return &bound{session, binding, map[string]*ort.Value{}, len(m.Nodes)}, nil
+	return &bound{session: session, binding: binding, values: map[string]*ort.Value{}, nodes: len(m.Nodes)}, nil
 }
 
 // tensor finds the memory behind a graph's input, or behind the output that replaces it.
 func (e *Engine) tensor(name string) *onnx.Tensor {
-	for _, m := range []map[string]*onnx.Tensor{e.inputs, e.Trained, e.Optimizer, e.gradients, e.scalars} {
+	for _, m := range []map[string]*onnx.Tensor{e.inputs, e.matches, e.Trained, e.Optimizer, e.gradients, e.scalars} {
 		if t := m[name]; t != nil {
 			return t
 		}
@@ -147,7 +176,7 @@ func (e *Engine) tensor(name string) *onnx.Tensor {
 	return nil
 }
 
-// bind binds all that keeps its memory: everything but the matches.
+// bind binds all that keeps its memory: everything but matches of varying number.
 func (e *Engine) bind() error {
 	if err := e.bindGraph(e.training, e.Graphs.Training); err != nil {
 		return err
@@ -177,12 +206,13 @@ func (e *Engine) bindGraph(b *bound, m *onnx.Model) error {
 			return err
 		}
 	}
-	return nil
+	return e.connect(b, m)
 }
 
 // value returns what is bound to an input or output: a view of the state in the
 // shape that it has in this graph, since the optimizer sees vectors, or a
-// tensor of the host's. An output has the value of the input that it replaces.
+// tensor of the host's, or a place for it on the device where the graph is
+// captured. An output has the value of the input that it replaces.
 // It is nil where there is no such memory.
 func (e *Engine) value(b *bound, v *onnx.Value) (*ort.Value, error) {
 	name := stateOf(v.Name)
@@ -194,7 +224,9 @@ func (e *Engine) value(b *bound, v *onnx.Value) (*ort.Value, error) {
 	shape, _ := v.Type.Static()
 	if home := e.state.values[name]; home != nil {
 		made, err = home.View(shape...)
-	} else if t := e.tensor(name); t != nil {
+	} else if t := e.tensor(name); t != nil && b.session.Captures() {
+		made, err = b.session.Place(t)
+	} else if t != nil {
 		made, err = ort.NewValue(t)
 	}
 	if err == nil && made != nil {
@@ -236,6 +268,8 @@ func (b *bound) close() {
 	if b == nil {
 		return
 	}
+	b.feed.close()
+	b.fetch.close()
 	b.binding.Close()
 	for _, v := range b.values {
 		v.Close()
@@ -245,6 +279,7 @@ func (b *bound) close() {
 
 // Close releases the sessions. Trained and Optimizer stay as they are.
 func (e *Engine) Close() {
+	defer e.unlockThread()
 	e.state.close()
 	for _, s := range e.sizes {
 		s.close()
@@ -286,29 +321,16 @@ func (e *Engine) run(b *bound, matches []yolov5.Matches) (Losses, error) {
 	if e.Scaler != nil {
 		e.setScalar(lossScale, e.Scaler.Scale)
 	}
-	for i, m := range matches {
-		for name, t := range matchTensors(i, m) {
-			if err := b.input(name, t); err != nil {
-				return Losses{}, err
-			}
-		}
+	if err := e.fillMatches(b, matches); err != nil {
+		return Losses{}, err
 	}
-	if err := e.state.run(b); err != nil {
+	if err := e.execute(b); err != nil {
 		return Losses{}, fmt.Errorf("run the training graph: %w", err)
 	}
 	if e.state.away {
 		e.state.traffic.Batches++
 	}
 	return Losses{e.scalar(OutTotal), e.scalar(OutBox), e.scalar(OutObj), e.scalar(OutCls)}, nil
-}
-
-// matchTensors lays one level's matches out as the training graph's inputs.
-func matchTensors(level int, m yolov5.Matches) map[string]*onnx.Tensor {
-	n, names := int64(len(m.Row)), yolov5.MatchNames(level)
-	return map[string]*onnx.Tensor{
-		names[0]: onnx.Of(m.Row, n), names[1]: onnx.Of(m.Box, n, 4), names[2]: onnx.Of(m.Anchor, n, 2),
-		names[3]: onnx.Of(m.Class, n), names[4]: onnx.Of(m.Weight, n), names[5]: onnx.Of(m.Winner, n),
-	}
 }
 
 func (e *Engine) scalar(name string) float64 { return float64(onnx.Data[float32](e.scalars[name])[0]) }
@@ -343,7 +365,7 @@ func (e *Engine) Step(r Rates) (float64, error) {
 	correction := onnx.Data[float32](e.scalars[optim.Corrections])
 	correction[0] = float32(1 / (1 - math.Pow(r.Momentum, t)))
 	correction[1] = float32(1 / math.Sqrt(1-math.Pow(optim.Beta2, t)))
-	if err := e.state.run(e.optimizer); err != nil {
+	if err := e.execute(e.optimizer); err != nil {
 		return 0, fmt.Errorf("run the optimizer graph: %w", err)
 	}
 	e.ClearGradients()

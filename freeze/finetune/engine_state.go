@@ -49,7 +49,12 @@ func (e *Engine) Moved() Traffic { return e.state.traffic }
 
 // DeviceMemory returns what the device's allocator tells of itself, such as
 // InUse, MaxInUse and Limit in bytes; nil on the CPU provider.
-func (e *Engine) DeviceMemory() (map[string]string, error) { return e.training.session.MemoryStats() }
+func (e *Engine) DeviceMemory() (map[string]string, error) {
+	if e.training == nil { // it could not be opened anew (makeRoom)
+		return nil, nil
+	}
+	return e.training.session.MemoryStats()
+}
 
 // eachState calls f for every tensor that steps update, until f fails.
 func (e *Engine) eachState(f func(name string, t *onnx.Tensor) error) error {
@@ -85,22 +90,31 @@ func (e *Engine) place() error {
 	if err != nil {
 		return fmt.Errorf("build the graph that clears gradients: %w", err)
 	}
-	if s.clearing, err = open(zeros, e.options); err != nil {
-		return fmt.Errorf("open the graph that clears gradients: %w", err)
+	if s.clearing, err = e.openGraph("graph that clears gradients", zeros, e.options); err != nil {
+		return err
 	}
-	return e.bindGraph(s.clearing, zeros)
+	if err := e.bindGraph(s.clearing, zeros); err != nil || s.clearing.feed == nil {
+		return err
+	}
+	return s.move(s.clearing.feed) // its zero never changes
 }
 
-// run runs a graph and counts what crosses.
+// run runs a graph that updates the state.
 func (s *placed) run(b *bound) error {
+	err := s.move(b)
+	if s.away {
+		s.newer = device
+	}
+	return err
+}
+
+// move runs a graph and counts what crosses.
+func (s *placed) move(b *bound) error {
 	before := b.binding.Moved()
 	err := b.binding.Run()
 	after := b.binding.Moved()
 	s.traffic.Steps.In += after.In - before.In
 	s.traffic.Steps.Out += after.Out - before.Out
-	if s.away {
-		s.newer = device
-	}
 	return err
 }
 

@@ -37,6 +37,7 @@ type recording struct {
 	GradNorm   []float64                  `json:"grad_norm_before_clip"`
 	Noise      map[string]json.RawMessage `json:"float32_noise"`
 
+	changes []func(*Spec)           // what a replay does otherwise
 	weights map[string]*onnx.Tensor // where a replay starts: init/*, or that moved by one ulp
 }
 
@@ -135,6 +136,9 @@ func (r *recording) spec(t *testing.T) *Spec {
 		if s.Plan, err = freeze.New(network, selectors, freeze.Policy{Mode: freeze.BN(r.FrozenBN)}); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for _, change := range r.changes {
+		change(s)
 	}
 	return s
 }

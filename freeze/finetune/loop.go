@@ -97,10 +97,14 @@ func (t *training) trainBatch(b *dataset.Batch) error {
 	rates, accumulate := t.schedule.At(t.p.Epoch, t.p.Iteration)
 	start := time.Now()
 	in := b.Extra.(stepInput)
+	capacity := t.engine.Capacity()
 	l, err := t.engine.AccumulateSized(in.feed, b.Size, b.Height, b.Width, in.matches)
 	t.clock.step += time.Since(start)
 	if err != nil {
 		return err
+	}
+	if now := t.engine.Capacity(); now != capacity {
+		t.r.Logf("epoch %d, batch %d has %d matches on a level: the graphs are captured anew, for %d", t.p.Epoch, t.p.Batch, fullest(in.matches), now)
 	}
 	if !l.Finite() {
 		return t.nonFinite(b, fmt.Sprintf("the loss is %g (box %g, objectness %g, class %g)", l.Total, l.Box, l.Obj, l.Cls))

@@ -64,6 +64,7 @@ type Options struct {
 	BadImages dataset.Policy `yaml:"bad_images"`
 
 	ProviderOptions []string `yaml:"provider_options,flow"` // KEY=VALUE, of the device's execution provider
+	CUDAGraph       bool     `yaml:"cuda_graph"`            // training and optimizer graphs are captured, and repeated at each step
 	StrictPlacement bool     `yaml:"strict_placement"`      // nodes that fall back to the CPU provider end the run
 
 	Project string `yaml:"project"`
@@ -130,6 +131,8 @@ func (o *Options) check() error {
 		return bad("feature-budget %g: want 0 (nine tenths of the free disk) GB or more", o.FeatureBudget)
 	case o.CacheFeatures > 0 && (o.Rect || o.ImageWeights || o.MultiScale || o.CloseMosaic > 0):
 		return bad("cache-features keeps square pictures that every epoch draws alike: not with rect, image-weights, multi-scale or close-mosaic")
+	case o.CUDAGraph && (o.MultiScale || o.Rect):
+		return bad("cuda-graph repeats a step of one size: not with multi-scale or rect, whose batches differ")
 	case o.CloseMosaic < 0:
 		return bad("close-mosaic %d: want 0 or more", o.CloseMosaic)
 	}
@@ -190,7 +193,7 @@ func (o *Options) stages(m *Model) ([]freeze.Stage, error) {
 
 // free are options that a resumed run may change: those that leave the numbers
 // alone, and those of freezing, which keep the state of what still trains.
-var free = []string{"freeze", "bn", "unfreeze", "workers", "cache", "device", "provider_options", "strict_placement", "feature_budget", "project", "name", "exist_ok", "version", "weights", "noplots"}
+var free = []string{"freeze", "bn", "unfreeze", "workers", "cache", "device", "provider_options", "cuda_graph", "strict_placement", "feature_budget", "project", "name", "exist_ok", "version", "weights", "noplots"}
 
 // differences lists the options that differ in a way that a resumed run must not.
 func (o *Options) differences(other *Options) ([]string, error) {

@@ -39,7 +39,7 @@ func (e *Engine) placement() (*Placement, error) {
 	if e.spec.Device == "cpu" {
 		return p, nil
 	}
-	d, err := newDetector(e.spec.Net, e.spec.State, Cut{}, e.spec.AMP, e.options)
+	d, err := newDetector(e.spec.Net, e.spec.State, Cut{}, e.spec.AMP, e.uncaptured())
 	if err != nil {
 		return nil, err
 	}

@@ -136,6 +136,32 @@ func TestPlacement(t *testing.T) {
 	}
 }
 
+// TestPlacementPadded: so it is of the graphs that are captured, which take a
+// fixed number of matches; no shape in them is open.
+func TestPlacementPadded(t *testing.T) {
+	table, m := kernels(t), blank(t, testkit.YOLOv5Table("n", 20))
+	for _, amp := range []bool{false, true} {
+		for _, frozen := range []string{"0", "10"} {
+			s := specOf(t, m, frozen, "batch", "SGD")
+			s.AMP, s.Loss.Capacity = amp, leastCapacity
+			g, err := Build(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, line := range misplaced(table, g.Training) {
+				t.Errorf("frozen %s, amp %v: %s", frozen, amp, line)
+			}
+			for _, n := range g.Training.Nodes {
+				for _, out := range n.Outputs {
+					if _, ok := out.Type.Static(); !ok {
+						t.Errorf("frozen %s, amp %v: %s is %v", frozen, amp, out.Name, out.Type)
+					}
+				}
+			}
+		}
+	}
+}
+
 // graphs builds every graph of a model.
 func graphs(t *testing.T, m *Model, policies []string, exports []ExportOptions, check func(name string, m *onnx.Model, err error)) {
 	t.Helper()

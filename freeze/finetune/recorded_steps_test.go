@@ -40,9 +40,23 @@ type outcome struct {
 // miss it, to four times this engine's own noise, measured the same way:
 // against runs that start one ulp away. TestRecordedStepsFloat64 holds the same
 // graphs to the recorded limits where rounding plays no part.
-func TestRecordedSteps(t *testing.T) {
+func TestRecordedSteps(t *testing.T) { replayAll(t) }
+
+// TestRecordedStepsPadded is TestRecordedSteps with matches of fixed number, more
+// than any batch has, as graphs that are captured take them.
+func TestRecordedStepsPadded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the thirteen recordings once more")
+	}
+	replayAll(t, padded)
+}
+
+func padded(s *Spec) { s.Loss.Capacity = 500 }
+
+func replayAll(t *testing.T, changes ...func(*Spec)) {
 	eachRecording(t, func(t *testing.T, r *recording) {
 		needORT(t)
+		r.changes = changes
 		got := replay(t, r, newFloat32(t, r), r.tolerance)
 		limit := r.outcomeLimit()
 		for seed := uint64(1); seed <= 8 && !limit.holds(got, r); seed++ {

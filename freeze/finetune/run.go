@@ -139,6 +139,11 @@ func (t *training) prepare() error {
 	if err := ort.Check(t.o.Device, t.o.runtime().ProviderOptions); err != nil { // before anything is read or written
 		return err
 	}
+	if t.o.CUDAGraph {
+		if err := ort.CheckCapture(t.o.Device); err != nil {
+			return err
+		}
+	}
 	for _, step := range []func() error{t.openModel, t.openData, t.fitModel, t.plan, t.checkAnchors, t.makeFolder, t.makeLoaders, t.drawLabels, t.startLoggers} {
 		if err := step(); err != nil {
 			return err
@@ -160,10 +165,12 @@ func (t *training) openEngine() error {
 		t.r.Logf("epoch %d: %v", t.p.Epoch, stage.Plan.Summary())
 	}
 	o := t.o.runtime()
-	o.Placement = true
+	o.Placement, o.Capture = true, t.o.CUDAGraph
 	batch, side := t.fed()
+	loss := t.loss
+	loss.Capacity = t.capacity()
 	e, err := NewEngine(&Spec{
-		Net: t.model.Net, State: state, Plan: stage.Plan, Batch: batch, Height: side, Width: side, Loss: t.loss,
+		Net: t.model.Net, State: state, Plan: stage.Plan, Batch: batch, Height: side, Width: side, Loss: loss,
 		Optimizer: optim.Options{Algorithm: t.o.Optimizer, WeightDecay: t.schedule.WeightDecay(), ClipNorm: clipNorm},
 		AMP:       t.o.AMP != "", Cut: t.cutFor(stage),
 	}, o)
@@ -190,6 +197,22 @@ func (t *training) openEngine() error {
 	return nil
 }
 
+// capacity is the number of matches that captured graphs are built for: of a
+// batch of usual pictures, or what an earlier engine came to; 0 where none are.
+func (t *training) capacity() int {
+	switch {
+	case !t.o.CUDAGraph:
+		return 0
+	case t.engine != nil:
+		return t.engine.Capacity()
+	}
+	labels, pictures := 0, t.set.Splits["train"]
+	for _, p := range pictures {
+		labels += len(p.Labels)
+	}
+	return capacityFor(mostMatches * t.batch * labels / max(len(pictures), 1))
+}
+
 // announce says what is about to start.
 func (t *training) announce() {
 	var counts [3]int
@@ -204,6 +227,9 @@ func (t *training) announce() {
 	}
 	if t.o.AMP != "" {
 		device += ", products in float16"
+	}
+	if t.o.CUDAGraph {
+		device += fmt.Sprintf(", captured, for up to %d matches a level", t.engine.Capacity())
 	}
 	t.r.Logf("Image sizes %d train, %d val; device %s; ONNX Runtime %s", t.side, t.side, device, ort.Version())
 	if t.p.Iteration > 0 {

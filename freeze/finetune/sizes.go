@@ -20,6 +20,9 @@ const mostSizes = 12
 
 // AccumulateSized is Accumulate for any batch, made of n pictures of height×width, which need not be the Spec's.
 func (e *Engine) AccumulateSized(batch Feed, n, height, width int, matches []yolov5.Matches) (Losses, error) {
+	if err := e.makeRoom(matches); err != nil {
+		return Losses{}, err
+	}
 	graph, inputs := e.training, e.inputs
 	if n != e.spec.Batch || height != e.spec.Height || width != e.spec.Width {
 		s, err := e.sized(n, height, width)
@@ -50,7 +53,7 @@ func (e *Engine) sized(n, height, width int) (*sized, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := e.options
+	o := e.uncaptured()  // it would be run again among others, whose memory a repetition does not respect
 	o.ShrinkArena = true // idle graphs give their memory back
 	b, err := open(graphs.Training, o)
 	if err != nil {

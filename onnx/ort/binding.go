@@ -83,6 +83,14 @@ func (b *Binding) admit(kind int, name string, v *Value) error {
 	if v == nil {
 		return nil
 	}
+	if b.s.captures {
+		switch {
+		case b.s.recorded != nil:
+			return fmt.Errorf("ort: %s %s: the session's run was captured and keeps the values it was captured with", what, name)
+		case !v.OnDevice():
+			return fmt.Errorf("ort: %s %s: a captured run reaches no host memory, and the value lies there", what, name)
+		}
+	}
 	if v.closed() {
 		return fmt.Errorf("ort: %s %s: the value is closed", what, name)
 	}
@@ -137,6 +145,9 @@ func (b *Binding) auto(out output) error {
 	if err := b.admit(isOutput, out.name, nil); err != nil {
 		return err
 	}
+	if b.s.captures {
+		return fmt.Errorf("ort: output %s: a captured run writes into the values it was captured with, so one must be bound", out.name)
+	}
 	if err := b.bindAuto(out); err != nil {
 		return err
 	}
@@ -172,6 +183,9 @@ func (b *Binding) Run() error {
 	}
 	err := check(C.capi_run(b.s.c, b.s.run, b.c))
 	runtime.KeepAlive(b)
+	if err == nil && b.s.captures {
+		b.s.recorded = b
+	}
 	if err != nil {
 		return fmt.Errorf("ort: running on %v: %w", b.s.device, err)
 	}
@@ -184,6 +198,9 @@ func (b *Binding) Run() error {
 func (b *Binding) ready() error {
 	if b.c == nil || b.s.c == nil {
 		return fmt.Errorf("ort: running: the binding or its session is closed")
+	}
+	if b.s.recorded != nil && b.s.recorded != b {
+		return fmt.Errorf("ort: running: the session's run was captured with another binding")
 	}
 	b.forget()
 	for name, v := range b.inputs {

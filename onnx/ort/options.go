@@ -50,6 +50,14 @@ type Options struct {
 	// arena's unused blocks back after each run, so it needs the arena.
 	NoArena, NoMemPattern, NoPrepack, ShrinkArena bool
 
+	// Capture has the provider record what a binding's first run does on the
+	// device, and repeat that at every later one (CUDA graphs). It goes through
+	// the first run several times over, so a model that updates values in place
+	// does so as often; and all that is bound must lie on the device, since a
+	// repetition reads and writes the same addresses. Runs of one such session
+	// must come from one operating system thread (runtime.LockOSThread).
+	Capture bool
+
 	// ProviderOptions override what Open sets for the device's provider (keys as
 	// https://onnxruntime.ai/docs/execution-providers/ lists them), ConfigEntries
 	// are session configuration keys (onnxruntime_session_options_config_keys.h).
@@ -107,7 +115,12 @@ func (o Options) build(d Device) (*ort.SessionOptions, error) {
 			}
 			return nil
 		},
-		func() error { return d.appendTo(s, o.ProviderOptions) },
+		func() error {
+			if o.Capture {
+				return d.appendTo(s, d.capturing(o.ProviderOptions))
+			}
+			return d.appendTo(s, o.ProviderOptions)
+		},
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {

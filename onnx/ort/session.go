@@ -26,16 +26,18 @@ type IO struct {
 // Session is a model made ready to run on a device. Several goroutines may run
 // it at once, each with a Binding of its own.
 type Session struct {
-	s       *ort.DynamicAdvancedSession
-	c       unsafe.Pointer // its OrtSession
-	run     unsafe.Pointer // OrtRunOptions of every run, nil for the defaults
-	device  Device
-	why     string
-	inputs  []IO
-	outputs []IO
-	types   [2]map[string]onnx.Type // of inputs, of outputs
-	memory  *memory                 // of the device, nil for the host's
-	options map[string]string       // of the provider
+	s        *ort.DynamicAdvancedSession
+	c        unsafe.Pointer // its OrtSession
+	run      unsafe.Pointer // OrtRunOptions of every run, nil for the defaults
+	device   Device
+	why      string
+	inputs   []IO
+	outputs  []IO
+	types    [2]map[string]onnx.Type // of inputs, of outputs
+	memory   *memory                 // of the device, nil for the host's
+	options  map[string]string       // of the provider
+	captures bool                    // Options.Capture
+	recorded *Binding                // whose run the provider repeats from now on
 
 	carriersLock sync.Mutex
 	carriers     map[[2]int]*Session // by element type and rank
@@ -52,6 +54,11 @@ func Open(model []byte, o Options) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Capture {
+		if err := CheckCapture(o.Device); err != nil {
+			return nil, err
+		}
+	}
 	s, err := open(model, device, o)
 	if err != nil {
 		return nil, err
@@ -66,7 +73,7 @@ func open(model []byte, device Device, o Options) (*Session, error) {
 		return nil, err
 	}
 	defer options.Destroy()
-	s := &Session{device: device, options: o.ProviderOptions}
+	s := &Session{device: device, options: o.ProviderOptions, captures: o.Capture}
 	s.s, err = ort.NewDynamicAdvancedSessionWithONNXData(model, nil, nil, options)
 	if err != nil {
 		return nil, blame(device, model, fmt.Errorf("opening a session on %v: %s", device, tidy(err.Error())))
@@ -150,6 +157,9 @@ func (s *Session) describe(kind C.int) ([]IO, error) {
 	}
 	return list, nil
 }
+
+// Captures tells whether the provider records and repeats runs (Options.Capture).
+func (s *Session) Captures() bool { return s.captures }
 
 // Device returns the device the session runs on: what auto chose, or what was asked for.
 func (s *Session) Device() string { return s.device.String() }

@@ -10,6 +10,7 @@ var lowerings = map[string][]Pass{
 		{"lower-maxpool-indices", LowerMaxPoolIndices},
 		{"lower-sign", LowerSign},
 		{"lower-spacetodepth", LowerSpaceToDepth},
+		{"own-scatter-data", OwnScatterData},
 	},
 }
 

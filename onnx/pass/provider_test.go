@@ -24,17 +24,23 @@ func TestForProviders(t *testing.T) {
 	b.Output("sign", b.Op("Sign", nil, x))
 	b.Output("angle", b.Op("Atan", nil, x)) // whose lowering has a Sign
 	b.Output("blocks", b.SpaceToDepth(x, 2))
+	zeros := b.Op("Expand", nil, b.Float(0), b.Ints(5, 2))
+	b.Output("scattered", b.Op("ScatterND", op.Attrs{"reduction": "add"}, zeros, b.Input("index", onnx.Int64, onnx.Dims(3, 1)), b.Input("rows", onnx.Float, onnx.Dims(3, 2))))
 	if b.Err() != nil {
 		t.Fatal(b.Err())
 	}
 	m := b.Model
 	fed := feeds(m)
 	copy(fed["x"].Data, []float64{0, -1, 1})
+	copy(fed["index"].Data, []float64{3, 1, 3})
 	want := run(t, m, fed)
 	apply(t, m, pass.For("webgpu")...)
 	for _, n := range m.Nodes {
 		if slices.Contains([]string{"Sign", "Atan", "SpaceToDepth"}, n.Op) {
 			t.Errorf("%s is still there", n.Op)
+		}
+		if n.Op == "ScatterND" && n.Inputs[0].Node == nil {
+			t.Error("the scatter still writes into a constant")
 		}
 	}
 	equal(t, run(t, m, fed), want, 1e-7)

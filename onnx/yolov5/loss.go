@@ -16,6 +16,7 @@ type LossOptions struct {
 	LabelSmoothing float64
 	AnchorT        float64 // largest ratio of a target's side to its anchor's
 	Weight         float64 // what Total is multiplied by; 0: 1
+	Capacity       int     // matches that a level takes, no more and no fewer (Matches.Pad); 0: any number
 }
 
 // Scaled returns the options with the gains adapted to the number of levels
@@ -45,10 +46,13 @@ func MatchNames(level int) []string {
 	return names
 }
 
-// matchInputs adds the inputs of MatchNames to the graph. Their length is a
-// dimension of its own per level.
-func matchInputs(b *op.Builder, level int) []*onnx.Value {
+// matchInputs adds the inputs of MatchNames to the graph. Their length is the
+// capacity or, without one, a dimension of its own per level.
+func matchInputs(b *op.Builder, level, capacity int) []*onnx.Value {
 	m := onnx.Sym(fmt.Sprintf("matches%d", level))
+	if capacity > 0 {
+		m = onnx.Dim{Size: int64(capacity)}
+	}
 	names := MatchNames(level)
 	return []*onnx.Value{
 		b.Input(names[0], onnx.Int64, []onnx.Dim{m}),
@@ -88,7 +92,7 @@ func (net *Network) Loss(b *op.Builder, heads []*onnx.Value, o LossOptions) (Los
 			if b.Err() != nil {
 				return
 			}
-			m := matchInputs(b, i)
+			m := matchInputs(b, i, o.Capacity)
 			box, obj, cls := l.level(rows, m)
 			add(&sum.Box, box, o.Box)
 			add(&sum.Obj, obj, o.Obj*weights[i])

@@ -68,6 +68,9 @@ func lossOf(t *testing.T, net *yolov5.Network, c lossCase, heads []*onnx.Tensor)
 		t.Fatal(err)
 	}
 	for i, m := range net.Assign(c.targets, lossHeight, lossWidth, c.o.AnchorT) {
+		if c.o.Capacity > 0 {
+			m = m.Pad(c.o.Capacity)
+		}
 		n := int64(len(m.Row))
 		for j, v := range []*onnx.Tensor{onnx.Of(m.Row, n), onnx.Of(m.Box, n, 4), onnx.Of(m.Anchor, n, 2), onnx.Of(m.Class, n), onnx.Of(m.Weight, n), onnx.Of(m.Winner, n)} {
 			feeds[yolov5.MatchNames(i)[j]] = ref.FromTensor(v)
@@ -126,22 +129,57 @@ func TestLossGradients(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			net := twoLevels(c.nc)
 			heads := rawOutputs(rand.New(rand.NewPCG(3, 4)), net, 2, lossHeight, lossWidth)
-			b, x, loss, feeds := lossOf(t, net, c, heads)
-			grads, err := grad.Build(b, loss.Total, x, loss.Detached)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i, g := range grads {
-				b.Output(fmt.Sprintf("d%d", i), g)
-			}
-			for i, v := range loss.Detached {
-				b.Output(fmt.Sprintf("held%d", i), v)
-			}
-			got := run(t, b, feeds)
+			got := gradients(t, net, c, heads)
 			differences(t, net, c, heads, got)
-			for i := range grads {
+			for i := range heads {
 				if slices.ContainsFunc(got[fmt.Sprintf("d%d", i)].Data, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }) {
 					t.Errorf("gradient %d is not finite", i)
+				}
+			}
+		})
+	}
+}
+
+// gradients computes the loss, its gradients d0, d1, … by the raw outputs, and
+// what is detached, held0, held1, ….
+func gradients(t *testing.T, net *yolov5.Network, c lossCase, heads []*onnx.Tensor) map[string]*ref.Array {
+	t.Helper()
+	b, x, loss, feeds := lossOf(t, net, c, heads)
+	grads, err := grad.Build(b, loss.Total, x, loss.Detached)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Output("total", loss.Total)
+	for i, g := range grads {
+		b.Output(fmt.Sprintf("d%d", i), g)
+	}
+	for i, v := range loss.Detached {
+		b.Output(fmt.Sprintf("held%d", i), v)
+	}
+	return run(t, b, feeds)
+}
+
+// TestPaddedLoss: with matches padded to a capacity, loss and gradients are what
+// they are without, in float64 and so to the last digits.
+func TestPaddedLoss(t *testing.T) {
+	for _, c := range lossCases() {
+		t.Run(c.name, func(t *testing.T) {
+			net := twoLevels(c.nc)
+			heads := rawOutputs(rand.New(rand.NewPCG(3, 4)), net, 2, lossHeight, lossWidth)
+			want := gradients(t, net, c, heads)
+			most := 0
+			for _, m := range net.Assign(c.targets, lossHeight, lossWidth, c.o.AnchorT) {
+				most = max(most, len(m.Row))
+			}
+			for _, capacity := range []int{most, most + 1, 3*most + 5} {
+				c.o.Capacity = capacity
+				got := gradients(t, net, c, heads)
+				for _, name := range []string{"total", "d0", "d1"} {
+					for i, w := range want[name].Data {
+						if v := got[name].Data[i]; !(math.Abs(v-w) <= 1e-12*max(math.Abs(w), 1e-3)) {
+							t.Fatalf("capacity %d for %d: %s is %v at %d, want %v", capacity, most, name, v, i, w)
+						}
+					}
 				}
 			}
 		})

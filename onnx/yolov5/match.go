@@ -22,6 +22,24 @@ type Matches struct {
 	Winner []int64   // [M] position of the last match with the same Row, whose IoU is the cell's target
 }
 
+// Pad returns the matches with others of weight 0 behind them, n in all, for
+// graphs of fixed shapes; n must not be less than there are. The padding repeats
+// the matches in turn, winners included: whatever is written to a cell twice is
+// then the same both times, and no cell without a match is written to.
+func (m Matches) Pad(n int) Matches {
+	have := len(m.Row)
+	p := Matches{make([]int64, n), make([]float32, 4*n), make([]float32, 2*n), make([]int64, n), make([]float32, n), make([]int64, n)}
+	copy(p.Weight, m.Weight)
+	for at := 0; at < n; at += have {
+		copy(p.Row[at:], m.Row)
+		copy(p.Box[4*at:], m.Box)
+		copy(p.Anchor[2*at:], m.Anchor)
+		copy(p.Class[at:], m.Class)
+		copy(p.Winner[at:], m.Winner)
+	}
+	return p
+}
+
 // Assign matches targets to every level of a batch of pictures height×width:
 // an anchor takes a target when neither side differs by more than the factor
 // anchorT, in the target's own cell and in the two nearest neighbours.

@@ -36,11 +36,12 @@ func main() {
 	memory := flag.String("memory", "", "comma list of noarena, nopattern, noprepack: memory against speed")
 	profile := flag.String("profile", "", "prefix of a trace file")
 	amp := flag.Bool("amp", false, "products in float16, the loss scaled")
+	graph := flag.Bool("cuda-graph", false, "capture the step and repeat it")
 	provider := flag.String("provider-option", "", "comma list of KEY=VALUE for the execution provider")
 	flag.Parse()
 	has := func(word string) bool { return slices.Contains(strings.Split(*memory, ","), word) }
 	o := ort.Options{Device: *device, Threads: *threads, Profile: *profile,
-		NoArena: has("noarena"), NoMemPattern: has("nopattern"), NoPrepack: has("noprepack")}
+		NoArena: has("noarena"), NoMemPattern: has("nopattern"), NoPrepack: has("noprepack"), Capture: *graph}
 	err := error(nil)
 	if *provider != "" {
 		o.ProviderOptions, err = finetune.ParseProviderOptions(strings.Split(*provider, ","))
@@ -106,7 +107,7 @@ func run(weights string, batch, size, frozen int, bn string, steps, nc int, amp 
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{
 		"engine": "onnxruntime " + ort.Version(), "device": e.Device(), "model": weights, "batch": batch, "imgsz": size, "freeze": frozen,
 		"bn": bn, "threads": o.Threads, "median_s": times[len(times)/2], "min_s": times[0], "peak_rss_mb": usage.Maxrss / 1024,
-		"amp": amp, "provider_options": o.ProviderOptions, "device_memory": memory,
+		"amp": amp, "cuda_graph": o.Capture, "provider_options": o.ProviderOptions, "device_memory": memory,
 		"bytes_in_per_step": perStep(now.Steps.In, moved.Steps.In), "bytes_out_per_step": perStep(now.Steps.Out, moved.Steps.Out),
 	})
 }
