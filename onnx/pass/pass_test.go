@@ -83,6 +83,16 @@ var cases = []struct {
 	}, 0},
 	{"lower-sign", "by two comparisons", func(b *op.Builder) { b.Output("y", b.Op("Sign", nil, images(b))) }, 0},
 	{"lower-spacetodepth", "by a transposition", func(b *op.Builder) { b.Output("y", b.SpaceToDepth(b.Input("x", onnx.Float, onnx.Dims(2, 3, 4, 6)), 2)) }, 0},
+	{"own-scatter-data", "zeros that the graph computes", func(b *op.Builder) {
+		zeros := b.Op("Expand", nil, b.Float(0), b.Ints(4))
+		b.Output("y", b.Op("ScatterND", op.Attrs{"reduction": "add"}, zeros, b.Reshape(b.Ints(3, 1, 3), 3, 1), b.Input("x", onnx.Float, onnx.Dims(3))))
+	}, 0},
+	{"own-scatter-data", "not data that are no constant zeros", func(b *op.Builder) {
+		ones := b.Op("Expand", nil, b.Float(1), b.Ints(4))
+		x := b.Input("x", onnx.Float, onnx.Dims(3))
+		b.Output("y", b.Op("ScatterND", nil, ones, b.Reshape(b.Ints(3, 1, 2), 3, 1), x))
+		b.Output("z", b.Op("ScatterND", nil, b.Neg(x), b.Reshape(b.Ints(1), 1, 1), b.Const(vector(2))))
+	}, 0},
 	{"fold-constants", "a chain", func(b *op.Builder) {
 		y := b.Transpose(b.Reshape(b.Param("w", vector(1, 2, 3, 4, 5, 6)), 2, 3), 1, 0)
 		b.Output("y", b.Add(b.Input("x", onnx.Float, onnx.Dims(3, 2)), b.Scale(y, 0.5)))
