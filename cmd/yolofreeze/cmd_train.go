@@ -53,7 +53,7 @@ func trainCommand() *cli.Command {
 			&cli.Float64Flag{Name: "feature-budget", Usage: "all feature caches together take at most `GB`; 0: nine tenths of the free disk"},
 			deviceFlag(), providerOptionFlag(),
 			&cli.BoolFlag{Name: "strict-placement", Usage: "refuse to train where the CPU provider must help the device out"},
-			&cli.StringFlag{Name: "amp", Usage: "mixed precision: `TYPE` fp16 of products, with a scaled loss"},
+			&cli.StringFlag{Name: "amp", Usage: "mixed precision: `TYPE` of products, fp16 (with a scaled loss) or bf16 (cpu and cuda)"},
 			&cli.StringFlag{Name: "project", Value: d.Project, Usage: "`FOLDER` of runs"},
 			&cli.StringFlag{Name: "name", Value: d.Name, Usage: "`NAME` of this run's folder"},
 			&cli.BoolFlag{Name: "exist-ok", Usage: "write into a folder that is there"},

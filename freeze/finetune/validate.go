@@ -22,7 +22,7 @@ type ValOptions struct {
 	Conf, IoU float64             // .001 and .6
 	MaxDet    int                 // 300
 	SingleCls bool                // labels and detections are all class 0
-	Half      bool                // mixed precision: products in float16
+	AMP       onnx.DType          // of products, float16 or bfloat16; Undefined: all in float32
 	Loss      *yolov5.LossOptions // scaled; nil computes no losses
 	Loader    dataset.LoaderOptions
 }
@@ -128,7 +128,7 @@ func (v *Validator) Run(ctx context.Context, net *yolov5.Network, state map[stri
 // RunModel validates a model, on integers where LoadForVal found it so.
 func (v *Validator) RunModel(ctx context.Context, m *Model, o ort.Options) (*Evaluation, error) {
 	start, net := time.Now(), m.Net
-	d, err := m.detector(v.o.Half, o)
+	d, err := m.detector(v.o.AMP, o)
 	if err != nil {
 		return nil, err
 	}
