@@ -91,8 +91,9 @@ func (d narrowDeviations) within(limit narrowDeviations) bool {
 	return d.first <= limit.first && d.losses <= limit.losses && d.pred <= limit.pred && d.grad <= limit.grad && d.norm <= limit.norm
 }
 
+// or is the wider limit of each; no gradients at all would be off by 1.
 func (d narrowDeviations) or(e narrowDeviations) narrowDeviations {
-	return narrowDeviations{max(d.first, e.first), max(d.losses, e.losses), max(d.pred, e.pred), max(d.grad, e.grad), max(d.norm, e.norm)}
+	return narrowDeviations{max(d.first, e.first), max(d.losses, e.losses), max(d.pred, e.pred), min(max(d.grad, e.grad), 0.9), max(d.norm, e.norm)}
 }
 
 // firstStep is the recording of one step.
