@@ -258,6 +258,22 @@ func (t *Tensor) ToFloat16() *Tensor {
 	return out
 }
 
+// ToBFloat16 returns the tensor as bfloat16, the upper half of float32, rounding
+// to nearest even; the largest float32 become infinite.
+func (t *Tensor) ToBFloat16() *Tensor {
+	out := NewTensor(BFloat16, t.Shape...)
+	for i, v := range t.Float32s() {
+		b := math.Float32bits(v)
+		if v == v {
+			b += 0x7fff + b>>16&1
+		} else {
+			b |= 1 << 22 // NaN stays NaN
+		}
+		out.Raw[2*i], out.Raw[2*i+1] = byte(b>>16), byte(b>>24)
+	}
+	return out
+}
+
 // float32ToFloat16 rounds to the nearest IEEE 754 binary16 number, ties to even.
 func float32ToFloat16(f float32) uint16 {
 	b := math.Float32bits(f)

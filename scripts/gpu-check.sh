@@ -88,7 +88,7 @@ part_amp() {
 	[ "$kind" != webgpu ] || { echo "WebGPU has float16 only where its adapter does; a driver in software does not."; return "$left_out"; }
 	local which=''
 	[ -z "$smoke" ] || which='/^(sgd|sgd_frozen10_bn_eval)$'
-	tests "^TestRecordedStepsAMP\$$which"
+	tests "^TestRecordedSteps(AMP|BFloat16)\$$which"
 }
 
 part_placement() {
@@ -118,7 +118,7 @@ batch=16 imgsz=640 steps=30
 [ -z "$smoke" ] || { batch=2 imgsz=64 steps=3; }
 precisions='fp32 amp'
 case "$kind" in
-cuda) precisions='fp32 tf32 amp' ;;
+cuda) precisions='fp32 tf32 amp bf16' ;;
 webgpu) precisions=fp32 ;;
 esac
 ways=("as it is") # a step is run
@@ -132,7 +132,8 @@ step() {
 	case "$kind $3" in
 	"cuda fp32") flags=(-provider-option use_tf32=0) ;;
 	"cuda tf32") flags=(-provider-option use_tf32=1) ;;
-	*amp) flags=(-amp) ;;
+	*amp) flags=(-amp fp16) ;;
+	*bf16) flags=(-amp bf16) ;;
 	esac
 	[ "$4" != captured ] || flags+=(-cuda-graph)
 	(cd "$root" && go run ./scripts/bench/step -weights "$1" -batch "$batch" -imgsz "$imgsz" -steps "$steps" -device "$device" -freeze "$2" \
@@ -228,6 +229,11 @@ part_voc-amp() {
 	voc voc-amp --amp fp16
 }
 
+part_voc-bf16() {
+	[ "$kind" != webgpu ] || { echo "WebGPU has no bfloat16."; return "$left_out"; }
+	voc voc-bf16 --amp bf16
+}
+
 # part NAME: runs a part, unless it has passed. Its section of the report is NAME.md; one
 # that failed or was left out is kept under another name, and run again next time.
 outcomes='' failed=0
@@ -264,7 +270,7 @@ part() {
 }
 
 commit=$(git -C "$root" describe --always --dirty 2>/dev/null || echo unknown)
-parts=(machine recorded amp placement capture state steps torch memory voc voc-amp)
+parts=(machine recorded amp placement capture state steps torch memory voc voc-amp voc-bf16)
 for section in "${parts[@]}"; do
 	part "$section"
 done

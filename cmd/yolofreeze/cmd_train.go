@@ -54,7 +54,7 @@ func trainCommand() *cli.Command {
 			deviceFlag(), providerOptionFlag(),
 			&cli.BoolFlag{Name: "cuda-graph", Usage: "capture the step once and repeat it (CUDA; WebGPU in its own way)"},
 			&cli.BoolFlag{Name: "strict-placement", Usage: "refuse to train where the CPU provider must help the device out"},
-			&cli.StringFlag{Name: "amp", Usage: "mixed precision: `TYPE` fp16 of products, with a scaled loss"},
+			&cli.StringFlag{Name: "amp", Usage: "mixed precision: `TYPE` of products, fp16 (with a scaled loss) or bf16 (cpu and cuda)"},
 			&cli.StringFlag{Name: "project", Value: d.Project, Usage: "`FOLDER` of runs"},
 			&cli.StringFlag{Name: "name", Value: d.Name, Usage: "`NAME` of this run's folder"},
 			&cli.BoolFlag{Name: "exist-ok", Usage: "write into a folder that is there"},

@@ -10,6 +10,7 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/freeze/finetune"
+	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
 )
 
@@ -26,7 +27,8 @@ func valCommand() *cli.Command {
 			&cli.IntFlag{Name: "max-det", Value: d.MaxDet, Usage: "most detections `N` a picture"},
 			&cli.StringFlag{Name: "task", Value: "val", Usage: "`SPLIT`: train, val or test"},
 			deviceFlag(), providerOptionFlag(),
-			&cli.BoolFlag{Name: "half", Usage: "products in float16"},
+			&cli.StringFlag{Name: "amp", Usage: "mixed precision: `TYPE` of products, fp16 or bf16"},
+			&cli.BoolFlag{Name: "half", Usage: "the same as --amp fp16"},
 			&cli.IntFlag{Name: "workers", Value: 0, Usage: "`N` goroutines that load pictures; 0: one a core"},
 			&cli.BoolFlag{Name: "single-cls", Usage: "treat all classes as one"},
 			&cli.BoolFlag{Name: "verbose", Usage: "a line per class"},
@@ -85,7 +87,10 @@ func validate(c *cli.Context) error {
 	o := finetune.ValDefaults()
 	o.Samples, o.BatchSize, o.ImageSize = set.Splits[split], c.Int("batch-size"), finetune.ImageSize(m.Net, c.Int("imgsz"), 1)
 	o.Conf, o.IoU, o.MaxDet, o.SingleCls = c.Float64("conf-thres"), c.Float64("iou-thres"), c.Int("max-det"), c.Bool("single-cls")
-	o.Loader.Workers, o.Half = c.Int("workers"), c.Bool("half")
+	o.Loader.Workers = c.Int("workers")
+	if o.AMP, err = ampOf(c); err != nil {
+		return err
+	}
 	if err := checkVal(c, m, set, o); err != nil {
 		return err
 	}
@@ -126,12 +131,26 @@ func validate(c *cli.Context) error {
 	return t.result(r, func(w io.Writer) error { return r.write(w, perClass && m.Net.NC > 1) })
 }
 
+// ampOf reads the type of products from --amp, or --half as YOLOv5 has it.
+func ampOf(c *cli.Context) (onnx.DType, error) {
+	products, err := finetune.ParseAMP(c.String("amp"))
+	switch {
+	case err != nil:
+		return products, usageErrorf("val: %v", err)
+	case c.Bool("half") && products == onnx.BFloat16:
+		return products, usageErrorf("val: --half is --amp fp16: want one of them")
+	case c.Bool("half"):
+		return onnx.Float16, nil
+	}
+	return products, nil
+}
+
 func checkVal(c *cli.Context, m *finetune.Model, set *dataset.Set, o finetune.ValOptions) error {
 	switch {
 	case c.Int("imgsz") < 1:
 		return usageErrorf("val: imgsz %d: want 1 or more", c.Int("imgsz"))
-	case o.Half && m.Quantised():
-		return usageErrorf("val: --half: %s computes on 8-bit integers", m.Path)
+	case o.AMP != onnx.Undefined && m.Quantised():
+		return usageErrorf("val: --amp, --half: %s computes on 8-bit integers", m.Path)
 	case o.BatchSize < 1:
 		return usageErrorf("val: batch-size %d: want 1 or more", o.BatchSize)
 	case !(o.Conf >= 0 && o.Conf < 1):

@@ -4,11 +4,61 @@ import (
 	"fmt"
 	"math"
 
+	"yolofreeze/onnx"
 	"yolofreeze/onnx/optim"
+	"yolofreeze/onnx/ort"
 )
 
-// Scaler chooses the factor that the loss is multiplied by in mixed precision,
-// so that small gradients survive in float16, by the rule of PyTorch's
+// ParseAMP returns the type that products are computed in: fp16, bf16, or
+// Undefined for "", all in float32.
+func ParseAMP(text string) (onnx.DType, error) {
+	switch text {
+	case "":
+		return onnx.Undefined, nil
+	case "fp16":
+		return onnx.Float16, nil
+	case "bf16":
+		return onnx.BFloat16, nil
+	}
+	return onnx.Undefined, fmt.Errorf("amp %q: want fp16 or bf16", text)
+}
+
+// products is what Options.AMP says, which checkDevice has read before.
+func (o *Options) products() onnx.DType {
+	t, _ := ParseAMP(o.AMP)
+	return t
+}
+
+// PrecisionError says that a device is not known to have kernels for products in a type.
+type PrecisionError struct {
+	Device   string
+	Products onnx.DType
+}
+
+func (e *PrecisionError) Error() string {
+	return fmt.Sprintf("%s: products in %v need opset 22, whose kernels for them are known of CUDA alone; use --amp fp16, or --device cuda or cpu", e.Device, e.Products)
+}
+
+// Unavailable marks the error for the exit code: the provider is unfit.
+func (e *PrecisionError) Unavailable() bool { return true }
+
+// deviceFor resolves a device's name, and refuses one that cannot compute
+// products in a type: CUDA has kernels for bfloat16, and for the CPU provider
+// rounding is written into the graph.
+func deviceFor(products onnx.DType, name string) (ort.Device, error) {
+	d, _, err := ort.Resolve(name)
+	if err == nil && products == onnx.BFloat16 && d.Kind != "cpu" && d.Kind != "cuda" {
+		err = &PrecisionError{d.String(), products}
+	}
+	return d, err
+}
+
+// scaled reports whether the loss is multiplied before it is differentiated:
+// bfloat16 has the range of float32, and gradients that fit there fit as they are.
+func (s *Spec) scaled() bool { return s.AMP == onnx.Float16 }
+
+// Scaler chooses the factor that the loss is multiplied by with products in
+// float16, so that small gradients survive in float16, by the rule of PyTorch's
 // GradScaler: it halves when gradients overflow, and doubles after 2000 steps in
 // a row that did not.
 type Scaler struct {
@@ -52,7 +102,7 @@ func (s *Scaler) Update(overflow bool) {
 	}
 }
 
-// openScaler prepares mixed precision where the engine's graphs have it.
+// openScaler prepares the scale of the loss where the engine's graphs have one.
 func (e *Engine) openScaler() error {
 	if e.Scaler == nil {
 		return nil

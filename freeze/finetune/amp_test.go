@@ -2,104 +2,20 @@ package finetune
 
 import (
 	"bytes"
-	"math"
-	"os"
+	"errors"
 	"testing"
 
 	"yolofreeze/onnx"
-	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/testkit"
 )
-
-// TestRecordedStepsAMP replays ten steps with products in float16, which the
-// CPU provider rounds to and computes in float32.
-//
-// Losses of the first step and weights and averages after it are held to a
-// share of 1e-2, losses of ten steps, which diverge from there, to 3e-2.
-// Float16 rounds 8192 times as coarsely as float32: predictions are held to 1e-2
-// or 8192 times the deviation of PyTorch's float32 run. Single gradients of
-// shrunken models, whose BatchNorms see few values, lose more; taken together
-// they point the same way, to a cosine of 0.98 and 0.999 where they are well
-// conditioned.
-func TestRecordedStepsAMP(t *testing.T) {
-	o := ort.Options{}
-	if os.Getenv("YOLOFREEZE_TEST_DEVICE") != "" { // which may lack float16, as a Vulkan in software does
-		o = deviceOptions(testDevice(t))
-	}
-	eachRecording(t, func(t *testing.T, r *recording) {
-		needORT(t)
-		s := r.spec(t)
-		s.AMP = true
-		e, err := NewEngine(s, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(e.Close)
-		const coarser = 1 << (23 - 10)
-		run := &scaledRunner{float32Runner{e}, t, r, 0.98}
-		if noise := r.tolerance("grad") / 4; noise*coarser < 1.5 {
-			run.cosine = 0.999
-		}
-		got := replay(t, r, run, func(group string) float64 {
-			switch group {
-			case "pred":
-				return max(1e-2, r.tolerance(group)/4*coarser)
-			case "grad":
-				return math.Inf(1)
-			}
-			return 1e-2
-		})
-		outcomeLimit{3e-2, math.Inf(1)}.check(t, got, r)
-		t.Logf("losses off by %.2g, %+v", r.deviations(got).losses, *e.Scaler)
-	})
-}
-
-// scaledRunner compares the first step's gradients, without the loss's scale,
-// as one vector.
-type scaledRunner struct {
-	float32Runner
-	t      *testing.T
-	r      *recording
-	cosine float64
-}
-
-func (s *scaledRunner) Step(rates Rates) (float64, error) {
-	if s.steps > 0 {
-		return s.Engine.Step(rates)
-	}
-	var dot, got2, want2 float64
-	if err := s.Sync(); err != nil {
-		s.t.Fatal(err)
-	}
-	for name := range s.r.weights {
-		want, got := s.r.Tensors["grad/"+name], s.gradients[optim.Gradient(name)]
-		if want == nil || got == nil {
-			continue
-		}
-		values := got.Float64s()
-		for i, w := range want.Float64s() {
-			g := values[i] / s.Scaler.Scale
-			dot, got2, want2 = dot+w*g, got2+g*g, want2+w*w
-		}
-	}
-	cosine, ratio := dot/math.Sqrt(got2*want2), math.Sqrt(got2/want2)
-	if !(cosine >= s.cosine && math.Abs(ratio-1) < 0.1) {
-		s.t.Errorf("gradients: cosine %.5f, want %g; norm %.3g times the recorded one", cosine, s.cosine, ratio)
-	}
-	norm, err := s.Engine.Step(rates)
-	if d := math.Abs(norm/math.Sqrt(got2) - 1); !(d < 1e-5) {
-		s.t.Errorf("the norm is %g, the gradients' is %g", norm, math.Sqrt(got2))
-	}
-	return norm, err
-}
 
 // TestOverflow: a step whose gradients overflow changes nothing but the scale,
 // which falls until they fit; then training goes on.
 func TestOverflow(t *testing.T) {
 	needORT(t)
 	s := specOf(t, loadShared(t, "yolov5n-v7.0.pt"), "10", "eval", "SGD")
-	s.AMP = true
+	s.AMP = onnx.Float16
 	e, err := NewEngine(s, ort.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -175,39 +91,102 @@ func TestScaler(t *testing.T) {
 }
 
 // TestPlacementAMP: CUDA has a kernel for every node of graphs in mixed
-// precision, all products are in float16, parameters and gradients in float32.
+// precision, all products are in the narrow type but those that it has no such
+// kernel for, parameters and gradients in float32.
 func TestPlacementAMP(t *testing.T) {
 	table := kernels(t)
 	m := loadShared(t, "yolov5n-v7.0.pt")
-	for _, frozen := range []string{"0", "10", "24"} {
-		s := specOf(t, m, frozen, "eval", "SGD")
-		s.AMP = true
-		g, err := Build(s)
+	for _, products := range []onnx.DType{onnx.Float16, onnx.BFloat16} {
+		for _, frozen := range []string{"0", "10", "24"} {
+			s := specOf(t, m, frozen, "eval", "SGD")
+			s.AMP, s.Device = products, "cuda"
+			g, err := Build(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range []*onnx.Model{g.Training, g.Optimizer} {
+				for _, line := range append(table.Missing(m, "CUDA"), testkit.CUDAHazards(m)...) {
+					t.Errorf("%v, freeze %s: %s", products, frozen, line)
+				}
+				if err := testkit.Sound(m); err != nil {
+					t.Errorf("%v, freeze %s: %v", products, frozen, err)
+				}
+			}
+			count := 0
+			for _, n := range g.Training.Nodes {
+				if n.Op == "Conv" || n.Op == "MatMul" {
+					count++
+					if d := n.Inputs[0].Type.DType; d != products {
+						t.Errorf("%v, freeze %s: %s %q multiplies %v", products, frozen, n.Op, n.Name, d)
+					}
+				}
+			}
+			for _, v := range append(g.Training.Inputs, g.Training.Outputs...) {
+				if v.Type.DType == products {
+					t.Errorf("freeze %s: %s is %v", frozen, v.Name, products)
+				}
+			}
+			t.Logf("%v, freeze %s: %d products", products, frozen, count)
+		}
+	}
+}
+
+// TestDetectorAMP: the evaluation graph's raw outputs in mixed precision, of a
+// checkpoint on noise, are near those in float32, and not the same.
+func TestDetectorAMP(t *testing.T) {
+	needORT(t)
+	m := loadShared(t, "yolov5n-v7.0.pt")
+	images := make([]uint8, 3*128*192)
+	for i := range images {
+		images[i] = uint8(i * i % 251)
+	}
+	outputs := func(products onnx.DType) []float64 {
+		d, err := newDetector(m.Net, m.State, Cut{}, products, ort.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range []*onnx.Model{g.Training, g.Optimizer} {
-			for _, line := range append(table.Missing(m, "CUDA"), testkit.CUDAHazards(m)...) {
-				t.Errorf("freeze %s: %s", frozen, line)
-			}
-			if err := testkit.Sound(m); err != nil {
-				t.Errorf("freeze %s: %v", frozen, err)
-			}
+		defer d.Close()
+		heads := d.heads(1, 128, 192)
+		if err := d.forward(images, heads, 128, 192); err != nil {
+			t.Fatal(err)
 		}
-		products := 0
-		for _, n := range g.Training.Nodes {
-			if n.Op == "Conv" || n.Op == "MatMul" {
-				products++
-				if d := n.Inputs[0].Type.DType; d != onnx.Float16 {
-					t.Errorf("freeze %s: %s %q multiplies %v", frozen, n.Op, n.Name, d)
-				}
-			}
+		var all []float64
+		for _, h := range heads {
+			all = append(all, h.Float64s()...)
 		}
-		for _, v := range append(g.Training.Inputs, g.Training.Outputs...) {
-			if v.Type.DType == onnx.Float16 {
-				t.Errorf("freeze %s: %s is float16", frozen, v.Name)
-			}
+		return all
+	}
+	want := outputs(onnx.Undefined)
+	for products, limit := range map[onnx.DType]float64{onnx.Float16: 1e-2, onnx.BFloat16: 5e-2} {
+		if d := deviation(outputs(products), want); !(d > 0 && d <= limit) {
+			t.Errorf("%v: off by %g of the largest output, limit %g", products, d, limit)
+		} else {
+			t.Logf("%v: off by %g", products, d)
 		}
-		t.Logf("freeze %s: %d products", frozen, products)
+	}
+}
+
+// TestBFloat16Devices: a provider without kernels for bfloat16 is refused, as a
+// device that cannot do what is asked, before anything runs.
+func TestBFloat16Devices(t *testing.T) {
+	m := loadShared(t, "yolov5n-v7.0.pt")
+	o := Defaults()
+	o.Device, o.AMP = "webgpu", "bf16"
+	engine := specOf(t, m, "24", "eval", "SGD")
+	engine.AMP = onnx.BFloat16
+	for name, start := range map[string]func() error{
+		"run":    func() error { _, err := Run(t.Context(), o, &quiet{t: t}); return err },
+		"engine": func() error { _, err := NewEngine(engine, ort.Options{Device: "openvino"}); return err },
+		"validation": func() error {
+			_, err := newDetector(m.Net, m.State, Cut{}, onnx.BFloat16, ort.Options{Device: "webgpu:1"})
+			return err
+		},
+	} {
+		var refused *PrecisionError
+		if err := start(); !errors.As(err, &refused) || !refused.Unavailable() {
+			t.Errorf("%s: %v", name, err)
+		} else {
+			t.Log(err)
+		}
 	}
 }

@@ -62,7 +62,7 @@ func freeOn(d ort.Device) (int64, bool) {
 func (t *training) stepMemory(device ort.Device) (fixed, picture int64, err error) {
 	fixed, picture, err = stepMemory(Spec{Net: t.model.Net, State: t.model.State, Plan: t.stages[len(t.stages)-1].Plan,
 		Height: t.side, Width: t.side, Loss: t.loss, Optimizer: optim.Options{Algorithm: t.o.Optimizer},
-		AMP: t.o.AMP != "", Device: device.Kind})
+		AMP: t.o.products(), Device: device.Kind})
 	if err != nil {
 		return 0, 0, fmt.Errorf("estimate a step's memory: %w", err)
 	}

@@ -21,10 +21,10 @@ type Spec struct {
 	Batch, Height, Width int                     // of one step's pictures
 	Loss                 yolov5.LossOptions      // scaled (see LossOptions.Scaled)
 	Optimizer            optim.Options
-	Predictions          bool   // also output each level's raw prediction: pred0, pred1, …
-	Cut                  Cut    // layers that run beforehand
-	AMP                  bool   // products in float16, gradients multiplied by the input loss_scale
-	Device               string // kind of provider that the training graph is lowered for, as ort.Device has it; "" is any
+	Predictions          bool       // also output each level's raw prediction: pred0, pred1, …
+	Cut                  Cut        // layers that run beforehand
+	AMP                  onnx.DType // of products, float16 or bfloat16; Undefined: all in float32
+	Device               string     // kind of provider that the training graph is lowered for, as ort.Device has it; "" is any
 }
 
 // Outputs of the training graph besides state: scalars.
@@ -35,8 +35,8 @@ const (
 	OutCls   = "cls_loss"
 )
 
-// lossScale is the scalar input of a training graph in mixed precision that
-// multiplies the loss before it is differentiated.
+// lossScale is the scalar input of a training graph with products in float16
+// that multiplies the loss before it is differentiated.
 const lossScale = "loss_scale"
 
 // frozen reports whether a tensor is a constant of the training graph:
@@ -106,7 +106,7 @@ func Build(s *Spec) (*Graphs, error) {
 		return nil, fmt.Errorf("build the loss: %w", err)
 	}
 	differentiated := loss.Total
-	if s.AMP {
+	if s.scaled() {
 		differentiated = b.Mul(loss.Total, b.Input(lossScale, onnx.Float, []onnx.Dim{}))
 	}
 	grads, err := grad.Build(b, differentiated, trainable, loss.Detached)
@@ -136,8 +136,9 @@ func Build(s *Spec) (*Graphs, error) {
 		return nil, fmt.Errorf("build the training graph: %w", b.Err())
 	}
 	passes, rule := pass.For(s.Device), s.Optimizer
-	if s.AMP {
-		passes, rule.Scaled = slices.Concat(passes, pass.Half), true
+	rule.Scaled = s.scaled()
+	if s.AMP != onnx.Undefined {
+		passes = slices.Concat(passes, pass.Mixed(s.AMP, s.Device))
 	}
 	if err := pass.Run(b.Model, passes...); err != nil {
 		return nil, err
@@ -212,6 +213,15 @@ func constants(net *yolov5.Network, state map[string]*onnx.Tensor) (*op.Builder,
 		}
 		return b.Param(p.Name, t)
 	}}
+}
+
+// buildEvalFor writes the evaluation graph behind a cut for a kind of device, with products in a type.
+func buildEvalFor(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, products onnx.DType, device string) (*onnx.Model, error) {
+	m, err := buildEval(net, state, c)
+	if err == nil && products != onnx.Undefined {
+		err = pass.Run(m, pass.Mixed(products, device)...)
+	}
+	return m, err
 }
 
 // BuildEval writes the model that validation and detection run: uint8

@@ -94,8 +94,8 @@ func TestFirstRunThrice(t *testing.T) {
 	}
 	for _, c := range []struct {
 		recording string
-		amp       bool
-	}{{"sgd", false}, {"adamw", false}, {"sgd_frozen10_bn_batch", true}} {
+		amp       onnx.DType
+	}{{"sgd", onnx.Undefined}, {"adamw", onnx.Undefined}, {"sgd_frozen10_bn_batch", onnx.Float16}} {
 		t.Run(c.recording, func(t *testing.T) {
 			needORT(t)
 			r := readRecording(t, filepath.Join(goldenFolder(t), c.recording+".safetensors"))

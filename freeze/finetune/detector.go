@@ -7,7 +7,6 @@ import (
 	"yolofreeze/dataset/metric"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
-	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -19,15 +18,17 @@ type Detector struct {
 
 // NewDetector opens the evaluation graph of a network with the given weights.
 func NewDetector(net *yolov5.Network, state map[string]*onnx.Tensor, o ort.Options) (*Detector, error) {
-	return newDetector(net, state, Cut{}, false, o)
+	return newDetector(net, state, Cut{}, onnx.Undefined, o)
 }
 
-// newDetector computes in mixed precision where half says so, and begins behind the cut.
-func newDetector(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, half bool, o ort.Options) (*Detector, error) {
-	m, err := buildEval(net, state, c)
-	if err == nil && half {
-		err = pass.Run(m, pass.Half...)
+// newDetector computes products in a type of 16 bits, or all in float32, and
+// begins behind the cut.
+func newDetector(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, products onnx.DType, o ort.Options) (*Detector, error) {
+	device, err := deviceFor(products, o.Device)
+	if err != nil {
+		return nil, err
 	}
+	m, err := buildEvalFor(net, state, c, products, device.Kind)
 	if err != nil {
 		return nil, err
 	}

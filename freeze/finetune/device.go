@@ -7,17 +7,10 @@ import (
 	"yolofreeze/onnx/ort"
 )
 
-// HalfPrecision is the value of Options.AMP.
-const HalfPrecision = "fp16"
-
 // checkDevice looks at the options that say how graphs run.
 func (o *Options) checkDevice() error {
-	switch o.AMP {
-	case "", HalfPrecision:
-	case "bf16":
-		return fmt.Errorf("amp bf16: ONNX's Conv takes no bfloat16 before opset 22, which no CUDA provider covers: use %s", HalfPrecision)
-	default:
-		return fmt.Errorf("amp %q: want %s", o.AMP, HalfPrecision)
+	if _, err := ParseAMP(o.AMP); err != nil {
+		return err
 	}
 	_, err := ParseProviderOptions(o.ProviderOptions)
 	return err

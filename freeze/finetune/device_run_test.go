@@ -15,9 +15,8 @@ import (
 // TestDeviceOptions: what cannot be run as asked is a mistake in what was asked for.
 func TestDeviceOptions(t *testing.T) {
 	for want, change := range map[string]func(*Options){
-		"amp bf16: ONNX's Conv takes no bfloat16": func(o *Options) { o.AMP = "bf16" },
-		`amp "half": want fp16`:                   func(o *Options) { o.AMP = "half" },
-		`provider option "tf32": want KEY=VALUE`:  func(o *Options) { o.ProviderOptions = []string{"tf32"} },
+		`amp "half": want fp16 or bf16`:          func(o *Options) { o.AMP = "half" },
+		`provider option "tf32": want KEY=VALUE`: func(o *Options) { o.ProviderOptions = []string{"tf32"} },
 		"provider option enable_cuda_graph: train --cuda-graph captures": func(o *Options) {
 			o.ProviderOptions = []string{"enable_cuda_graph=1"}
 		},
@@ -41,12 +40,18 @@ func TestDeviceOptions(t *testing.T) {
 // TestRunAMP: a run in mixed precision learns as one in float32 does, and one
 // that was interrupted goes on exactly, the scale included.
 func TestRunAMP(t *testing.T) {
+	for amp, line := range map[string]string{"fp16": "products in float16", "bf16": "products in bfloat16"} {
+		t.Run(amp, func(t *testing.T) { runAMP(t, amp, line) })
+	}
+}
+
+func runAMP(t *testing.T, amp, line string) {
 	o := smallRun(t)
 	plain := mustRun(t, o, &quiet{t: t})
 	q := &quiet{t: t}
-	o.AMP, o.Name, o.Hyp.WarmupEpochs = HalfPrecision, "amp", 0
+	o.AMP, o.Name, o.Hyp.WarmupEpochs = amp, "amp", 0
 	report := mustRun(t, o, q)
-	if !q.heard("products in float16") {
+	if !q.heard(line) {
 		t.Error("no line tells of mixed precision")
 	}
 	if d := math.Abs(report.Metrics.Fitness - plain.Metrics.Fitness); report.Steps+report.Skipped == 0 || d > 0.2 {

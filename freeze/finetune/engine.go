@@ -26,7 +26,7 @@ type Engine struct {
 	inputs    map[string]*onnx.Tensor // that a batch's pictures fill
 	matches   map[string]*onnx.Tensor // padded to the loss's capacity; nil without one
 	steps     int                     // Adam's t
-	Scaler    *Scaler                 // of the loss, in mixed precision only
+	Scaler    *Scaler                 // of the loss, with products in float16 only
 
 	locked              bool // to the thread that captured graphs belong to
 	rehearsals          int  // further first runs, for tests in which no provider captures; 0 otherwise
@@ -69,7 +69,7 @@ type bound struct {
 // state starts from spec.State, which is copied; moments start at zero, averages
 // at the weights.
 func NewEngine(spec *Spec, o ort.Options) (*Engine, error) {
-	device, _, err := ort.Resolve(o.Device)
+	device, err := deviceFor(spec.AMP, o.Device)
 	if err != nil {
 		return nil, err
 	}
@@ -82,12 +82,16 @@ func NewEngine(spec *Spec, o ort.Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{Graphs: graphs, spec: &own, options: o, Trained: map[string]*onnx.Tensor{}, Optimizer: map[string]*onnx.Tensor{},
+	return newEngine(&own, graphs, o)
+}
+
+func newEngine(spec *Spec, graphs *Graphs, o ort.Options) (e *Engine, err error) {
+	e = &Engine{Graphs: graphs, spec: spec, options: o, Trained: map[string]*onnx.Tensor{}, Optimizer: map[string]*onnx.Tensor{},
 		gradients: map[string]*onnx.Tensor{}, scalars: map[string]*onnx.Tensor{}}
 	if err := e.allocate(); err != nil {
 		return nil, err
 	}
-	if own.AMP {
+	if spec.scaled() {
 		e.Scaler = NewScaler()
 	}
 	if err := e.open(); err != nil {
@@ -340,7 +344,7 @@ func (e *Engine) setScalar(name string, v float64) {
 }
 
 // Step applies the accumulated gradients, clears them, and returns their global
-// norm before clipping. In mixed precision a step whose gradients overflow is
+// norm before clipping. With a scaled loss a step whose gradients overflow is
 // left out: Scaler counts it, and the norm is 0.
 func (e *Engine) Step(r Rates) (float64, error) {
 	if err := e.upload(); err != nil {

@@ -122,9 +122,9 @@ func toEval(g *onnx.Model, heads []string) error {
 }
 
 // detector opens the model's evaluation graph: its file's own if that is quantised.
-func (m *Model) detector(c Cut, half bool, o ort.Options) (*Detector, error) {
+func (m *Model) detector(c Cut, products onnx.DType, o ort.Options) (*Detector, error) {
 	if m.quantised != nil {
 		return openDetector(m.Net, m.quantised, o)
 	}
-	return newDetector(m.Net, m.State, c, half, o)
+	return newDetector(m.Net, m.State, c, products, o)
 }

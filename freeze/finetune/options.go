@@ -58,7 +58,7 @@ type Options struct {
 	FeatureBudget float64 `yaml:"feature_budget"` // GB that all caches may take; 0: nine tenths of the free disk
 
 	Device    string         `yaml:"device"`
-	AMP       string         `yaml:"amp"` // mixed precision: HalfPrecision, or "" for none
+	AMP       string         `yaml:"amp"` // type of products: fp16, bf16, or "" for float32
 	Classes   []string       `yaml:"classes,flow"`
 	BadLabels dataset.Policy `yaml:"bad_labels"`
 	BadImages dataset.Policy `yaml:"bad_images"`

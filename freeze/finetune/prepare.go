@@ -229,7 +229,7 @@ func (t *training) makeLoaders() (err error) {
 	}
 	v := ValDefaults()
 	v.Samples, v.BatchSize, v.ImageSize, v.SingleCls, v.Loss = val, 2*t.o.BatchSize, t.side, t.o.SingleCls, &t.loss
-	v.Half = t.o.AMP != ""
+	v.AMP = t.o.products()
 	v.Loader = dataset.LoaderOptions{Workers: t.o.Workers, CacheRAM: ram - share, Disk: disk, BadImages: t.o.BadImages}
 	if t.validator, err = NewValidator(t.model.Net, v); err != nil {
 		return &InputError{t.set.Path, err}

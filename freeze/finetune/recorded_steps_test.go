@@ -24,10 +24,13 @@ type runner interface {
 	export(t *testing.T, r *recording) []float64
 }
 
-// outcome is what a replay yields after its first step, where rounding has had time to grow.
+// outcome is what a replay yields.
 type outcome struct {
 	losses [][4]float64 // of every batch
-	eval   []float64
+	eval   []float64    // after the last step, where rounding has had time to grow
+	pred   []float64    // of the first batch, all levels
+	grad   []float64    // of the first step, all recorded ones in the order of their names
+	norm   float64      // of the first step's gradients
 }
 
 // TestRecordedSteps replays ten steps in ONNX Runtime, float32.
@@ -110,12 +113,17 @@ func replay(t *testing.T, r *recording, run runner, tolerance func(group string)
 			if step == 0 && i == 0 {
 				for level := range net.Strides {
 					head, shape := run.predictions(level)
-					check("pred", fmt.Sprint(level), cellsFirst(head.Float64s(), shape, int(net.Outputs())), r.Tensors[fmt.Sprintf("pred/%d", level)].Float64s())
+					got := cellsFirst(head.Float64s(), shape, int(net.Outputs()))
+					check("pred", fmt.Sprint(level), got, r.Tensors[fmt.Sprintf("pred/%d", level)].Float64s())
+					out.pred = append(out.pred, got...)
 				}
 			}
 		}
 		if step == 0 {
 			checkFirst(r, "grad", run, func(name string) string { return optim.Gradient(name) }, check)
+			for _, name := range r.gradients() {
+				out.grad = append(out.grad, run.values(optim.Gradient(name))...)
+			}
 		}
 		decay := 0.9999 * (1 - math.Exp(-float64(step+1)/2000))
 		norm, err := run.Step(Rates{[3]float64{r.LR, r.LR, r.LR}, r.Hyp["momentum"], decay})
@@ -123,6 +131,7 @@ func replay(t *testing.T, r *recording, run runner, tolerance func(group string)
 			t.Fatal(err)
 		}
 		if step == 0 {
+			out.norm = norm
 			check("grad", "global norm", []float64{norm}, r.GradNorm[:1])
 			checkFirst(r, "after1", run, func(name string) string { return name }, check)
 			checkFirst(r, "ema1", run, optim.EMA, check)
@@ -130,6 +139,16 @@ func replay(t *testing.T, r *recording, run runner, tolerance func(group string)
 	}
 	out.eval = run.export(t, r)
 	return out
+}
+
+// gradients names the tensors whose gradients are recorded, in order.
+func (r *recording) gradients() (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(r.weights)) {
+		if r.Tensors["grad/"+name] != nil {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // checkFirst compares a group of tensors; what the recording leaves out is equal to init, which
@@ -285,9 +304,11 @@ type float64Runner struct {
 	steps  float64
 }
 
-func newFloat64(t *testing.T, r *recording) runner {
+func newFloat64(t *testing.T, r *recording) runner { return newFloat64Of(t, r.spec(t)) }
+
+func newFloat64Of(t *testing.T, s *Spec) *float64Runner {
 	t.Helper()
-	f := &float64Runner{spec: r.spec(t), state: map[string]*ref.Array{}}
+	f := &float64Runner{spec: s, state: map[string]*ref.Array{}}
 	var err error
 	if f.graphs, err = Build(f.spec); err != nil {
 		t.Fatal(err)

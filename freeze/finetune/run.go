@@ -9,6 +9,7 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/freeze"
+	"yolofreeze/onnx"
 	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
@@ -136,7 +137,10 @@ func (t *training) prepare() error {
 	if err := t.o.check(); err != nil {
 		return err
 	}
-	if err := ort.Check(t.o.Device, t.o.runtime().ProviderOptions); err != nil { // before anything is read or written
+	if _, err := deviceFor(t.o.products(), t.o.Device); err != nil { // before anything is read or written
+		return err
+	}
+	if err := ort.Check(t.o.Device, t.o.runtime().ProviderOptions); err != nil {
 		return err
 	}
 	if t.o.CUDAGraph {
@@ -172,7 +176,7 @@ func (t *training) openEngine() error {
 	e, err := NewEngine(&Spec{
 		Net: t.model.Net, State: state, Plan: stage.Plan, Batch: batch, Height: side, Width: side, Loss: loss,
 		Optimizer: optim.Options{Algorithm: t.o.Optimizer, WeightDecay: t.schedule.WeightDecay(), ClipNorm: clipNorm},
-		AMP:       t.o.AMP != "", Cut: t.cutFor(stage),
+		AMP:       t.o.products(), Cut: t.cutFor(stage),
 	}, o)
 	if err != nil {
 		return err
@@ -225,8 +229,8 @@ func (t *training) announce() {
 	if why := t.engine.training.session.Why(); why != "" {
 		device += " (" + why + ")"
 	}
-	if t.o.AMP != "" {
-		device += ", products in float16"
+	if p := t.o.products(); p != onnx.Undefined {
+		device += fmt.Sprintf(", products in %v", p)
 	}
 	if t.o.CUDAGraph {
 		device += fmt.Sprintf(", captured, for up to %d matches a level", t.engine.Capacity())

@@ -22,7 +22,7 @@ type ValOptions struct {
 	Conf, IoU float64             // .001 and .6
 	MaxDet    int                 // 300
 	SingleCls bool                // labels and detections are all class 0
-	Half      bool                // mixed precision: products in float16
+	AMP       onnx.DType          // of products, float16 or bfloat16; Undefined: all in float32
 	Loss      *yolov5.LossOptions // scaled; nil computes no losses
 	Loader    dataset.LoaderOptions
 }
@@ -188,7 +188,7 @@ func (r *validation) open(m *Model, o ort.Options) (err error) {
 		}
 		cut = h.cut
 	}
-	if r.detector, err = m.detector(cut, r.o.Half, o); err != nil {
+	if r.detector, err = m.detector(cut, r.o.AMP, o); err != nil {
 		r.close()
 	}
 	return err

@@ -8,12 +8,12 @@ import (
 
 var indexing = []Op{
 	{"Gather", 2, []int64{1, 11, 13}, inferGather, rule(gradGather)},
-	{"ScatterND", 3, []int64{11, 13, 16}, inferScatter, Unsupported("only gradients and detached targets are scattered")},
-	{"ScatterElements", 3, []int64{11, 13, 16}, inferScatter, Unsupported("only gradients are scattered")},
-	{"Constant", 0, []int64{1, 9, 11, 12, 13}, inferConstant, NoGrad},
-	{"Shape", 1, []int64{1, 13, 15}, inferShape, NoGrad},
+	{"ScatterND", 3, []int64{11, 13, 16, 18}, inferScatter, Unsupported("only gradients and detached targets are scattered")},
+	{"ScatterElements", 3, []int64{11, 13, 16, 18}, inferScatter, Unsupported("only gradients are scattered")},
+	{"Constant", 0, []int64{1, 9, 11, 12, 13, 19, 21}, inferConstant, NoGrad},
+	{"Shape", 1, []int64{1, 13, 15, 19, 21}, inferShape, NoGrad},
 	{"Range", 3, []int64{11}, inferRange, NoGrad},
-	{"ConstantOfShape", 1, []int64{9}, inferConstantOfShape, NoGrad},
+	{"ConstantOfShape", 1, []int64{9, 20, 21}, inferConstantOfShape, NoGrad},
 }
 
 func inferGather(n *onnx.Node) ([]onnx.Type, error) {

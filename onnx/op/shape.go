@@ -8,18 +8,18 @@ import (
 )
 
 var shapes = []Op{
-	{"Reshape", 2, []int64{5, 13, 14}, inferReshape, rule(gradReshape)},
-	{"Transpose", 1, []int64{1, 13}, inferTranspose, rule(gradTranspose)},
+	{"Reshape", 2, []int64{5, 13, 14, 19, 21}, inferReshape, rule(gradReshape)},
+	{"Transpose", 1, []int64{1, 13, 21}, inferTranspose, rule(gradTranspose)},
 	{"Concat", 1, []int64{4, 11, 13}, inferConcat, rule(gradConcat)},
-	{"Split", 1, []int64{2, 11, 13}, inferSplit, rule(gradSplit)},
+	{"Split", 1, []int64{2, 11, 13, 18}, inferSplit, rule(gradSplit)},
 	{"Slice", 3, []int64{10, 11, 13}, inferSlice, rule(gradSlice)},
-	{"Pad", 2, []int64{2, 11, 13}, inferPad, rule(gradPad)},
+	{"Pad", 2, []int64{2, 11, 13, 18, 19, 21}, inferPad, rule(gradPad)},
 	{"Expand", 2, []int64{8, 13}, inferExpand, rule(func(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value { return dy })},
-	{"Squeeze", 2, []int64{1, 11, 13}, inferSqueeze, rule(gradSqueeze)},
-	{"Unsqueeze", 2, []int64{1, 11, 13}, inferUnsqueeze, rule(gradSqueeze)},
+	{"Squeeze", 2, []int64{1, 11, 13, 21}, inferSqueeze, rule(gradSqueeze)},
+	{"Unsqueeze", 2, []int64{1, 11, 13, 21}, inferUnsqueeze, rule(gradSqueeze)},
 	{"DepthToSpace", 1, []int64{1, 11, 13}, inferDepthToSpace, rule(gradDepthToSpace)},
 	{"SpaceToDepth", 1, []int64{1, 13}, inferSpaceToDepth, rule(gradSpaceToDepth)},
-	{"Resize", 1, []int64{10, 11, 13}, inferResize, rule(gradResize)},
+	{"Resize", 1, []int64{10, 11, 13, 18, 19}, inferResize, rule(gradResize)},
 	{"CumSum", 2, []int64{11, 14}, unary, Unsupported("used on constants only")},
 }
 

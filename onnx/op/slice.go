@@ -7,7 +7,10 @@ import (
 )
 
 // sliceOf is a Slice's range along each dimension, clamped, with positive steps made explicit.
-type sliceOf struct{ start, end, step []int64 }
+type sliceOf struct {
+	start, end, step []int64
+	open             map[int]bool // dimensions of unknown size that it slices: their ranges are not known
+}
 
 func readSlice(n *onnx.Node) (s sliceOf, err error) {
 	in := n.Inputs[0].Type.Shape
@@ -36,7 +39,7 @@ func readSlice(n *onnx.Node) (s sliceOf, err error) {
 	if len(ends) != len(starts) || len(axes) != len(starts) || len(steps) != len(starts) {
 		return s, fmt.Errorf("starts %v, ends %v, axes %v, steps %v", starts, ends, axes, steps)
 	}
-	s = sliceOf{make([]int64, len(in)), make([]int64, len(in)), make([]int64, len(in))}
+	s = sliceOf{make([]int64, len(in)), make([]int64, len(in)), make([]int64, len(in)), map[int]bool{}}
 	for i, d := range in {
 		s.start[i], s.end[i], s.step[i] = 0, d.Size, 1
 	}
@@ -50,7 +53,8 @@ func readSlice(n *onnx.Node) (s sliceOf, err error) {
 			return s, fmt.Errorf("step 0 along axis %d", axis)
 		}
 		if size < 0 {
-			return s, fmt.Errorf("slices dimension %v, whose size is unknown", in[axis])
+			s.open[axis] = true
+			continue
 		}
 		low, high := int64(0), size
 		if step < 0 {
@@ -85,8 +89,11 @@ func inferSlice(n *onnx.Node) ([]onnx.Type, error) {
 	in := n.Inputs[0].Type
 	shape := append([]onnx.Dim{}, in.Shape...)
 	for i, d := range in.Shape {
-		if d.Known() {
+		switch {
+		case d.Known():
 			shape[i] = onnx.Dim{Size: s.size(i)}
+		case s.open[i]:
+			shape[i] = onnx.Dim{Size: onnx.Unknown}
 		}
 	}
 	return []onnx.Type{{DType: in.DType, Shape: shape}}, nil
@@ -109,6 +116,9 @@ func gradSlice(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
 	for i, d := range n.Inputs[0].Type.Shape {
 		if s.step[i] != 1 {
 			b.Fail("the gradient of Slice is built for step 1, not %d", s.step[i])
+		}
+		if s.open[i] {
+			b.Fail("the gradient of Slice needs the size of dimension %v", d)
 		}
 		if d.Known() {
 			pads[i], pads[rank+i] = s.start[i], d.Size-s.end[i]

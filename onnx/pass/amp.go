@@ -1,6 +1,7 @@
 package pass
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -8,74 +9,90 @@ import (
 	"yolofreeze/onnx/op"
 )
 
-// Half are the passes that make a graph compute in mixed precision, after those of For.
-var Half = []Pass{
-	{"mixed-precision", MixedPrecision},
-	{"merge-equal", MergeEqual},
-	{"drop-unused", DropUnused},
+// Mixed are the passes, after those of For, that make a graph for a kind of
+// device compute in mixed precision, with products in float16 or bfloat16.
+func Mixed(products onnx.DType, device string) []Pass {
+	list := []Pass{{"mixed-precision", func(m *onnx.Model) error { return MixedPrecision(m, products) }}}
+	switch {
+	case device == "cpu":
+		list = append(list, Pass{"round-narrow", RoundNarrow})
+	case products == onnx.BFloat16: // CUDA: a newer opset, which lacks a kernel for MaxPool there
+		list = slices.Concat([]Pass{{"lower-maxpool-indices", LowerMaxPoolIndices}, {"lower-maxpool", LowerMaxPool}}, list, []Pass{{"raise-opset", RaiseOpset}})
+	}
+	return append(list, Pass{"merge-equal", MergeEqual}, Pass{"drop-unused", DropUnused})
 }
 
-// MixedPrecision has convolutions and matrix products multiply in float16
-// (Micikevicius et al., arXiv:1710.03740): their inputs are cast, their outputs
-// cast back, and all else, parameters and sums over pictures among it, stays
-// float32. What merely moves elements on the way to them, such as the unfolding
-// ahead of a weight gradient, moves float16. Constants become float16 in the
-// file, but for those beyond its range, whose node stays as it is.
-func MixedPrecision(m *onnx.Model) error {
-	h := halver{only: halfOnly(m), halves: map[*onnx.Value]*onnx.Value{}}
+// MixedPrecision has convolutions and matrix products multiply in float16 or
+// bfloat16 (Micikevicius et al., arXiv:1710.03740): their inputs are cast, their
+// outputs cast back, and all else, parameters and sums over pictures among it,
+// stays float32. What merely moves elements on the way to them, such as the
+// unfolding ahead of a weight gradient, moves the narrow type. Constants become
+// narrow in the file, but for those beyond its range, whose node stays as it is.
+func MixedPrecision(m *onnx.Model, to onnx.DType) error {
+	kind, ok := narrowTypes[to]
+	if !ok {
+		return fmt.Errorf("products in %v: want float16 or bfloat16", to)
+	}
+	h := narrower{narrowType: kind, to: to, only: kind.only(m), made: map[*onnx.Value]*onnx.Value{}}
 	return rewrite(m, func(b *op.Builder, n *onnx.Node) ([]*onnx.Value, bool) {
-		if !multiplies(n) || !inRange(n) {
+		if !h.multiplies(n) {
 			return nil, false
 		}
 		y := b.Op(n.Op, attrsOf(n), h.all(b, n.Inputs)...)
 		wide := b.Cast(y, onnx.Float)
-		h.halves[wide] = y
+		h.made[wide] = y
 		return []*onnx.Value{wide}, true
 	})
 }
 
-// multiplies reports whether a node's time goes into products of float32.
-func multiplies(n *onnx.Node) bool {
-	return slices.Contains([]string{"Conv", "ConvTranspose", "MatMul"}, n.Op) && n.Inputs[0].Type.DType == onnx.Float
+// narrowType says what is done in a type of 16 bits.
+type narrowType struct {
+	largest  float64  // number
+	products []string // operators
+	movers   []string // operators, of the first input but for Concat
+}
+
+// CUDA has no kernel of bfloat16 for ConvTranspose, Pad, SpaceToDepth and DepthToSpace.
+var narrowTypes = map[onnx.DType]narrowType{
+	onnx.Float16: {65504, []string{"Conv", "ConvTranspose", "MatMul"},
+		[]string{"Reshape", "Transpose", "Slice", "Split", "Concat", "Pad", "SpaceToDepth", "DepthToSpace"}},
+	onnx.BFloat16: {0x1.fep127, []string{"Conv", "MatMul"}, []string{"Reshape", "Transpose", "Slice", "Split", "Concat"}},
+}
+
+// multiplies reports whether a node's time goes into products of float32 that the type can hold.
+func (k narrowType) multiplies(n *onnx.Node) bool {
+	return slices.Contains(k.products, n.Op) && n.Inputs[0].Type.DType == onnx.Float && k.inRange(n)
 }
 
 // moves reports whether a node only moves elements of its float32 inputs; it
 // returns how many of them there are.
-func moves(n *onnx.Node) (inputs int) {
-	switch n.Op {
-	case "Reshape", "Transpose", "Slice", "SpaceToDepth", "DepthToSpace", "Split":
-		inputs = 1
-	case "Pad":
-		if n.Input(2) == nil { // with zeros
-			inputs = 1
-		}
-	case "Concat":
-		inputs = len(n.Inputs)
-	}
-	if inputs > 0 && n.Inputs[0].Type.DType != onnx.Float {
+func (k narrowType) moves(n *onnx.Node) (inputs int) {
+	switch {
+	case !slices.Contains(k.movers, n.Op) || n.Inputs[0].Type.DType != onnx.Float:
 		return 0
+	case n.Op == "Pad" && n.Input(2) != nil: // with other than zeros
+		return 0
+	case n.Op == "Concat":
+		return len(n.Inputs)
 	}
-	return inputs
+	return 1
 }
 
-// largestHalf is the largest float16.
-const largestHalf = 65504
-
-func inRange(n *onnx.Node) bool {
+func (k narrowType) inRange(n *onnx.Node) bool {
 	for _, v := range n.Inputs {
 		if v == nil || v.Const == nil {
 			continue
 		}
-		if slices.ContainsFunc(v.Const.Float32s(), func(f float32) bool { return math.Abs(float64(f)) > largestHalf }) {
+		if slices.ContainsFunc(v.Const.Float32s(), func(f float32) bool { return math.Abs(float64(f)) > k.largest }) {
 			return false
 		}
 	}
 	return true
 }
 
-// halfOnly finds the values that nothing needs in float32: all that read them
+// only finds the values that nothing needs in float32: all that read them
 // are products, or move them to products.
-func halfOnly(m *onnx.Model) map[*onnx.Value]bool {
+func (k narrowType) only(m *onnx.Model) map[*onnx.Value]bool {
 	needed := map[*onnx.Value]bool{} // in float32
 	for _, v := range m.Outputs {
 		needed[v] = true
@@ -83,15 +100,15 @@ func halfOnly(m *onnx.Model) map[*onnx.Value]bool {
 	only := map[*onnx.Value]bool{}
 	for _, n := range slices.Backward(m.Nodes) {
 		moved := slices.ContainsFunc(n.Outputs, func(v *onnx.Value) bool { return v != nil && needed[v] })
-		inHalf := 0
+		narrow := 0
 		switch {
-		case multiplies(n) && inRange(n):
-			inHalf = len(n.Inputs)
+		case k.multiplies(n):
+			narrow = len(n.Inputs)
 		case !moved:
-			inHalf = moves(n)
+			narrow = k.moves(n)
 		}
 		for i, v := range n.Inputs {
-			if v != nil && i >= inHalf {
+			if v != nil && i >= narrow {
 				needed[v] = true
 			}
 		}
@@ -104,44 +121,48 @@ func halfOnly(m *onnx.Model) map[*onnx.Value]bool {
 	return only
 }
 
-// halver makes float16 of values, once each.
-type halver struct {
-	only   map[*onnx.Value]bool
-	halves map[*onnx.Value]*onnx.Value
+// narrower makes the narrow type of values, once each.
+type narrower struct {
+	narrowType
+	to   onnx.DType
+	only map[*onnx.Value]bool
+	made map[*onnx.Value]*onnx.Value
 }
 
-func (h *halver) all(b *op.Builder, values []*onnx.Value) []*onnx.Value {
+func (h *narrower) all(b *op.Builder, values []*onnx.Value) []*onnx.Value {
 	list := make([]*onnx.Value, len(values))
 	for i, v := range values {
 		if v != nil {
-			list[i] = h.half(b, v)
+			list[i] = h.narrow(b, v)
 		}
 	}
 	return list
 }
 
-func (h *halver) half(b *op.Builder, v *onnx.Value) *onnx.Value {
-	if made := h.halves[v]; made != nil {
+func (h *narrower) narrow(b *op.Builder, v *onnx.Value) *onnx.Value {
+	if made := h.made[v]; made != nil {
 		return made
 	}
 	var made *onnx.Value
 	switch {
+	case v.Const != nil && h.to == onnx.BFloat16:
+		made = b.Const(v.Const.ToBFloat16())
 	case v.Const != nil:
 		made = b.Const(v.Const.ToFloat16())
-	case v.Node != nil && h.only[v] && moves(v.Node) > 0:
+	case v.Node != nil && h.only[v] && h.moves(v.Node) > 0:
 		n := v.Node
-		count := moves(n)
+		count := h.moves(n)
 		inputs := slices.Concat(h.all(b, n.Inputs[:count]), n.Inputs[count:])
 		for i, out := range b.Ops(n.Op, len(n.Outputs), attrsOf(n), inputs...) {
 			if n.Outputs[i] != nil {
-				h.halves[n.Outputs[i]] = out
+				h.made[n.Outputs[i]] = out
 			}
 		}
-		return h.halves[v]
+		return h.made[v]
 	default:
-		made = b.Cast(v, onnx.Float16)
+		made = b.Cast(v, h.to)
 	}
-	h.halves[v] = made
+	h.made[v] = made
 	return made
 }
 

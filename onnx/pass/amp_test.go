@@ -11,9 +11,53 @@ import (
 	"yolofreeze/onnx/ref"
 )
 
-// TestMixedPrecision: a convolution and its gradients multiply float16, the
-// unfolding between them moves float16, and the rest is float32.
+// TestMixedPrecision: a convolution and its gradients multiply the narrow type, the
+// unfolding between them moves it, where CUDA has kernels for that, and the rest
+// is float32.
 func TestMixedPrecision(t *testing.T) {
+	for _, c := range []struct {
+		products  onnx.DType
+		narrow    []string // operators
+		tolerance float64
+	}{
+		{onnx.Float16, []string{"Conv", "ConvTranspose", "MatMul", "Pad", "Slice"}, 1e-2},
+		{onnx.BFloat16, []string{"Conv", "MatMul", "Slice"}, 5e-2},
+	} {
+		t.Run(c.products.String(), func(t *testing.T) {
+			m := convolutions(t)
+			want := run(t, m, feeds(m))
+			apply(t, m, pass.Mixed(c.products, "cuda")...)
+			casts := 0
+			for _, n := range m.Nodes {
+				d, want := n.Inputs[0].Type.DType, onnx.Float
+				if slices.Contains(c.narrow, n.Op) {
+					want = c.products
+				}
+				switch n.Op {
+				case "Conv", "ConvTranspose", "MatMul", "Pad", "Slice", "Add", "Mul", "Sigmoid", "ReduceMean", "ReduceSum":
+					if d != want {
+						t.Errorf("%s %q works on %v", n.Op, n.Name, d)
+					}
+				}
+				if n.Op == "Cast" && n.Outputs[0].Type.DType == c.products {
+					casts++
+				}
+			}
+			if casts > 5 { // x, w, hidden, dy twice
+				t.Errorf("%d casts to %v\n%s", casts, c.products, m)
+			}
+			got := run(t, m, feeds(m))
+			equal(t, got, want, c.tolerance)
+			if slices.Equal(got["dw"].Data, want["dw"].Data) {
+				t.Error("nothing was rounded, so this test shows nothing")
+			}
+		})
+	}
+}
+
+// convolutions is a graph of two, with the gradient of the first.
+func convolutions(t *testing.T) *onnx.Model {
+	t.Helper()
 	b := op.NewBuilder("case")
 	x := b.Input("x", onnx.Float, onnx.Dims(2, 3, 8, 8))
 	w := b.Input("w", onnx.Float, onnx.Dims(4, 3, 3, 3))
@@ -29,41 +73,8 @@ func TestMixedPrecision(t *testing.T) {
 	}
 	b.Output("y", y)
 	b.Output("dw", g[0])
-	m := b.Model
-	apply(t, m, pass.Standard...)
-	fed := map[string]*onnx.Tensor{}
-	for name, a := range feeds(m) {
-		fed[name] = a.Tensor(onnx.Float)
-	}
-	want := arrays(onRuntime(t, m, fed))
-	apply(t, m, pass.Half...)
-	for _, n := range m.Nodes {
-		d := n.Inputs[0].Type.DType
-		switch n.Op {
-		case "Conv", "ConvTranspose", "MatMul", "Pad", "Slice":
-			if d != onnx.Float16 {
-				t.Errorf("%s %q works on %v", n.Op, n.Name, d)
-			}
-		case "Add", "Mul", "Sigmoid", "ReduceMean", "ReduceSum":
-			if d != onnx.Float {
-				t.Errorf("%s %q works on %v", n.Op, n.Name, d)
-			}
-		}
-	}
-	casts := 0
-	for _, n := range m.Nodes {
-		if n.Op == "Cast" && n.Outputs[0].Type.DType == onnx.Float16 {
-			casts++
-		}
-	}
-	if casts > 5 { // x, w, hidden, dy twice
-		t.Errorf("%d casts to float16\n%s", casts, m)
-	}
-	got := arrays(onRuntime(t, m, fed))
-	equal(t, got, want, 1e-2)
-	if slices.Equal(got["dw"].Data, want["dw"].Data) {
-		t.Error("nothing was rounded, so this test shows nothing")
-	}
+	apply(t, b.Model, pass.Standard...)
+	return b.Model
 }
 
 func arrays(tensors map[string]*onnx.Tensor) map[string]*ref.Array {
@@ -82,7 +93,7 @@ func TestBeyondFloat16(t *testing.T) {
 	b.Output("small", b.MatMul(b.Transpose(x, 1, 0), b.Const(onnx.Of([]float32{3, 0, 0, 1}, 2, 2))))
 	m := b.Model
 	want := run(t, m, feeds(m))
-	apply(t, m, pass.Half...)
+	apply(t, m, pass.Mixed(onnx.Float16, "")...)
 	equal(t, run(t, m, feeds(m)), want, 1e-3)
 	var types []onnx.DType
 	for _, n := range m.Nodes {

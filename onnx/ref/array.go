@@ -35,7 +35,7 @@ func (a *Array) Tensor(d onnx.DType) *onnx.Tensor {
 	case onnx.Float16:
 		return float32s(a).ToFloat16()
 	case onnx.BFloat16:
-		return bfloat16(a)
+		return float32s(a).ToBFloat16()
 	case onnx.Bool:
 		t := onnx.NewTensor(d, a.Shape...)
 		for i, v := range a.Data {
@@ -64,6 +64,14 @@ func (a *Array) Tensor(d onnx.DType) *onnx.Tensor {
 	panic("ref: no numbers in a tensor of " + d.String())
 }
 
+// rounded is what remains of the array in a float type of 16 bits; other types keep all.
+func (a *Array) rounded(d onnx.DType) *Array {
+	if d != onnx.Float16 && d != onnx.BFloat16 {
+		return a
+	}
+	return FromTensor(a.Tensor(d))
+}
+
 func float32s(a *Array) *onnx.Tensor {
 	out := make([]float32, len(a.Data))
 	for i, v := range a.Data {
@@ -90,19 +98,6 @@ func convertInt[T integer](a *Array, lowest, highest T) *onnx.Tensor {
 		}
 	}
 	return onnx.Of(out, a.Shape...)
-}
-
-// bfloat16 rounds through float32 to its upper half, ties to even.
-func bfloat16(a *Array) *onnx.Tensor {
-	t := onnx.NewTensor(onnx.BFloat16, a.Shape...)
-	for i, v := range a.Data {
-		b := math.Float32bits(float32(v))
-		if v == v {
-			b += 0x7fff + b>>16&1
-		}
-		t.Raw[2*i], t.Raw[2*i+1] = byte(b>>16), byte(b>>24)
-	}
-	return t
 }
 
 // newArray returns zeros.

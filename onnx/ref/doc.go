@@ -3,6 +3,7 @@
 // are held against, and the evaluator behind constant folding.
 //
 // Every element type is carried as float64, so integers beyond 2⁵³ lose their last
-// digits and float16 arithmetic is not rounded. It knows no execution provider and is
+// digits and float32 arithmetic is not rounded. Results in float16 and bfloat16 are,
+// once, after a node's sums: so runtimes compute them. It knows no execution provider and is
 // made to be right, not fast.
 package ref

@@ -9,7 +9,8 @@ import (
 )
 
 // Run computes the model's outputs, by name, from its inputs. Value types must be set
-// where integers are divided; where types are set, every array is held against them.
+// where integers are divided; where types are set, every array is held against them,
+// and what a node gives as float16 or bfloat16 is rounded to that.
 func Run(m *onnx.Model, feeds map[string]*Array) (map[string]*Array, error) {
 	have := map[*onnx.Value]*Array{}
 	for _, v := range m.Initializers {
@@ -86,7 +87,7 @@ func step(opset int64, n *onnx.Node, have map[*onnx.Value]*Array) error {
 		if err := conforms(v, out[i]); err != nil {
 			return fmt.Errorf("op %s, node %q: output: %w", n.Op, n.Name, err)
 		}
-		have[v] = out[i]
+		have[v] = out[i].rounded(v.Type.DType)
 	}
 	return nil
 }

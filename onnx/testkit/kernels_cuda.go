@@ -24,8 +24,8 @@ var hostOps = map[string]string{
 	"NonMaxSuppression": "the host reads its output's size",
 }
 
-// newestCUDA is the last opset that the CUDA provider covers.
-const newestCUDA = 21
+// newestCUDA is the last opset that the CUDA provider covers, 22 but for what Missing finds (MaxPool).
+const newestCUDA = 22
 
 // CUDAHazards returns a line for each node that has a CUDA kernel by the table
 // of kernels, yet runs elsewhere, waits for the host, or computes wrongly there:

@@ -11,8 +11,14 @@ import (
 	"yolofreeze/onnx"
 )
 
-// irVersion is the oldest file format that allows opset 17 (onnx 1.12, docs/Versioning.md).
-const irVersion = 8
+// irVersion is the file format that an opset came with (docs/Versioning.md of onnx):
+// for exports the oldest, that of opset 17 (onnx 1.12), which readers of 18 to 20 take too.
+func irVersion(opset int64) int64 {
+	if opset > 20 {
+		return 10
+	}
+	return 8
+}
 
 // Encode returns the model as the bytes of an .onnx file; the same model gives the same
 // bytes. It fails on a model that Verify refuses, on inputs or outputs without an
@@ -48,7 +54,7 @@ func Encode(m *onnx.Model) ([]byte, error) {
 type buffer []byte
 
 func (b *buffer) model(m *onnx.Model) {
-	b.int(modelIRVersion, irVersion)
+	b.int(modelIRVersion, irVersion(m.Opset))
 	b.str(modelProducerName, "yolofreeze")
 	b.nested(modelGraph, func() { b.graph(m) })
 	b.opset("", m.Opset)

@@ -21,7 +21,7 @@ parser.add_argument("--freeze", type=int, default=0)
 parser.add_argument("--steps", type=int, default=12)
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--device", default="cpu")
-parser.add_argument("--precision", choices=["fp32", "tf32", "amp"], default="fp32")
+parser.add_argument("--precision", choices=["fp32", "tf32", "amp", "bf16"], default="fp32")
 args = parser.parse_args()
 
 warnings.filterwarnings("ignore")
@@ -52,7 +52,7 @@ with contextlib.redirect_stdout(sys.stderr):
     optimizer = smart_optimizer(model, "SGD", 0.001, 0.937, 5e-4)
 average, criterion = ModelEMA(model), ComputeLoss(model)
 scaler = torch.amp.GradScaler(device.type, enabled=gpu and args.precision == "amp")
-low = torch.float16 if gpu else torch.bfloat16  # PyTorch's CPU kernels train in bfloat16
+low = torch.float16 if gpu and args.precision == "amp" else torch.bfloat16  # PyTorch's CPU kernels train in bfloat16
 
 pictures = torch.randint(0, 256, (args.batch, 3, args.imgsz, args.imgsz), dtype=torch.uint8)
 count = 6 * args.batch
@@ -66,7 +66,7 @@ def step():
         if frozen and isinstance(layer, torch.nn.BatchNorm2d) and name.startswith(frozen):
             layer.eval()
     images = pictures.to(device, non_blocking=True).float() / 255
-    with torch.autocast(device.type, dtype=low, enabled=args.precision == "amp"):
+    with torch.autocast(device.type, dtype=low, enabled=args.precision in ("amp", "bf16")):
         loss, _ = criterion(model(images), targets.to(device))
     scaler.scale(loss).backward()
     scaler.unscale_(optimizer)

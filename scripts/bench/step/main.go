@@ -35,7 +35,7 @@ func main() {
 	device := flag.String("device", "cpu", "execution provider")
 	memory := flag.String("memory", "", "comma list of noarena, nopattern, noprepack: memory against speed")
 	profile := flag.String("profile", "", "prefix of a trace file")
-	amp := flag.Bool("amp", false, "products in float16, the loss scaled")
+	amp := flag.String("amp", "", "type of products: fp16 or bf16")
 	graph := flag.Bool("cuda-graph", false, "capture the step and repeat it")
 	provider := flag.String("provider-option", "", "comma list of KEY=VALUE for the execution provider")
 	flag.Parse()
@@ -55,12 +55,14 @@ func main() {
 	}
 }
 
-func run(weights string, batch, size, frozen int, bn string, steps, nc int, amp bool, o ort.Options) error {
+func run(weights string, batch, size, frozen int, bn string, steps, nc int, amp string, o ort.Options) error {
 	spec, err := specOf(weights, batch, size, frozen, bn, nc)
 	if err != nil {
 		return err
 	}
-	spec.AMP = amp
+	if spec.AMP, err = finetune.ParseAMP(amp); err != nil {
+		return err
+	}
 	e, err := finetune.NewEngine(spec, o)
 	if err != nil {
 		return err
