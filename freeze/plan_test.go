@@ -248,7 +248,7 @@ func TestBatchNorm(t *testing.T) {
 // TestRecordedFreeze holds plans against what recorded training steps changed:
 // a parameter is frozen exactly when the record has no gradient of it.
 func TestRecordedFreeze(t *testing.T) {
-	recorded.Each(t, func(t *testing.T, r *recorded.Steps) {
+	recorded.Each(t, func(t *testing.T, r *recorded.Recording) {
 		layers := func(part string) int { return len(r.YAML[part].([]any)) }
 		net := Network{Backbone: layers("backbone"), Head: layers("backbone") + layers("head") - 1}
 		selectors, err := Parse(r.Freeze)

@@ -26,7 +26,7 @@ import (
 
 // recordedStep is a recording with something frozen.
 type recordedStep struct {
-	*recorded.Steps
+	*recorded.Recording
 	net *yolov5.Network
 }
 
@@ -39,7 +39,7 @@ func TestRecordedThroughCommands(t *testing.T) {
 		t.Skipf("tier ort: %v", err)
 	}
 	frozen := 0
-	recorded.Each(t, func(t *testing.T, steps *recorded.Steps) {
+	recorded.Each(t, func(t *testing.T, steps *recorded.Recording) {
 		if len(steps.Freeze) == 0 {
 			t.Skip("nothing is frozen")
 		}

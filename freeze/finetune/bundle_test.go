@@ -15,6 +15,7 @@ import (
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/testkit"
+	"yolofreeze/onnx/testkit/shared"
 	"yolofreeze/onnx/wire"
 	"yolofreeze/onnx/yolov5"
 )
@@ -160,7 +161,7 @@ func TestFrozenPrefixes(t *testing.T) {
 // TestGraphsFitDevices: every node of every graph has a CUDA kernel at its
 // types, and no state is overwritten before its last reader.
 func TestGraphsFitDevices(t *testing.T) {
-	table, err := testkit.ReadKernels(filepath.Join(shared(t), "reference", "ort-kernels.tsv"))
+	table, err := testkit.ReadKernels(shared.Path(t, "reference", "ort-kernels.tsv"))
 	if err != nil {
 		t.Fatal(err)
 	}

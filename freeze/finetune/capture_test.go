@@ -3,13 +3,13 @@ package finetune
 import (
 	"bytes"
 	"errors"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/testkit/recorded"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -98,7 +98,7 @@ func TestFirstRunThrice(t *testing.T) {
 	}{{"sgd", onnx.Undefined}, {"adamw", onnx.Undefined}, {"sgd_frozen10_bn_batch", onnx.Float16}} {
 		t.Run(c.recording, func(t *testing.T) {
 			needORT(t)
-			r := readRecording(t, filepath.Join(goldenFolder(t), c.recording+".safetensors"))
+			r := newRecording(recorded.Named(t, c.recording))
 			var engines [2]*Engine
 			for i := range engines {
 				s := r.spec(t)
@@ -145,7 +145,7 @@ func TestCaptureOnDevice(t *testing.T) {
 	}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			r := readRecording(t, filepath.Join(goldenFolder(t), name+".safetensors"))
+			r := newRecording(recorded.Named(t, name))
 			var engines [2]*Engine
 			for i := range engines {
 				o := o

@@ -13,6 +13,7 @@ import (
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/testkit/shared"
 )
 
 // recordedCurve is real fine-tuning in PyTorch, float64: a COCO checkpoint on 20 classes.
@@ -39,7 +40,7 @@ type recordedCurve struct {
 
 // TestRecordedCurve follows eighty steps of each recorded run.
 func TestRecordedCurve(t *testing.T) {
-	folder := filepath.Join(shared(t), "golden", "curve")
+	folder := shared.Path(t, "golden", "curve")
 	if testing.Short() {
 		t.Skip("trains 240 steps")
 	}

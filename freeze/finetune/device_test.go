@@ -74,7 +74,7 @@ func TestRecordedStepsOnDevice(t *testing.T) {
 		}
 		t.Cleanup(e.Close)
 		needNoFallback(t, e)
-		got := replay(t, r, float32Runner{e}, r.tolerance)
+		got := replay(t, r, float32Runner{e}, r.Limit)
 		outcomeLimit{1e-3, 2e-2}.check(t, got, r)
 		t.Logf("after ten steps off by %+v; moved %+v", r.deviations(got), e.Moved())
 	})

@@ -11,6 +11,7 @@ import (
 	"yolofreeze/dataset/format"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/testkit/shared"
 	"yolofreeze/onnx/wire"
 )
 
@@ -90,7 +91,7 @@ func TestCalibrateRefuses(t *testing.T) {
 // TestExportInt8 calibrates yolov5n on a few pictures of the training split and
 // validates the file on others: mAP50 within 0.03 of the float32 model's.
 func TestExportInt8(t *testing.T) {
-	folder := shared(t)
+	folder := shared.Path(t)
 	if testing.Short() {
 		t.Skip("validates 64 pictures twice")
 	}

@@ -11,6 +11,7 @@ import (
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/testkit/shared"
 	"yolofreeze/onnx/wire"
 )
 
@@ -63,7 +64,7 @@ func TestExportNMSPads(t *testing.T) {
 // photographs what suppression outside finds, in every opset, and the file is
 // still a source of weights.
 func TestRecordedExportNMS(t *testing.T) {
-	folder := filepath.Join(shared(t), "golden", "pictures")
+	folder := shared.Path(t, "golden", "pictures")
 	needORT(t)
 	f, err := safetensors.Read(filepath.Join(folder, "predictions320.safetensors"))
 	if err != nil {

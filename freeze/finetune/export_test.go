@@ -15,6 +15,7 @@ import (
 	"yolofreeze/onnx/op"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/testkit"
+	"yolofreeze/onnx/testkit/shared"
 	"yolofreeze/onnx/wire"
 )
 
@@ -174,7 +175,7 @@ func TestExportRefuses(t *testing.T) {
 
 // TestExportKernels: every node of every form has a CUDA kernel at its types.
 func TestExportKernels(t *testing.T) {
-	table, err := testkit.ReadKernels(filepath.Join(shared(t), "reference", "ort-kernels.tsv"))
+	table, err := testkit.ReadKernels(shared.Path(t, "reference", "ort-kernels.tsv"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +197,7 @@ func TestExportKernels(t *testing.T) {
 // TestRecordedExport: the exports of real checkpoints give what YOLOv5's own
 // exporter's files give, at sizes that both take.
 func TestRecordedExport(t *testing.T) {
-	models := filepath.Join(shared(t), "models")
+	models := shared.Path(t, "models")
 	needORT(t)
 	data, err := os.ReadFile(filepath.Join(models, "yolov5n-v7.0-export.onnx"))
 	if err != nil {

@@ -64,7 +64,7 @@ func TestRecordedStepsFeatures(t *testing.T) {
 				t.Error("the training graph takes pictures")
 			}
 		}
-		r.outcomeLimit().check(t, replay(t, r, cachedRunner{float32Runner{e}, graph}, r.tolerance), r)
+		r.outcomeLimit().check(t, replay(t, r, cachedRunner{float32Runner{e}, graph}, r.Limit), r)
 	})
 }
 

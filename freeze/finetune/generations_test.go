@@ -2,12 +2,12 @@ package finetune
 
 import (
 	"math"
-	"path/filepath"
 	"testing"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/testkit/shared"
 )
 
 // TestRecordedFocusSPP: a checkpoint of v5's layout predicts what the public
@@ -15,7 +15,7 @@ import (
 // predict on three photographs: the means of all values, and the surest box.
 func TestRecordedFocusSPP(t *testing.T) {
 	m := loadShared(t, "focus-spp-v5style-H2B-2class.pt")
-	f, err := safetensors.Read(filepath.Join(shared(t), "golden", "pictures", "letterbox.safetensors"))
+	f, err := safetensors.Read(shared.Path(t, "golden", "pictures", "letterbox.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,112 +1,38 @@
 package finetune
 
 import (
-	"encoding/json"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"yolofreeze/freeze"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
-	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/testkit/recorded"
 	"yolofreeze/onnx/yolov5"
 )
 
-// recording is a file of ../shared/golden/steps: ten training steps in PyTorch, float64.
+// recording is a file of recorded steps, and how it is replayed.
 type recording struct {
-	*safetensors.File
-	Case       string
-	YAML       map[string]any
-	ImgSize    int `json:"imgsz"`
-	NC         int
-	Freeze     []string
-	FrozenBN   string `json:"frozen_bn"`
-	Optimizer  string
-	LR         float64
-	Hyp        map[string]float64 `json:"hyp_after_scaling"`
-	Batch      int
-	Accumulate int
-	Steps      int
-	ClipNorm   float64 `json:"clip_norm"`
-	Losses     [][][4]float64
-	GradNorm   []float64                  `json:"grad_norm_before_clip"`
-	Noise      map[string]json.RawMessage `json:"float32_noise"`
-
+	*recorded.Recording
 	changes []func(*Spec)           // what a replay does otherwise
 	weights map[string]*onnx.Tensor // where a replay starts: init/*, or that moved by one ulp
 }
 
-// goldenFolder is where recordings are: $YOLOFREEZE_GOLDEN, or steps of the shared folder.
-func goldenFolder(t *testing.T) string {
-	folder := os.Getenv("YOLOFREEZE_GOLDEN")
-	if folder == "" {
-		folder = filepath.Join(shared(t), "golden", "steps")
-	}
-	return folder
+func newRecording(r *recorded.Recording) *recording {
+	return &recording{Recording: r, weights: r.Init()}
 }
 
-func shared(t *testing.T) string {
-	folder := os.Getenv("YOLOFREEZE_SHARED")
-	if folder == "" {
-		folder = filepath.Join("..", "..", "..", "shared")
-	}
-	if _, err := os.Stat(folder); err != nil {
-		t.Skipf("recordings are absent: %v", err)
-	}
-	return folder
+// eachRecording runs a subtest per file of the folder.
+func eachRecording(t *testing.T, test func(t *testing.T, r *recording)) {
+	recorded.Each(t, func(t *testing.T, r *recorded.Recording) { test(t, newRecording(r)) })
 }
 
 func needORT(t *testing.T) {
 	if err := ort.Init(); err != nil {
 		t.Skipf("tier ort: %v", err)
 	}
-}
-
-func readRecording(t *testing.T, path string) *recording {
-	t.Helper()
-	f, err := safetensors.Read(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &recording{File: f}
-	if err := json.Unmarshal([]byte(f.Metadata["case"]), r); err != nil {
-		t.Fatalf("%s: metadata: %v", path, err)
-	}
-	r.weights = map[string]*onnx.Tensor{}
-	for name, tensor := range f.Tensors {
-		if bare, ok := strings.CutPrefix(name, "init/"); ok {
-			r.weights[bare] = tensor
-		}
-	}
-	return r
-}
-
-// eachRecording runs a subtest per file of the folder.
-func eachRecording(t *testing.T, test func(t *testing.T, r *recording)) {
-	files, _ := filepath.Glob(filepath.Join(goldenFolder(t), "*.safetensors"))
-	if len(files) == 0 {
-		t.Fatal("no recordings in " + goldenFolder(t))
-	}
-	for _, f := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(f), ".safetensors"), func(t *testing.T) { test(t, readRecording(t, f)) })
-	}
-}
-
-// tolerance is four times PyTorch's own float32 noise, at least 1e-4.
-func (r *recording) tolerance(group string) float64 {
-	var n struct{ Worst float64 }
-	if err := json.Unmarshal(r.Noise[group], &n); err != nil {
-		_ = json.Unmarshal(r.Noise[group], &n.Worst)
-	}
-	if strings.HasPrefix(r.Optimizer, "Adam") && (group == "after1" || group == "ema1") {
-		return 4 * n.Worst
-	}
-	return max(4*n.Worst, 1e-4)
 }
 
 func (r *recording) spec(t *testing.T) *Spec {

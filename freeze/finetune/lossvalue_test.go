@@ -2,8 +2,6 @@ package finetune
 
 import (
 	"math"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"yolofreeze/onnx"
@@ -13,36 +11,32 @@ import (
 // TestRecordedLossValue computes the loss of recorded predictions without a graph,
 // picture by picture, and holds its parts against the recorded ones.
 func TestRecordedLossValue(t *testing.T) {
-	files, _ := filepath.Glob(filepath.Join(goldenFolder(t), "*.safetensors"))
-	for _, f := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(f), ".safetensors"), func(t *testing.T) {
-			r := readRecording(t, f)
-			s := r.spec(t)
-			targets := targetsOf(r.Tensors["targets/0"])
-			var sums yolov5.LossSums
-			for picture := range r.Batch {
-				var own []yolov5.Target
-				for _, target := range targets {
-					if target.Image == picture {
-						target.Image = 0
-						own = append(own, target)
-					}
-				}
-				part, err := s.Net.LossSums(recordedHeads(r, s.Net, picture), s.Net.Assign(own, r.ImgSize, r.ImgSize, s.Loss.AnchorT), s.Loss)
-				if err != nil {
-					t.Fatal(err)
-				}
-				sums.Add(part)
-			}
-			box, obj, cls := sums.Parts(s.Net, s.Loss)
-			got := []float64{(box + obj + cls) * float64(r.Batch), box, obj, cls}
-			for i, want := range r.Losses[0][0] {
-				if math.Abs(got[i]-want) > 2e-6*math.Abs(want) {
-					t.Errorf("part %d is %.9g, recorded %.9g", i, got[i], want)
+	eachRecording(t, func(t *testing.T, r *recording) {
+		s := r.spec(t)
+		targets := targetsOf(r.Tensors["targets/0"])
+		var sums yolov5.LossSums
+		for picture := range r.Batch {
+			var own []yolov5.Target
+			for _, target := range targets {
+				if target.Image == picture {
+					target.Image = 0
+					own = append(own, target)
 				}
 			}
-		})
-	}
+			part, err := s.Net.LossSums(recordedHeads(r, s.Net, picture), s.Net.Assign(own, r.ImgSize, r.ImgSize, s.Loss.AnchorT), s.Loss)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sums.Add(part)
+		}
+		box, obj, cls := sums.Parts(s.Net, s.Loss)
+		got := []float64{(box + obj + cls) * float64(r.Batch), box, obj, cls}
+		for i, want := range r.Losses[0][0] {
+			if math.Abs(got[i]-want) > 2e-6*math.Abs(want) {
+				t.Errorf("part %d is %.9g, recorded %.9g", i, got[i], want)
+			}
+		}
+	})
 }
 
 // recordedHeads turns one picture's predictions, [anchors, H, W, 5+nc], into raw outputs.

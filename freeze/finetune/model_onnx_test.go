@@ -13,6 +13,7 @@ import (
 	"yolofreeze/dataset/format"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/testkit/shared"
 	"yolofreeze/onnx/wire"
 )
 
@@ -102,7 +103,7 @@ func TestRecordedONNXSource(t *testing.T) {
 		{"yolov5n-fp16-export-torch1.14.onnx", onnx.Float16, 1},
 	} {
 		t.Run(c.file, func(t *testing.T) {
-			path := filepath.Join(shared(t), "models", c.file)
+			path := shared.Path(t, "models", c.file)
 			needORT(t)
 			m, err := LoadModel(path)
 			if err != nil {
@@ -166,7 +167,7 @@ func TestRecordedONNXWeights(t *testing.T) {
 // TestExportsValidateAlike: YOLOv5's own exports, float32 and float16, have the
 // average precision of the checkpoint, as LoadForVal reads them.
 func TestExportsValidateAlike(t *testing.T) {
-	folder := shared(t)
+	folder := shared.Path(t)
 	if testing.Short() {
 		t.Skip("validates 128 pictures three times")
 	}

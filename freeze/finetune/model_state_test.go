@@ -9,6 +9,7 @@ import (
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/testkit/shared"
 	"yolofreeze/onnx/torch"
 )
 
@@ -87,7 +88,7 @@ func TestRecordedStateDict(t *testing.T) {
 		"yolov5n-v7.0.pt": "v6 of width 0.25", "yolov5s-v6.0.pt": "v6 of width 0.5", "focus-spp-v5style-H2B-2class.pt": "v5 of width 0.5",
 	} {
 		t.Run(file, func(t *testing.T) {
-			c, err := torch.Load(filepath.Join(shared(t), "models", file))
+			c, err := torch.Load(shared.Path(t, "models", file))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,6 +14,7 @@ import (
 	"yolofreeze/onnx/op"
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/testkit"
+	"yolofreeze/onnx/testkit/shared"
 	"yolofreeze/onnx/wire"
 	"yolofreeze/onnx/yolov5"
 )
@@ -101,7 +102,7 @@ func inBFloat16(m *onnx.Model) bool {
 
 func kernels(t *testing.T) testkit.KernelTable {
 	t.Helper()
-	table, err := testkit.ReadKernels(filepath.Join(shared(t), "reference", "ort-kernels.tsv"))
+	table, err := testkit.ReadKernels(shared.Path(t, "reference", "ort-kernels.tsv"))
 	if err != nil {
 		t.Fatal(err)
 	}

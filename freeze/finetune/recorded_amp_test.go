@@ -98,8 +98,10 @@ func (d narrowDeviations) or(e narrowDeviations) narrowDeviations {
 
 // firstStep is the recording of one step.
 func (r *recording) firstStep() recording {
+	first := *r.Recording
+	first.Steps, first.Losses = 1, r.Losses[:1]
 	once := *r
-	once.Steps, once.Losses = 1, r.Losses[:1]
+	once.Recording = &first
 	return once
 }
 

@@ -60,7 +60,7 @@ func replayAll(t *testing.T, changes ...func(*Spec)) {
 	eachRecording(t, func(t *testing.T, r *recording) {
 		needORT(t)
 		r.changes = changes
-		got := replay(t, r, newFloat32(t, r), r.tolerance)
+		got := replay(t, r, newFloat32(t, r), r.Limit)
 		limit := r.outcomeLimit()
 		for seed := uint64(1); seed <= 8 && !limit.holds(got, r); seed++ {
 			moved := *r
@@ -190,7 +190,7 @@ func cellsFirst(head []float64, shape []int64, outputs int) []float64 {
 type outcomeLimit struct{ losses, eval float64 }
 
 func (r *recording) outcomeLimit() outcomeLimit {
-	return outcomeLimit{r.tolerance("losses"), r.tolerance("eval_output")}
+	return outcomeLimit{r.Limit("losses"), r.Limit("eval_output")}
 }
 
 func (l outcomeLimit) holds(got outcome, r *recording) bool {

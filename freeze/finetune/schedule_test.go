@@ -5,17 +5,17 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/testkit/shared"
 )
 
 // TestRecordedSchedule follows the recorded runs batch by batch.
 func TestRecordedSchedule(t *testing.T) {
-	f, err := os.Open(filepath.Join(shared(t), "golden", "pictures", "schedule.csv"))
+	f, err := os.Open(shared.Path(t, "golden", "pictures", "schedule.csv"))
 	if err != nil {
 		t.Fatal(err)
 	}

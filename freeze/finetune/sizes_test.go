@@ -2,16 +2,16 @@ package finetune
 
 import (
 	"bytes"
-	"path/filepath"
 	"testing"
 
 	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/testkit/recorded"
 	"yolofreeze/onnx/yolov5"
 )
 
 // TestSizedBatch trains on three pictures of an engine made for four, and on an engine made for three.
 func TestSizedBatch(t *testing.T) {
-	r := readRecording(t, filepath.Join(goldenFolder(t), "sgd.safetensors"))
+	r := newRecording(recorded.Named(t, "sgd"))
 	needORT(t)
 	const n = 3
 	var targets []yolov5.Target

@@ -15,11 +15,12 @@ import (
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/testkit/shared"
 )
 
 func loadShared(t *testing.T, name string) *Model {
 	t.Helper()
-	m, err := LoadModel(filepath.Join(shared(t), "models", name))
+	m, err := LoadModel(shared.Path(t, "models", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +29,7 @@ func loadShared(t *testing.T, name string) *Model {
 
 // TestRecordedPredictions runs the export of yolov5n v6.0 on recorded pictures.
 func TestRecordedPredictions(t *testing.T) {
-	folder := filepath.Join(shared(t), "golden", "pictures")
+	folder := shared.Path(t, "golden", "pictures")
 	needORT(t)
 	f, err := safetensors.Read(filepath.Join(folder, "predictions320.safetensors"))
 	if err != nil {
@@ -136,7 +137,7 @@ func (want recordedValidation) check(t *testing.T, got metric.Result, curves, me
 // batches of the loader; letterboxed as recorded, each finds its recorded objects
 // (decoders of JPEG differ by a few levels, and so do confidences, a little).
 func TestRecordedValidation(t *testing.T) {
-	folder := shared(t)
+	folder := shared.Path(t)
 	if testing.Short() {
 		t.Skip("validates 128 pictures twice")
 	}
@@ -185,7 +186,7 @@ func validateAsRecorded(t *testing.T, m *Model, o ValOptions, want recordedValid
 		t.Fatal(err)
 	}
 	defer d.Close()
-	recorded, err := safetensors.Read(filepath.Join(shared(t), "golden", "pictures", "validation640.safetensors"))
+	recorded, err := safetensors.Read(shared.Path(t, "golden", "pictures", "validation640.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,8 @@ import (
 	"yolofreeze/onnx/testkit/shared"
 )
 
-// Steps are ten training steps in PyTorch, in float64.
-type Steps struct {
+// Recording is ten training steps in PyTorch, in float64.
+type Recording struct {
 	*safetensors.File
 	Case       string
 	YAML       map[string]any // the layer table
@@ -35,35 +35,48 @@ type Steps struct {
 	Noise      map[string]json.RawMessage `json:"float32_noise"`
 }
 
-// Each runs a subtest for each file of $YOLOFREEZE_GOLDEN, or of golden/steps in
-// the shared folder.
-func Each(t *testing.T, test func(t *testing.T, r *Steps)) {
+// folder holds the recordings: $YOLOFREEZE_GOLDEN, or golden/steps in the shared folder.
+func folder(t *testing.T) string {
 	t.Helper()
-	folder := os.Getenv("YOLOFREEZE_GOLDEN")
-	if folder == "" {
-		folder = shared.Path(t, "golden", "steps")
+	if folder := os.Getenv("YOLOFREEZE_GOLDEN"); folder != "" {
+		return folder
 	}
-	files, _ := filepath.Glob(filepath.Join(folder, "*.safetensors"))
+	return shared.Path(t, "golden", "steps")
+}
+
+// Each runs a subtest for each file of the folder.
+func Each(t *testing.T, test func(t *testing.T, r *Recording)) {
+	t.Helper()
+	files, _ := filepath.Glob(filepath.Join(folder(t), "*.safetensors"))
 	if len(files) == 0 {
-		t.Fatal("no recordings in " + folder)
+		t.Fatal("no recordings in " + folder(t))
 	}
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".safetensors"), func(t *testing.T) {
-			f, err := safetensors.Read(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r := &Steps{File: f}
-			if err := json.Unmarshal([]byte(f.Metadata["case"]), r); err != nil {
-				t.Fatalf("%s: metadata: %v", file, err)
-			}
-			test(t, r)
-		})
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".safetensors"), func(t *testing.T) { test(t, read(t, file)) })
 	}
 }
 
+// Named reads one recording of the folder.
+func Named(t *testing.T, name string) *Recording {
+	t.Helper()
+	return read(t, filepath.Join(folder(t), name+".safetensors"))
+}
+
+func read(t *testing.T, file string) *Recording {
+	t.Helper()
+	f, err := safetensors.Read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Recording{File: f}
+	if err := json.Unmarshal([]byte(f.Metadata["case"]), r); err != nil {
+		t.Fatalf("%s: metadata: %v", file, err)
+	}
+	return r
+}
+
 // Init returns the parameters and running statistics before the first step, by name.
-func (r *Steps) Init() map[string]*onnx.Tensor {
+func (r *Recording) Init() map[string]*onnx.Tensor {
 	state := map[string]*onnx.Tensor{}
 	for name, tensor := range r.Tensors {
 		if bare, ok := strings.CutPrefix(name, "init/"); ok {
@@ -76,7 +89,7 @@ func (r *Steps) Init() map[string]*onnx.Tensor {
 // Limit is how far a group of numbers may be from the recording: four times the
 // deviation of PyTorch's own float32 run, at least 1e-4. After a first step of
 // Adam there is no least: all its steps have the same length.
-func (r *Steps) Limit(group string) float64 {
+func (r *Recording) Limit(group string) float64 {
 	var noise struct{ Worst float64 }
 	if err := json.Unmarshal(r.Noise[group], &noise); err != nil {
 		_ = json.Unmarshal(r.Noise[group], &noise.Worst)
