@@ -213,7 +213,9 @@ func (b *Binding) ready() error {
 		if err := check(C.capi_bind_input(b.c, b.name(name), v.c)); err != nil {
 			return fmt.Errorf("ort: input %s: %w", name, err)
 		}
-		b.moved.In += v.bytes()
+		if b.s.memory != nil {
+			b.moved.In += v.bytes()
+		}
 	}
 	for _, out := range b.outputs {
 		switch {
@@ -223,15 +225,15 @@ func (b *Binding) ready() error {
 			}
 		case out.value.closed():
 			return fmt.Errorf("ort: running: the value bound to output %s is closed", out.name)
-		case b.s.device.Kind != cpu && !out.value.OnDevice():
+		case b.s.memory != nil && !out.value.OnDevice():
 			b.moved.Out += out.value.bytes()
 		}
 	}
 	return nil
 }
 
-// Moved returns the bytes moved between host and device so far; on the CPU
-// provider there are none.
+// Moved returns the bytes moved between host and device so far; there are none
+// where the device works in the host's memory, as that of the CPU provider does.
 func (b *Binding) Moved() Moved { return b.moved }
 
 // Fetch copies an output of the last run into a new tensor.
@@ -256,7 +258,7 @@ func (b *Binding) Fetch(name string) (*onnx.Tensor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ort: fetching %s: %w", name, err)
 	}
-	if b.s.device.Kind != cpu {
+	if b.s.memory != nil {
 		b.moved.Out += v.bytes()
 	}
 	return t, nil

@@ -118,7 +118,16 @@ func cacheFolder() (string, error) {
 	return filepath.Join(home, ".cache", "yolofreeze"), nil
 }
 
+// noTelemetry is a variable by which ONNX Runtime (seen with 1.30), and the WebGPU
+// provider with a copy of its own, is told not to report what it does to its maker.
+// Else each process would keep events in the user's cache folder, leave a file in
+// /tmp, and have threads of theirs send it.
+const noTelemetry = "ORT_DISABLE_TELEMETRY"
+
 var load = sync.OnceValue(func() error {
+	if _, set := os.LookupEnv(noTelemetry); !set {
+		os.Setenv(noTelemetry, "1")
+	}
 	path, err := Find()
 	if err != nil {
 		return err

@@ -141,6 +141,28 @@ func TestUnfitLibrary(t *testing.T) {
 	}
 }
 
+// TestNoTelemetry: the library neither keeps nor sends what it was used for, which it
+// would begin by files in the user's cache folder and in the one for temporary files.
+func TestNoTelemetry(t *testing.T) {
+	needLibrary(t)
+	if os.Getenv("YOLOFREEZE_TEST_TELEMETRY") != "" {
+		open1(t, add(1), Options{})
+		return
+	}
+	cache, temporary := t.TempDir(), t.TempDir()
+	os.Unsetenv(noTelemetry) // which this process has set
+	defer os.Setenv(noTelemetry, "1")
+	out, err := rerun(t, "TestNoTelemetry", "YOLOFREEZE_TEST_TELEMETRY=1", libraryVariable+"="+Path(), "XDG_CACHE_HOME="+cache, "TMPDIR="+temporary)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, folder := range []string{cache, temporary} {
+		if files, err := os.ReadDir(folder); err != nil || len(files) > 0 {
+			t.Errorf("the library left %v, %v", files, err)
+		}
+	}
+}
+
 // rerun runs one test of this binary in a new process with further variables.
 func rerun(t *testing.T, name string, env ...string) (string, error) {
 	t.Helper()

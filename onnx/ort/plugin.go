@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"unsafe"
@@ -37,8 +38,11 @@ var plugins = map[string]plugin{
 		// products over it: in NHWC every Conv stands between two Transposes.
 		map[string]string{"enableInt64": "1", "preferredLayout": "NCHW"},
 		"install a Vulkan driver, or have scripts/setup.sh --webgpu fetch one in software; or use --device cpu"},
-	"openvino": {"OpenVINOExecutionProvider", "onnxruntime-ep-openvino-1.8.1", "libonnxruntime_providers_openvino_plugin" + dynamic, nil, nil,
-		"it needs an Intel processor or GPU; or use --device cpu"},
+	"openvino": {"OpenVINOExecutionProvider", "onnxruntime-ep-openvino-1.8.1", "libonnxruntime_providers_openvino_plugin" + dynamic, nil,
+		// Where a processor has bfloat16, it would compute in that: gradients are then
+		// half wrong.
+		map[string]string{"load_config": `{"CPU": {"INFERENCE_PRECISION_HINT": "f32"}}`},
+		"it takes the processors and GPUs of Intel alone; use --device cpu"},
 }
 
 var dynamic = map[bool]string{false: ".so", true: ".dylib"}[runtime.GOOS == "darwin"]
@@ -88,7 +92,10 @@ func (d Device) Devices() ([]EPDevice, error) {
 	return r.devices, nil
 }
 
-const noLibrary = "no library"
+const (
+	noLibrary = "no library"
+	noDevice  = "the provider takes none of the devices here"
+)
 
 // library returns the file of the provider's library.
 func (d Device) library() (path string, prepare func(string), err error) {
@@ -134,7 +141,7 @@ func register(path string) ([]EPDevice, error) {
 		}
 	}
 	if len(fresh) == 0 {
-		return nil, errors.New("the provider found no device it can use")
+		return nil, fmt.Errorf("%s: %s", noDevice, hardwareOf(before))
 	}
 	return fresh, nil
 }
@@ -154,6 +161,16 @@ func allDevices() ([]EPDevice, error) {
 		})
 	}
 	return devices, nil
+}
+
+// hardwareOf lists what devices stand for, each piece once.
+func hardwareOf(devices []EPDevice) string {
+	var list []string
+	for _, d := range devices {
+		list = append(list, d.Hardware)
+	}
+	slices.Sort(list)
+	return strings.Join(slices.Compact(list), ", ")
 }
 
 // plugged returns the OrtEpDevice of d.

@@ -284,6 +284,20 @@ func TestAbsentPlugin(t *testing.T) {
 	}
 }
 
+// TestNoDevice: a provider that is installed where it takes no device says what
+// there is, as OpenVINO's does on processors that are not Intel's.
+func TestNoDevice(t *testing.T) {
+	needLibrary(t)
+	err := Check("openvino", nil)
+	if err == nil || strings.Contains(err.Error(), noLibrary) {
+		t.Skipf("tier openvino: %v", err)
+	}
+	var u *Unavailable
+	if !errors.As(err, &u) || u.ExitCode() != 4 || !strings.Contains(err.Error(), noDevice+": CPU ") || !strings.HasSuffix(err.Error(), "Intel alone; use --device cpu") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestParseDevice(t *testing.T) {
 	for text, want := range map[string]Device{
 		"": {cpu, 0}, "cpu": {cpu, 0}, "CPU": {cpu, 0}, "cuda": {cuda, 0}, "cuda:2": {cuda, 2}, "3": {cuda, 3},
