@@ -37,7 +37,7 @@ var rooms = map[string]room{
 	"onnx/artifact":               {allows: []string{"onnx", "onnx/wire", "onnx/safetensors", "freeze"}},
 	"onnx/ort":                    {allows: []string{"onnx"}},
 	"onnx/testkit":                {allows: []string{"onnx/...", "freeze"}},
-	"onnx/testkit/recorded":       {allows: []string{"onnx", "onnx/safetensors", "onnx/testkit/shared"}},
+	"onnx/testkit/recorded":       {allows: []string{"onnx", "onnx/safetensors", "onnx/yolov5", "onnx/testkit/shared"}},
 	"onnx/testkit/shared":         {standard: true},
 	"dataset/...":                 {allows: []string{"dataset/..."}},
 	"freeze/finetune":             {allows: []string{"onnx/...", "freeze/...", "dataset/..."}, but: []string{"onnx/testkit/..."}},

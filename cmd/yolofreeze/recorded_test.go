@@ -157,15 +157,9 @@ func (r *recordedStep) step(t *testing.T, dir string) map[string]*onnx.Tensor {
 	for n := range steps {
 		for i := range r.Accumulate {
 			state["images"] = r.Tensors[fmt.Sprintf("images/%d", i)]
-			var targets []yolov5.Target
-			for row := range slices.Chunk(r.Tensors[fmt.Sprintf("targets/%d", i)].Float64s(), 6) {
-				targets = append(targets, yolov5.Target{Image: int(row[0]), Class: int(row[1]), X: row[2], Y: row[3], W: row[4], H: row[5]})
-			}
+			targets := recorded.Targets(r.Tensors[fmt.Sprintf("targets/%d", i)])
 			for level, m := range r.net.Assign(targets, r.ImgSize, r.ImgSize, r.Hyp["anchor_t"]) {
-				rows := int64(len(m.Row))
-				for k, v := range []*onnx.Tensor{onnx.Of(m.Row, rows), onnx.Of(m.Box, rows, 4), onnx.Of(m.Anchor, rows, 2), onnx.Of(m.Class, rows), onnx.Of(m.Weight, rows), onnx.Of(m.Winner, rows)} {
-					state[yolov5.MatchNames(level)[k]] = v
-				}
+				maps.Copy(state, m.Tensors(level))
 			}
 			training.run(t, state, out)
 			r.near(t, "losses", "batch", []float64{scalarOf(out[finetune.OutTotal]), scalarOf(out[finetune.OutBox]), scalarOf(out[finetune.OutObj]), scalarOf(out[finetune.OutCls])},

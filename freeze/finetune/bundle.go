@@ -164,9 +164,11 @@ func (m *Model) Plan(selectors, policies []string) (*freeze.Plan, error) {
 // ImageSize rounds a picture's side up to what the network takes: a multiple of
 // its largest stride, at least least strides.
 func ImageSize(net *yolov5.Network, side, least int) int {
-	stride := int(net.MaxStride())
-	return max((side+stride-1)/stride, least) * stride
+	return RoundSide(side, int(net.MaxStride()), least)
 }
+
+// RoundSide rounds a side up to a multiple of stride, at least least strides.
+func RoundSide(side, stride, least int) int { return max((side+stride-1)/stride, least) * stride }
 
 // ImageSize is the function ImageSize for training: at least two strides.
 func (m *Model) ImageSize(side int) int { return ImageSize(m.Net, side, 2) }

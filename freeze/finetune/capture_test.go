@@ -21,7 +21,7 @@ var few = []yolov5.Target{{Image: 1, Class: 1, X: .4, Y: .4, W: .06, H: .05}}
 // more matches than there is room for.
 func course(t *testing.T, e *Engine, r *recording, steps int) (losses []Losses, norms []float64) {
 	t.Helper()
-	targets := targetsOf(r.Tensors["targets/0"])
+	targets := recorded.Targets(r.Tensors["targets/0"])
 	many := targets
 	for range 4 {
 		many = append(many, many...)

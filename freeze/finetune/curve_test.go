@@ -13,6 +13,7 @@ import (
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/testkit/recorded"
 	"yolofreeze/onnx/testkit/shared"
 )
 
@@ -65,9 +66,9 @@ func (c *recordedCurve) follow(t *testing.T, f *safetensors.File, run string) {
 	defer e.Close()
 	want := c.Runs[run]
 	var tail, wantTail float64
-	for i, recorded := range want.Losses {
+	for i, noted := range want.Losses {
 		batch := fmt.Sprint(i % c.Batches)
-		matches := s.Net.Assign(targetsOf(f.Tensors["targets/"+batch]), c.ImgSize, c.ImgSize, s.Loss.AnchorT)
+		matches := s.Net.Assign(recorded.Targets(f.Tensors["targets/"+batch]), c.ImgSize, c.ImgSize, s.Loss.AnchorT)
 		l, err := e.Accumulate(f.Tensors["images/"+batch].Raw, matches)
 		if err != nil {
 			t.Fatal(err)
@@ -80,11 +81,11 @@ func (c *recordedCurve) follow(t *testing.T, f *safetensors.File, run string) {
 		if i < 20 {
 			limit = 0.002
 		}
-		if d := math.Abs(l.Total-recorded[0]) / recorded[0]; !(d <= limit) {
-			t.Errorf("step %d: loss %.6g, recorded %.6g (%.2g off)", i, l.Total, recorded[0], d)
+		if d := math.Abs(l.Total-noted[0]) / noted[0]; !(d <= limit) {
+			t.Errorf("step %d: loss %.6g, recorded %.6g (%.2g off)", i, l.Total, noted[0], d)
 		}
 		if i >= len(want.Losses)-16 {
-			tail, wantTail = tail+l.Total, wantTail+recorded[0]
+			tail, wantTail = tail+l.Total, wantTail+noted[0]
 		}
 	}
 	if d := math.Abs(tail-wantTail) / wantTail; !(d <= 0.01) {

@@ -184,7 +184,7 @@ func TestStateStaysOnDevice(t *testing.T) {
 		}
 		in, out := int64(len(images)), int64(4*4+4) // losses, norm
 		for level, m := range matches {
-			for _, tensor := range matchTensors(level, m) {
+			for _, tensor := range m.Tensors(level) {
 				in += int64(len(tensor.Raw))
 			}
 		}

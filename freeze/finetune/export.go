@@ -65,7 +65,7 @@ func Export(m *Model, source artifact.Source, o ExportOptions) (*onnx.Model, err
 		}
 	}
 	if o.Dynamic {
-		g.Inputs[0].Type.Shape = []onnx.Dim{onnx.Sym("batch"), {Size: 3}, onnx.Sym("height"), onnx.Sym("width")}
+		g.Inputs[0].Type.Shape = anyPictures()
 		if err := op.InferTypes(g); err != nil {
 			return nil, err
 		}

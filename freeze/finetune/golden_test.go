@@ -2,7 +2,6 @@ package finetune
 
 import (
 	"math"
-	"slices"
 	"testing"
 
 	"yolofreeze/freeze"
@@ -85,12 +84,4 @@ func deviation(got, want []float64) float64 {
 		return 0
 	}
 	return worst / top
-}
-
-func targetsOf(rows *onnx.Tensor) []yolov5.Target {
-	var list []yolov5.Target
-	for row := range slices.Chunk(rows.Float64s(), 6) {
-		list = append(list, yolov5.Target{Image: int(row[0]), Class: int(row[1]), X: row[2], Y: row[3], W: row[4], H: row[5]})
-	}
-	return list
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/testkit/recorded"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestRecordedLossValue(t *testing.T) {
 	eachRecording(t, func(t *testing.T, r *recording) {
 		s := r.spec(t)
-		targets := targetsOf(r.Tensors["targets/0"])
+		targets := recorded.Targets(r.Tensors["targets/0"])
 		var sums yolov5.LossSums
 		for picture := range r.Batch {
 			var own []yolov5.Target

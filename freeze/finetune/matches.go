@@ -8,15 +8,6 @@ import (
 	"yolofreeze/onnx/yolov5"
 )
 
-// matchTensors lays one level's matches out as the training graph's inputs.
-func matchTensors(level int, m yolov5.Matches) map[string]*onnx.Tensor {
-	n, names := int64(len(m.Row)), yolov5.MatchNames(level)
-	return map[string]*onnx.Tensor{
-		names[0]: onnx.Of(m.Row, n), names[1]: onnx.Of(m.Box, n, 4), names[2]: onnx.Of(m.Anchor, n, 2),
-		names[3]: onnx.Of(m.Class, n), names[4]: onnx.Of(m.Weight, n), names[5]: onnx.Of(m.Winner, n),
-	}
-}
-
 // leastCapacity spares small batches the growing.
 const leastCapacity = 64
 
@@ -50,7 +41,7 @@ func (e *Engine) allocateMatches() {
 	}
 	e.matches = map[string]*onnx.Tensor{}
 	for level, none := range e.spec.Net.Assign(nil, e.spec.Height, e.spec.Width, e.spec.Loss.AnchorT) {
-		for name, t := range matchTensors(level, none.Pad(e.spec.Loss.Capacity)) {
+		for name, t := range none.Pad(e.spec.Loss.Capacity).Tensors(level) {
 			e.matches[name] = t
 		}
 	}
@@ -92,7 +83,7 @@ func (e *Engine) fillMatches(b *bound, matches []yolov5.Matches) error {
 		if e.matches != nil {
 			m = m.Pad(e.spec.Loss.Capacity)
 		}
-		for name, t := range matchTensors(level, m) {
+		for name, t := range m.Tensors(level) {
 			if e.matches != nil {
 				copy(e.matches[name].Raw, t.Raw)
 			} else if err := b.input(name, t); err != nil {

@@ -82,7 +82,7 @@ func toEval(g *onnx.Model, heads []string) error {
 	g.Inputs, g.Outputs, g.Nodes = nil, nil, nil
 	images.Name += "/scaled" // no longer an input, and its name is wanted
 	b := op.Extend(g)
-	raw := b.Input("images", onnx.Uint8, []onnx.Dim{onnx.Sym("batch"), {Size: 3}, onnx.Sym("height"), onnx.Sym("width")})
+	raw := b.Input("images", onnx.Uint8, anyPictures())
 	var x *onnx.Value
 	b.In("pixels", func() {
 		if images.Type.DType == onnx.Uint8 {

@@ -107,7 +107,7 @@ func onDeviceSteps(t *testing.T, python, algorithm string) {
 	defer e.Close()
 	batch := map[string]*onnx.Tensor{"images": onnx.Of(images, 2, 3, 64, 64)}
 	for i, m := range matches {
-		for name, tensor := range matchTensors(i, m) {
+		for name, tensor := range m.Tensors(i) {
 			batch[name] = tensor
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/ref"
+	"yolofreeze/onnx/testkit/recorded"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -98,7 +99,7 @@ func replay(t *testing.T, r *recording, run runner, tolerance func(group string)
 	for step := range r.Steps {
 		for i := range r.Accumulate {
 			images := r.Tensors[fmt.Sprintf("images/%d", i)]
-			matches := net.Assign(targetsOf(r.Tensors[fmt.Sprintf("targets/%d", i)]), r.ImgSize, r.ImgSize, r.Hyp["anchor_t"])
+			matches := net.Assign(recorded.Targets(r.Tensors[fmt.Sprintf("targets/%d", i)]), r.ImgSize, r.ImgSize, r.Hyp["anchor_t"])
 			l, err := run.Accumulate(images.Raw, matches)
 			if err != nil {
 				t.Fatal(err)
@@ -344,7 +345,7 @@ func (f *float64Runner) run(m *onnx.Model, feeds map[string]*ref.Array) error {
 func (f *float64Runner) Accumulate(images []uint8, matches []yolov5.Matches) (Losses, error) {
 	feeds := map[string]*ref.Array{}
 	for i, m := range matches {
-		for name, t := range matchTensors(i, m) {
+		for name, t := range m.Tensors(i) {
 			feeds[name] = ref.FromTensor(t)
 		}
 	}

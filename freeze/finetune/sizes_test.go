@@ -15,7 +15,7 @@ func TestSizedBatch(t *testing.T) {
 	needORT(t)
 	const n = 3
 	var targets []yolov5.Target
-	for _, target := range targetsOf(r.Tensors["targets/0"]) {
+	for _, target := range recorded.Targets(r.Tensors["targets/0"]) {
 		if target.Image < n {
 			targets = append(targets, target)
 		}

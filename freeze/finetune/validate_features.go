@@ -78,7 +78,7 @@ func (h *heldFeatures) open(m *Model, o ort.Options) (*heldRun, error) {
 		return r, nil
 	}
 	h.batches = nil
-	graph, err := BuildFeatures(m.Net, m.State, h.cut, []onnx.Dim{onnx.Sym("batch"), {Size: 3}, onnx.Sym("height"), onnx.Sym("width")})
+	graph, err := BuildFeatures(m.Net, m.State, h.cut, anyPictures())
 	if err != nil {
 		return nil, err
 	}

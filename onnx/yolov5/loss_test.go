@@ -71,9 +71,8 @@ func lossOf(t *testing.T, net *yolov5.Network, c lossCase, heads []*onnx.Tensor)
 		if c.o.Capacity > 0 {
 			m = m.Pad(c.o.Capacity)
 		}
-		n := int64(len(m.Row))
-		for j, v := range []*onnx.Tensor{onnx.Of(m.Row, n), onnx.Of(m.Box, n, 4), onnx.Of(m.Anchor, n, 2), onnx.Of(m.Class, n), onnx.Of(m.Weight, n), onnx.Of(m.Winner, n)} {
-			feeds[yolov5.MatchNames(i)[j]] = ref.FromTensor(v)
+		for name, v := range m.Tensors(i) {
+			feeds[name] = ref.FromTensor(v)
 		}
 	}
 	return b, x, loss, feeds

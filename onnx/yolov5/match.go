@@ -2,6 +2,8 @@ package yolov5
 
 import (
 	"math"
+
+	"yolofreeze/onnx"
 )
 
 // Target is one object of a batch: the picture's index, the class, and the box's centre and size as shares of the picture.
@@ -20,6 +22,15 @@ type Matches struct {
 	Class  []int64   // [M]
 	Weight []float32 // [M] 1/M: the mean's weights
 	Winner []int64   // [M] position of the last match with the same Row, whose IoU is the cell's target
+}
+
+// Tensors lays the matches out as the inputs of MatchNames for a level.
+func (m Matches) Tensors(level int) map[string]*onnx.Tensor {
+	n, names := int64(len(m.Row)), MatchNames(level)
+	return map[string]*onnx.Tensor{
+		names[0]: onnx.Of(m.Row, n), names[1]: onnx.Of(m.Box, n, 4), names[2]: onnx.Of(m.Anchor, n, 2),
+		names[3]: onnx.Of(m.Class, n), names[4]: onnx.Of(m.Weight, n), names[5]: onnx.Of(m.Winner, n),
+	}
 }
 
 // Pad returns the matches with others of weight 0 behind them, n in all, for

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/safetensors"
 	"yolofreeze/onnx/testkit/shared"
+	"yolofreeze/onnx/yolov5"
 )
 
 // Recording is ten training steps in PyTorch, in float64.
@@ -84,6 +86,15 @@ func (r *Recording) Init() map[string]*onnx.Tensor {
 		}
 	}
 	return state
+}
+
+// Targets reads rows of image, class, centre and size, as targets/0 and on hold them.
+func Targets(rows *onnx.Tensor) []yolov5.Target {
+	var list []yolov5.Target
+	for row := range slices.Chunk(rows.Float64s(), 6) {
+		list = append(list, yolov5.Target{Image: int(row[0]), Class: int(row[1]), X: row[2], Y: row[3], W: row[4], H: row[5]})
+	}
+	return list
 }
 
 // Limit is how far a group of numbers may be from the recording: four times the
