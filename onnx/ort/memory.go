@@ -10,17 +10,50 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"unsafe"
 
 	"yolofreeze/onnx"
 )
 
 // memory is the memory of a session's device. Values in it keep it: its
-// allocator is released after the last of them.
+// allocator is released after the last of them, and so is the session's provider,
+// to which a value that is released gives its buffer back.
 type memory struct {
 	info unsafe.Pointer // OrtMemoryInfo, of the environment or never released
 	from unsafe.Pointer // OrtAllocator
 	s    *Session
+
+	lock   sync.Mutex
+	values int    // that own a part of it
+	end    func() // what waits for the last of them
+}
+
+// value makes a Value of an OrtValue that owns a part of the memory.
+func (m *memory) value(c unsafe.Pointer, typ onnx.Type) *Value {
+	m.lock.Lock()
+	m.values++
+	m.lock.Unlock()
+	return &Value{c: c, typ: typ, memory: m}
+}
+
+// released says that such a value is gone.
+func (m *memory) released() { m.change(func() { m.values-- }) }
+
+// finish has end called once no value is left.
+func (m *memory) finish(end func()) { m.change(func() { m.end = end }) }
+
+func (m *memory) change(by func()) {
+	m.lock.Lock()
+	by()
+	var end func()
+	if m.values == 0 {
+		end, m.end = m.end, nil
+	}
+	m.lock.Unlock()
+	if end != nil {
+		end()
+	}
 }
 
 // openMemory finds the device's memory; nil where the device works in the host's.
@@ -82,7 +115,7 @@ func (s *Session) allocate(typ onnx.Type) (*Value, error) {
 	if err := check(status); err != nil {
 		return nil, fmt.Errorf("ort: allocating %v on %v: %w", typ, s.device, err)
 	}
-	v := &Value{c: c, typ: typ, memory: s.memory}
+	v := s.memory.value(c, typ)
 	runtime.SetFinalizer(v, (*Value).Close)
 	return v, nil
 }
@@ -102,7 +135,7 @@ func (s *Session) own(c unsafe.Pointer) (*Value, error) {
 		if s.memory == nil {
 			return nil, fmt.Errorf("it lies in a memory that %v does not have", s.device)
 		}
-		v.memory = s.memory
+		v = s.memory.value(c, typ)
 	}
 	runtime.SetFinalizer(v, (*Value).Close)
 	return v, nil

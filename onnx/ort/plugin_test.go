@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -196,6 +197,69 @@ func TestView(t *testing.T) {
 				t.Error("a view of a closed value was read")
 			}
 		})
+	}
+}
+
+// TestValueOutlivesSession: what a session placed on its device may be closed after it,
+// by hand or by the garbage collector. The process of its own writes over memory that
+// is freed, where the provider would else still find its buffers' owner.
+func TestValueOutlivesSession(t *testing.T) {
+	for _, kind := range deviceKinds {
+		t.Run(kind, func(t *testing.T) {
+			plugged(t, kind, add(1), Options{}).Close()
+			if os.Getenv("MALLOC_PERTURB_") == "" {
+				if out, err := rerun(t, "TestValueOutlivesSession/"+kind, "MALLOC_PERTURB_=165"); err != nil {
+					t.Errorf("%v\n%.2000s", err, out)
+				}
+				return
+			}
+			for i := range 10 {
+				s := open1(t, add(1000), Options{Device: kind})
+				v, err := s.Place(onnx.NewTensor(onnx.Float, 1000))
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Close()
+				if err := v.Read(onnx.NewTensor(onnx.Float, 1000)); err == nil && v.OnDevice() {
+					t.Error("a value was read without its session")
+				}
+				if i%2 == 0 {
+					v.Close()
+				}
+				runtime.GC()
+			}
+		})
+	}
+}
+
+// TestPadWithinItsInput: WebGPU's Pad, which computes a place in its input for padding
+// too, and one far behind it here, does not read there. The process of its own, which
+// would end, gives each buffer pages of its own.
+func TestPadWithinItsInput(t *testing.T) {
+	if os.Getenv("YOLOFREEZE_TEST_PAD") == "" {
+		plugged(t, "webgpu", add(1), Options{})
+		if out, err := rerun(t, "TestPadWithinItsInput", "YOLOFREEZE_TEST_PAD=1", "MALLOC_MMAP_THRESHOLD_=65536"); err != nil {
+			t.Errorf("%v\n%.2000s", err, out)
+		}
+		return
+	}
+	const n, m = 64, 1 << 14
+	x, y := value("x", onnx.Float, onnx.Dims(n, 1, m)...), value("y", onnx.Float, onnx.Dims(n, 2, m)...)
+	pads := constant("pads", onnx.Of([]int64{0, 0, 0, 0, 1, 0}, 6))
+	s := open1(t, graph([]*onnx.Value{x}, []*onnx.Value{y}, []*onnx.Value{pads},
+		&onnx.Node{Op: "Pad", Inputs: []*onnx.Value{x, pads}, Outputs: []*onnx.Value{y}}), Options{Device: "webgpu", Strict: true})
+	in := onnx.NewTensor(onnx.Float, n, 1, m)
+	for i := range onnx.Data[float32](in) {
+		onnx.Data[float32](in)[i] = 1
+	}
+	out, err := s.Run(map[string]*onnx.Tensor{"x": in})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range onnx.Data[float32](out["y"]) {
+		if want := 1 - float32(i/m%2); v != want {
+			t.Fatalf("element %d is %g, want %g", i, v, want)
+		}
 	}
 }
 

@@ -192,8 +192,8 @@ func (s *Session) EndProfile() (string, error) {
 	return name, nil
 }
 
-// Close releases the session. Its bindings must be closed before; values in its
-// device's memory can then no longer be copied.
+// Close releases the session, once no value is left in its device's memory. Its
+// bindings must be closed before; such values can then no longer be copied.
 func (s *Session) Close() {
 	if s.s == nil {
 		return
@@ -201,7 +201,12 @@ func (s *Session) Close() {
 	for _, c := range s.carriers {
 		c.Close()
 	}
-	s.s.Destroy()
+	if s.memory != nil {
+		session := s.s
+		s.memory.finish(func() { session.Destroy() })
+	} else {
+		s.s.Destroy()
+	}
 	s.s, s.c, s.memory = nil, nil, nil
 	if s.run != nil {
 		C.capi_release_run_options(s.run)

@@ -115,7 +115,9 @@ func (v *Value) Close() {
 	C.capi_release_value(v.c)
 	v.c = nil
 	v.pin.Unpin()
-	runtime.KeepAlive(v.memory)
+	if v.memory != nil && v.of == nil {
+		v.memory.released()
+	}
 	v.of = nil
 }
 
