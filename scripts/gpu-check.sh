@@ -86,7 +86,7 @@ part_recorded() {
 
 part_amp() {
 	[ "$kind" != webgpu ] || { echo "WebGPU has float16 only where its adapter does; a driver in software does not."; return "$left_out"; }
-	local which=''
+	local which='|^TestRecordedCurveAMP$'
 	[ -z "$smoke" ] || which='/^(sgd|sgd_frozen10_bn_eval)$'
 	tests "^TestRecordedSteps(AMP|BFloat16)\$$which"
 }

@@ -104,7 +104,7 @@ func replay(t *testing.T, r *recording, run runner, tolerance func(group string)
 			if err != nil {
 				t.Fatal(err)
 			}
-			parts := [4]float64{l.Total, l.Box, l.Obj, l.Cls}
+			parts := partsOf(l)
 			out.losses = append(out.losses, parts)
 			if step == 0 {
 				for j, want := range r.Losses[0][i] {
@@ -141,6 +141,9 @@ func replay(t *testing.T, r *recording, run runner, tolerance func(group string)
 	out.eval = run.export(t, r)
 	return out
 }
+
+// partsOf are losses in the order of the recordings.
+func partsOf(l Losses) [4]float64 { return [4]float64{l.Total, l.Box, l.Obj, l.Cls} }
 
 // gradients names the tensors whose gradients are recorded, in order.
 func (r *recording) gradients() (names []string) {
