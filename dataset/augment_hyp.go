@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"yolofreeze/onnx/disk"
 )
 
 // Hyp holds YOLOv5's hyperparameters under its own names: those of the
@@ -112,7 +114,7 @@ func LoadHyp(nameOrPath string) (Hyp, error) {
 		return h, nil
 	}
 	const maxBytes = 1 << 20
-	data, err := ReadRegular(nameOrPath, maxBytes)
+	data, err := disk.Read(nameOrPath, maxBytes)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return Hyp{}, &BadHypError{nameOrPath, "no such file, nor a built-in set: " + strings.Join(HypNames(), ", ")}

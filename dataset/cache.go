@@ -13,6 +13,8 @@ import (
 	"sync"
 
 	"github.com/djherbis/times"
+
+	"yolofreeze/onnx/disk"
 )
 
 // sizes remembers picture headers between runs: opening and parsing each
@@ -112,22 +114,14 @@ func (s *sizes) save() {
 	if err := os.MkdirAll(filepath.Dir(s.file), 0o755); err != nil {
 		return
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(s.file), ".sizes-*")
-	if err != nil {
-		return
-	}
-	defer os.Remove(tmp.Name())
 	sum := sha256.Sum256(body.Bytes())
-	_, err = fmt.Fprintf(tmp, "%s %x\n%s", sizesMagic, sum, body.Bytes())
-	if cerr := tmp.Close(); err == nil && cerr == nil {
-		_ = os.Rename(tmp.Name(), s.file)
-	}
+	_ = disk.Write(s.file, fmt.Appendf(nil, "%s %x\n%s", sizesMagic, sum, body.Bytes()))
 }
 
 // readSizes parses a file of save; one that does not match its checksum, or
 // holds anything unexpected, is an error.
 func readSizes(file string) (map[string]sizeEntry, error) {
-	data, err := ReadRegular(file, maxSizesFile)
+	data, err := disk.Read(file, maxSizesFile)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
+
+	"yolofreeze/onnx/disk"
 )
 
 // CheckOptions says how much Check looks at.
@@ -82,7 +84,7 @@ func sharedPictures(all []Placed, o ReadOptions) []Shared {
 	}
 	sums := make([][sha256.Size]byte, len(all))
 	each(len(read), o.Workers, func(i int) {
-		data, err := readAll(openPicture(all[read[i]].Path, o.Limits.MaxBytes))
+		data, err := disk.ReadAll(openPicture(all[read[i]].Path, o.Limits.MaxBytes))
 		if err != nil {
 			data = []byte(all[read[i]].Path) // unlike any other
 		}

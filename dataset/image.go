@@ -17,6 +17,8 @@ import (
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
 	"golang.org/x/image/webp"
+
+	"yolofreeze/onnx/disk"
 )
 
 // Limits bounds what Probe and Decode accept; a zero field means its default.
@@ -111,36 +113,16 @@ func matches(head []byte, magic string) bool {
 	return true
 }
 
-// openRegular opens a regular file, following links, and refuses anything whose
-// reading could block or never end.
-func openRegular(path string, maxBytes int64) (*os.File, int64, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s: not a regular file but %s", path, kind(st.Mode()))
-	}
-	if st.Size() > maxBytes {
-		return nil, 0, fmt.Errorf("%s: %d bytes are more than the limit of %d", path, st.Size(), maxBytes)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	return f, st.Size(), nil
-}
-
-// openPicture is openRegular for pictures. It also follows links that are text
+// openPicture is disk.Open for pictures. It also follows links that are text
 // files with a path in them: git leaves such files where links cannot be made.
 func openPicture(path string, maxBytes int64) (*os.File, int64, error) {
-	f, size, err := openRegular(path, maxBytes)
+	f, size, err := disk.Open(path, maxBytes)
 	if err != nil || size == 0 || size > maxTextLink {
 		return f, size, err
 	}
 	if target := textLink(f, path); target != "" {
 		f.Close()
-		return openRegular(target, maxBytes)
+		return disk.Open(target, maxBytes)
 	}
 	return f, size, nil
 }
@@ -160,39 +142,6 @@ func textLink(r io.ReaderAt, path string) string {
 		return ""
 	}
 	return target
-}
-
-func kind(m os.FileMode) string {
-	switch {
-	case m.IsDir():
-		return "a folder"
-	case m&os.ModeNamedPipe != 0:
-		return "a named pipe"
-	case m&os.ModeSocket != 0:
-		return "a socket"
-	case m&os.ModeDevice != 0:
-		return "a device"
-	}
-	return "something special"
-}
-
-// ReadRegular returns the content of a regular file of at most maxBytes. It
-// never blocks on pipes or devices.
-func ReadRegular(path string, maxBytes int64) ([]byte, error) {
-	return readAll(openRegular(path, maxBytes))
-}
-
-func readAll(f *os.File, size int64, err error) ([]byte, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	buf := make([]byte, size)
-	n, err := io.ReadFull(f, buf)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return buf[:n], nil
 }
 
 // Probe reads a picture's header: nothing is decoded.
@@ -261,7 +210,7 @@ func plainEOF(err error) error {
 // the format, not the name. The limits hold before anything is allocated.
 func Decode(path string, l Limits) (*Image, error) {
 	l = l.filled()
-	data, err := readAll(openPicture(path, l.MaxBytes))
+	data, err := disk.ReadAll(openPicture(path, l.MaxBytes))
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,8 @@ import (
 	"sort"
 	"sync"
 	"time"
+
+	"yolofreeze/onnx/disk"
 )
 
 // DiskCache is a folder of the user's for decoded pictures, never one of a
@@ -90,7 +92,7 @@ func (c *diskCache) read(key string) *Image {
 	if key == "" {
 		return nil
 	}
-	data, err := ReadRegular(c.file(key), DefaultMaxBytes)
+	data, err := disk.Read(c.file(key), DefaultMaxBytes)
 	if err != nil || len(data) < diskHeader+crc32.Size {
 		return nil
 	}

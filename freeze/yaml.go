@@ -3,12 +3,12 @@ package freeze
 import (
 	"bytes"
 	"fmt"
-	"io"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"yolofreeze/onnx/disk"
 )
 
 // YAML writes the plan as freeze.yaml: exactly, in a stable order. What reads
@@ -55,7 +55,7 @@ var yamlKey = regexp.MustCompile(`(?m)^[ \t]*[A-Za-z_]+[ \t]*:([ \t]|\r?$)`)
 
 // readFile reads a plan, or selectors one a line (or under the key freeze).
 func readFile(name string) (Selectors, error) {
-	data, err := readRegular(name)
+	data, err := disk.Read(name, maxFile)
 	if err != nil {
 		return nil, &Error{msg: fmt.Sprintf("reading selectors from @%s: %v", name, err), cause: err}
 	}
@@ -85,27 +85,6 @@ func parseLine(token string) (Selector, error) {
 		return Selector{}, usage("selector %q: a file of selectors cannot name another file", token)
 	}
 	return parseOne(token)
-}
-
-// readRegular refuses what could block or fill the memory.
-func readRegular(name string) ([]byte, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", name)
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s is longer than %d bytes", name, maxFile)
-	}
-	return data, err
 }
 
 func readYAML(name string, data []byte) (Selectors, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"yolofreeze/freeze/finetune"
+	"yolofreeze/onnx/disk"
 )
 
 func compareCommand() *cli.Command {
@@ -139,7 +140,7 @@ func runFolders(args []string) ([]string, error) {
 		}
 		entries, err := os.ReadDir(arg)
 		if err != nil {
-			return nil, badInput(fmt.Errorf("%s: read the run: %w", arg, cause(err)))
+			return nil, badInput(fmt.Errorf("%s: read the run: %w", arg, disk.Cause(err)))
 		}
 		before := len(dirs)
 		for _, e := range entries {

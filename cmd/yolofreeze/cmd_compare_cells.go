@@ -14,7 +14,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 	"github.com/urfave/cli/v2"
 
-	"yolofreeze/dataset"
+	"yolofreeze/onnx/disk"
 )
 
 // trainingCell is one run of a matrix: the name of its folder and train's flags.
@@ -168,9 +168,9 @@ func readMatrix(c *cli.Context) ([]variant, error) {
 		return nil, nil
 	}
 	wrap := func(err error) error { return badInput(fmt.Errorf("reading matrix %s: %w", file, err)) }
-	data, err := dataset.ReadRegular(file, 1<<20)
+	data, err := disk.Read(file, 1<<20)
 	if err != nil {
-		return nil, wrap(cause(err))
+		return nil, wrap(disk.Cause(err))
 	}
 	tree, err := parser.ParseBytes(data, 0)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"yolofreeze/dataset/yolo"
+	"yolofreeze/onnx/disk"
 )
 
 // findPictures lists the pictures that sources name: files, folders (not those
@@ -49,13 +50,13 @@ func picturesOf(source, base string, stdin io.Reader, lists bool) ([]string, err
 	case err != nil && strings.Contains(source, "://"):
 		return nil, usageErrorf("detect: source %s: streams and addresses are not read", source).hinted("download it first")
 	case err != nil:
-		return nil, badInputf("source %s: %v", source, cause(err))
+		return nil, badInputf("source %s: %v", source, disk.Cause(err))
 	case info.IsDir():
 		return fromFolder(source)
 	case lists && strings.EqualFold(filepath.Ext(source), ".txt"):
 		f, err := os.Open(source)
 		if err != nil {
-			return nil, badInputf("source %s: %v", source, cause(err))
+			return nil, badInputf("source %s: %v", source, disk.Cause(err))
 		}
 		defer f.Close()
 		return fromList(source, filepath.Dir(source), f)
@@ -66,7 +67,7 @@ func picturesOf(source, base string, stdin io.Reader, lists bool) ([]string, err
 func fromFolder(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, badInputf("source %s: %v", dir, cause(err))
+		return nil, badInputf("source %s: %v", dir, disk.Cause(err))
 	}
 	var found []string
 	for _, e := range entries {

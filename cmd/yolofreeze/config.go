@@ -3,14 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/urfave/cli/v2"
+
+	"yolofreeze/onnx/disk"
 )
 
 // applyConfig sets from the file of --config each flag of the command that
@@ -92,35 +92,11 @@ type configEntry struct {
 // readConfig reads a YAML file that is a mapping of scalars and lists of scalars.
 func readConfig(name string) ([]configEntry, error) {
 	const most = 1 << 20
-	info, err := os.Stat(name)
+	data, err := disk.Read(name, most)
 	if err != nil {
-		return nil, cause(err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("not a regular file")
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, cause(err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err != nil {
-		return nil, cause(err)
-	}
-	if len(data) > most {
-		return nil, fmt.Errorf("longer than %d bytes", most)
+		return nil, disk.Cause(err)
 	}
 	return parseConfig(data)
-}
-
-// cause drops the path that os puts into its errors.
-func cause(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }
 
 func parseConfig(data []byte) ([]configEntry, error) {

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"math"
+
+	"yolofreeze/onnx/disk"
 )
 
 // document is what one JSON file says.
@@ -77,14 +79,7 @@ func (o *outline) UnmarshalJSON(b []byte) error {
 // readJSON reads a file as a stream: memory grows with what it holds, not with
 // how it is written.
 func readJSON(file string, outlines bool) (*document, error) {
-	st, err := os.Stat(file)
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", file)
-	}
-	f, err := os.Open(file)
+	f, _, err := disk.Open(file, math.MaxInt64)
 	if err != nil {
 		return nil, err
 	}

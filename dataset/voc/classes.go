@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"yolofreeze/dataset"
+	"yolofreeze/onnx/disk"
 )
 
 // Classes are the 20 classes of PASCAL VOC in their usual order.
@@ -61,7 +61,7 @@ func classNames(asked []string, dirs []string, notes []*annotation) ([]string, e
 
 // readNames reads one name a line; nil where there is no such file.
 func readNames(file string) ([]string, error) {
-	data, err := dataset.ReadRegular(file, 4<<20)
+	data, err := disk.Read(file, 4<<20)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/disk"
 )
 
 // Is tells whether the folder looks like a devkit.
@@ -172,7 +173,7 @@ func setIDs(year, set string) ([]string, error) {
 		return nil, fmt.Errorf("image set %q: not a name", set)
 	}
 	file := setFile(year, set)
-	data, err := dataset.ReadRegular(file, 1<<30)
+	data, err := disk.Read(file, 1<<30)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -249,7 +250,7 @@ func readNotes(items []dataset.Item, workers int) ([]*annotation, []error) {
 	for range workers {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
-				data, err := dataset.ReadRegular(files[i], maxXML)
+				data, err := disk.Read(files[i], maxXML)
 				if errors.Is(err, fs.ErrNotExist) {
 					continue
 				}

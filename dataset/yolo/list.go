@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"yolofreeze/dataset"
+	"yolofreeze/onnx/disk"
 )
 
 // pictureTypes are the endings of files that YOLOv5 takes for pictures; what is
@@ -116,7 +116,7 @@ func walkPictures(dir string, depth int, out *[]string) error {
 // readList reads a list of pictures, one a line, relative to the list's own
 // folder or else to the root.
 func (c *Config) readList(file string) ([]string, error) {
-	data, err := dataset.ReadRegular(file, maxListBytes)
+	data, err := disk.Read(file, maxListBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/disk"
 )
 
 // Open reads the data set of a data.yaml: all splits that it names, or those
@@ -100,7 +101,7 @@ func (c *Config) check() error {
 
 func readLabels(it dataset.Item, _, _ int, r *dataset.Recorder) {
 	file := LabelPath(it.Picture)
-	data, err := dataset.ReadRegular(file, maxLabelBytes)
+	data, err := disk.Read(file, maxLabelBytes)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		r.Missing()

@@ -13,7 +13,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
-	"yolofreeze/dataset"
+	"yolofreeze/onnx/disk"
 )
 
 // Config is what a data.yaml says.
@@ -32,7 +32,7 @@ const (
 // ReadConfig reads a data.yaml. Errors name the file and, where there is one,
 // the line and the key.
 func ReadConfig(file string) (*Config, error) {
-	data, err := dataset.ReadRegular(file, maxYAML)
+	data, err := disk.Read(file, maxYAML)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"yolofreeze/freeze"
+	"yolofreeze/onnx/disk"
 )
 
 // ReadRun reads a run's folder: yolofreeze's own, or one that YOLOv5's train.py
@@ -34,7 +35,7 @@ func ReadRun(dir string) (*ComparedRun, error) {
 	info, err := os.Stat(dir)
 	switch {
 	case err != nil:
-		return nil, &InputError{dir, fmt.Errorf("read the run: %w", reason(err))}
+		return nil, &InputError{dir, fmt.Errorf("read the run: %w", disk.Cause(err))}
 	case !info.IsDir():
 		return nil, &InputError{dir, errors.New("read the run: not a folder")}
 	}
@@ -50,15 +51,6 @@ func ReadRun(dir string) (*ComparedRun, error) {
 	return r, nil
 }
 
-// reason drops the path that os puts into its errors.
-func reason(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
-}
-
 // mostBytes is the most that is read of a text file in a run's folder.
 const mostBytes = 64 << 20
 
@@ -67,19 +59,12 @@ const perClassFile = "per_class.csv"
 // readOptional reads a file of the run's folder, nil where there is none.
 func (r *ComparedRun) readOptional(name string) ([]byte, error) {
 	path := filepath.Join(r.Dir, name)
-	info, err := os.Stat(path)
+	data, err := disk.Read(path, mostBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err == nil && (!info.Mode().IsRegular() || info.Size() > mostBytes) {
-		err = fmt.Errorf("not a regular file of at most %d bytes", mostBytes)
-	}
-	var data []byte
-	if err == nil {
-		data, err = os.ReadFile(path)
-	}
 	if err != nil {
-		return nil, &InputError{path, reason(err)}
+		return nil, &InputError{path, disk.Cause(err)}
 	}
 	return data, nil
 }
@@ -110,7 +95,7 @@ var neededColumns = []string{"epoch", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95"}
 func readCurve(path string) ([]EpochPoint, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, &InputError{path, reason(err)}
+		return nil, &InputError{path, disk.Cause(err)}
 	}
 	defer f.Close()
 	reader := csv.NewReader(io.LimitReader(f, mostBytes))

@@ -7,13 +7,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"yolofreeze/onnx/disk"
 )
 
 // readTiming reads timing.csv and summary.json. Every process of a run counts
@@ -134,11 +135,7 @@ func (r *ComparedRun) readEvents() error {
 	if err != nil || len(files) != 1 {
 		return nil // several: the run was resumed, and the time between does not count
 	}
-	info, err := os.Stat(files[0])
-	if err != nil || !info.Mode().IsRegular() || info.Size() > mostBytes {
-		return nil
-	}
-	data, err := os.ReadFile(files[0])
+	data, err := disk.Read(files[0], mostBytes)
 	if err != nil {
 		return nil
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"yolofreeze/onnx/disk"
 )
 
 // NewFolder makes the folder of a run: project/name, or project/name2, name3 …
@@ -31,18 +33,7 @@ func NewFolder(project, name string, reuse bool) (string, error) {
 
 // writeFile replaces a file whole or not at all.
 func writeFile(path string, data []byte) error {
-	temp := path + ".tmp" + strconv.Itoa(os.Getpid())
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		os.Remove(temp)
+	if err := disk.Write(path, data); err != nil {
 		return fmt.Errorf("write %s, %d bytes: %w", path, len(data), err)
 	}
 	return nil

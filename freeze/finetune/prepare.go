@@ -15,6 +15,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 	"yolofreeze/freeze"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -203,7 +204,7 @@ func (t *training) dropLeftovers() {
 	for _, dir := range []string{t.dir, filepath.Join(t.dir, "weights")} {
 		files, _ := os.ReadDir(dir)
 		for _, f := range files {
-			if strings.Contains(f.Name(), ".tmp") {
+			if disk.Abandoned(f.Name()) {
 				os.Remove(filepath.Join(dir, f.Name()))
 			}
 		}

@@ -95,7 +95,7 @@ func TestResumeAfterKill(t *testing.T) {
 		straight[name] = mustRead(t, filepath.Join(dir, name))
 	}
 	// the next epoch's row was written, its checkpoint only half
-	row, half := mustRead(t, filepath.Join(dir, "results.csv")), filepath.Join(copied, "weights", "last.safetensors.tmp77")
+	row, half := mustRead(t, filepath.Join(dir, "results.csv")), filepath.Join(copied, "weights", ".last.safetensors5577006791947779410")
 	if err := errors.Join(os.WriteFile(filepath.Join(copied, "results.csv"), row[:len(row)-9], 0o666), os.WriteFile(half, row, 0o666),
 		os.RemoveAll(dir), os.Rename(copied, dir)); err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func TestResumeAfterKill(t *testing.T) {
 	again.ResumeFrom = dir
 	mustRun(t, again, &quiet{t: t})
 	sameFiles(t, straight, dir)
-	if _, err := os.Stat(filepath.Join(dir, "weights", "last.safetensors.tmp77")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dir, "weights", ".last.safetensors5577006791947779410")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("half a checkpoint is left: %v", err)
 	}
 	if _, err := Run(t.Context(), again, &quiet{t: t}); err == nil || !strings.Contains(err.Error(), "has finished: 3 of 3") {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/wire"
 )
 
@@ -40,7 +41,7 @@ func ReadTrainingState(path string) (*TrainingState, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, StateFile)
 	}
-	data, err := readRegular(path, 1<<31)
+	data, err := readFile(path, 1<<31)
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +97,6 @@ func (d *OnDevice) fill(dir string) error {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
-	syncFolder(dir)
+	disk.Sync(dir)
 	return nil
 }

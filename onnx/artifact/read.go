@@ -10,6 +10,7 @@ import (
 
 	"yolofreeze/freeze"
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/safetensors"
 	"yolofreeze/onnx/wire"
 )
@@ -76,7 +77,7 @@ const maxManifest = 64 << 20
 
 func (m *Manifest) read(dir string) error {
 	path := filepath.Join(dir, ManifestFile)
-	data, err := readRegular(path, maxManifest)
+	data, err := readFile(path, maxManifest)
 	if errors.Is(err, os.ErrNotExist) {
 		return &Error{dir, "not an artifacts folder: it has no " + ManifestFile, "yolofreeze convert WEIGHTS -o DIR makes one"}
 	}
@@ -102,7 +103,7 @@ func (b *Bundle) file(dir, name string) ([]byte, error) {
 	if !ok {
 		return nil, &Error{filepath.Join(dir, ManifestFile), "files lacks " + name, ""}
 	}
-	data, err := readRegular(path, math.MaxInt64)
+	data, err := readFile(path, math.MaxInt64)
 	if err != nil {
 		return nil, err
 	}
@@ -117,22 +118,15 @@ func (b *Bundle) file(dir, name string) ([]byte, error) {
 	return data, nil
 }
 
-// readRegular reads a regular file of at most limit bytes.
-func readRegular(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		if errors.Is(err, os.ErrNotExist) && filepath.Base(path) != ManifestFile {
-			return nil, &Error{path, "is missing", ""}
-		}
-		return nil, fmt.Errorf("read artifacts: %w", err)
+// readFile reads a file of at most limit bytes; the manifest alone may be missing.
+func readFile(path string, limit int64) ([]byte, error) {
+	data, err := disk.Read(path, limit)
+	if errors.Is(err, os.ErrNotExist) && filepath.Base(path) != ManifestFile {
+		return nil, &Error{path, "is missing", ""}
 	}
-	switch {
-	case !info.Mode().IsRegular():
-		return nil, &Error{path, "not a regular file", ""}
-	case info.Size() > limit:
-		return nil, &Error{path, fmt.Sprintf("%d bytes, want at most %d", info.Size(), limit), ""}
+	if refused := (*disk.Error)(nil); errors.As(err, &refused) {
+		return nil, &Error{path, refused.Reason, ""}
 	}
-	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read artifacts: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/safetensors"
 	"yolofreeze/onnx/wire"
 )
@@ -105,16 +106,8 @@ func (b *Bundle) fill(dir string) error {
 		return fmt.Errorf("%s: %w", ManifestFile, err)
 	}
 	err = writeSynced(filepath.Join(dir, ManifestFile), append(data, '\n'))
-	syncFolder(dir)
+	disk.Sync(dir)
 	return err
-}
-
-// syncFolder makes names durable where the file system can.
-func syncFolder(dir string) {
-	if f, err := os.Open(dir); err == nil {
-		f.Sync()
-		f.Close()
-	}
 }
 
 func fileOf(data []byte) File {
@@ -142,7 +135,7 @@ func place(temp, dir string) error {
 	if err != nil {
 		return err
 	}
-	syncFolder(filepath.Dir(dir))
+	disk.Sync(filepath.Dir(dir))
 	return nil
 }
 

@@ -5,18 +5,18 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"os"
+	"math"
 	"slices"
 	"unsafe"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 )
 
-// Read reads a file whole. A file that breaks the format gives a *FormatError;
-// one that cannot be opened or read gives the system's error.
+// Read reads a file whole. A file that breaks the format gives a *FormatError, what
+// is no plain file a *disk.Error, one that cannot be opened or read the system's error.
 func Read(path string) (*File, error) {
-	data, err := readRegular(path)
+	data, err := disk.Read(path, math.MaxInt64)
 	if err != nil {
 		return nil, fmt.Errorf("read safetensors: %w", err)
 	}
@@ -25,27 +25,6 @@ func Read(path string) (*File, error) {
 		bad.Path = path
 	}
 	return f, err
-}
-
-// readRegular reads a plain file; a pipe or device could block or never end.
-func readRegular(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &FormatError{path, "not a regular file"}
-	}
-	r, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	data := make([]byte, info.Size())
-	if n, err := io.ReadFull(r, data); err != nil {
-		return nil, fmt.Errorf("%s: %d of %d bytes: %w", path, n, len(data), err)
-	}
-	return data, nil
 }
 
 // Decode reads a file's bytes. The tensors share data's memory where it is

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/testkit/shared"
 )
 
@@ -268,7 +269,8 @@ func TestReadErrors(t *testing.T) {
 		t.Errorf("missing file: %v", err)
 	}
 	var bad *FormatError
-	if _, err := Read(dir); !errors.As(err, &bad) || bad.Path != dir {
+	var refused *disk.Error
+	if _, err := Read(dir); !errors.As(err, &refused) || refused.Path != dir {
 		t.Errorf("folder: %v", err)
 	}
 	path := filepath.Join(dir, "cut")

@@ -1,21 +1,17 @@
 package safetensors
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"unicode/utf8"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 )
 
 // Encode returns the file's bytes, the same for the same content.
@@ -34,57 +30,16 @@ func Encode(f *File) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Write replaces the file at path in one step: the bytes go to a new file in the
-// same folder, are synced, and take the name last. After an error the old file
-// is untouched and nothing new is left.
+// Write replaces the file at path whole or, after an error, not at all.
 func Write(path string, f *File) error {
 	l, err := layOut(f)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	tmp, err := createBeside(path)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	buffered := bufio.NewWriterSize(tmp, 1<<16)
-	err = l.writeTo(buffered)
-	if err == nil {
-		err = buffered.Flush()
-	}
-	if err == nil {
-		err = tmp.Sync()
-	}
-	err = errors.Join(err, tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
+	if err := disk.Replace(path, l.writeTo); err != nil {
 		return fmt.Errorf("write %s (%d bytes): %w", path, l.size, err)
 	}
-	syncDir(filepath.Dir(path))
 	return nil
-}
-
-// createBeside makes a new file next to path. os.CreateTemp would make it
-// readable by its owner only, whatever the user's umask says.
-func createBeside(path string) (*os.File, error) {
-	dir, base := filepath.Split(path)
-	for try := 0; ; try++ {
-		name := fmt.Sprintf("%s.%s.%08x.tmp", dir, base, rand.Uint32())
-		tmp, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		if !errors.Is(err, os.ErrExist) || try == 100 {
-			return tmp, err
-		}
-	}
-}
-
-// syncDir makes the rename itself durable, where the system lets a folder be synced.
-func syncDir(dir string) {
-	if d, err := os.Open(dir); err == nil {
-		d.Sync()
-		d.Close()
-	}
 }
 
 // layout is a file ready to be written.

@@ -4,12 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"io"
 	"math"
-	"os"
 	"strings"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 )
 
 // maxFile is far above yolov5x6 with its optimizer's state (about 1.1 GB).
@@ -69,9 +68,10 @@ func (e *FormatError) BadInput() bool { return true }
 
 // Load reads a checkpoint file. The EMA weights are preferred over the model's
 // where both are there. A file that is not a sound checkpoint gives a
-// *FormatError; one that cannot be opened or read gives the system's error.
+// *FormatError, what is no plain file a *disk.Error, one that cannot be opened or
+// read the system's error.
 func Load(path string) (*Checkpoint, error) {
-	data, err := readRegular(path)
+	data, err := disk.Read(path, maxFile)
 	if err == nil {
 		var c *Checkpoint
 		if c, err = decode(data); err == nil {
@@ -81,29 +81,6 @@ func Load(path string) (*Checkpoint, error) {
 		err = &FormatError{path, err.Error()}
 	}
 	return nil, fmt.Errorf("read checkpoint %w", err)
-}
-
-// readRegular reads a plain file; a pipe or device could block or never end.
-func readRegular(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, &FormatError{path, "not a regular file"}
-	case info.Size() > maxFile:
-		return nil, &FormatError{path, fmt.Sprintf("%d bytes, more than %d", info.Size(), int64(maxFile))}
-	}
-	r, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	data := make([]byte, info.Size())
-	if n, err := io.ReadFull(r, data); err != nil {
-		return nil, fmt.Errorf("%s: %d of %d bytes: %w", path, n, len(data), err)
-	}
-	return data, nil
 }
 
 // decode reads a checkpoint's bytes; the result shares their memory.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/testkit/shared"
 )
 
@@ -107,7 +108,8 @@ func TestLoadSystemErrors(t *testing.T) {
 	if _, err := Load(filepath.Join(t.TempDir(), "none.pt")); !errors.Is(err, os.ErrNotExist) || errors.As(err, &bad) {
 		t.Errorf("missing file: %v", err)
 	}
-	if _, err := Load(t.TempDir()); !errors.As(err, &bad) || bad.Reason != "not a regular file" {
+	var refused *disk.Error
+	if _, err := Load(t.TempDir()); !errors.As(err, &refused) || refused.Reason != "not a regular file but a folder" {
 		t.Errorf("folder: %v", err)
 	}
 }

@@ -1,0 +1,131 @@
+// Package disk reads files that a user names, and replaces files whole.
+package disk
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/google/renameio/v2"
+)
+
+// Error says why a file is not read.
+type Error struct{ Path, Reason string }
+
+func (e *Error) Error() string { return e.Path + ": " + e.Reason }
+
+// BadInput marks the error as the input's fault, not the program's or the disk's.
+func (e *Error) BadInput() bool { return true }
+
+// Cause drops the path from an error of this package or the system, for messages
+// that begin with it.
+func Cause(err error) error {
+	var system *fs.PathError
+	var own *Error
+	switch {
+	case errors.As(err, &system):
+		return system.Err
+	case errors.As(err, &own):
+		return errors.New(own.Reason)
+	}
+	return err
+}
+
+// Open opens a regular file, following links, of at most limit bytes, and tells its
+// size: a pipe or a device could block or never end. What is refused gives an
+// *Error, a file that cannot be opened the system's error.
+func Open(path string, limit int64) (*os.File, int64, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case !info.Mode().IsRegular():
+		return nil, 0, &Error{path, "not a regular file but " + kind(info.Mode())}
+	case info.Size() > limit:
+		return nil, 0, &Error{path, fmt.Sprintf("%d bytes are more than the limit of %d", info.Size(), limit)}
+	}
+	f, err := os.Open(path)
+	return f, info.Size(), err
+}
+
+func kind(m fs.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "a folder"
+	case m&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "something special"
+}
+
+// Read reads such a file.
+func Read(path string, limit int64) ([]byte, error) { return ReadAll(Open(path, limit)) }
+
+// ReadAll reads what Open opened, and closes it.
+func ReadAll(f *os.File, size int64, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data := make([]byte, size)
+	if n, err := io.ReadFull(f, data); err != nil {
+		return nil, fmt.Errorf("%s: %d of %d bytes: %w", f.Name(), n, size, err)
+	}
+	return data, nil
+}
+
+// Replace puts what write writes in the place of the file at path, in one step: it
+// goes to a new file in the same folder, is made durable, and takes the name last.
+// After an error the old file is as it was and nothing new is left.
+func Replace(path string, write func(io.Writer) error) error {
+	dir := filepath.Dir(path)
+	// Without a folder it might choose one from which a file cannot be renamed into place.
+	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithPermissions(0o666))
+	if err != nil {
+		return err
+	}
+	buffered := bufio.NewWriterSize(f, 1<<16)
+	err = write(buffered)
+	if err == nil {
+		err = buffered.Flush()
+	}
+	if err == nil {
+		err = f.CloseAtomicallyReplace()
+	}
+	if err != nil {
+		return errors.Join(err, f.Cleanup())
+	}
+	Sync(dir)
+	return nil
+}
+
+// Abandoned reports whether a name in a folder is that of a file which Replace had
+// not finished when the program was killed.
+func Abandoned(name string) bool { return abandoned.MatchString(name) }
+
+var abandoned = regexp.MustCompile(`^\..+[0-9]{8,}$`)
+
+// Write is Replace with bytes.
+func Write(path string, data []byte) error {
+	return Replace(path, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// Sync makes a folder's names durable, where the file system can.
+func Sync(dir string) {
+	if f, err := os.Open(dir); err == nil {
+		f.Sync()
+		f.Close()
+	}
+}

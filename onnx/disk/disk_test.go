@@ -1,0 +1,84 @@
+package disk_test
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"yolofreeze/onnx/disk"
+)
+
+func TestRead(t *testing.T) {
+	dir := t.TempDir()
+	path, pipe := filepath.Join(dir, "a"), filepath.Join(dir, "pipe")
+	if err := errors.Join(os.WriteFile(path, []byte("four"), 0o666), os.Symlink(path, filepath.Join(dir, "link")), syscall.Mkfifo(pipe, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "link"} {
+		if data, err := disk.Read(filepath.Join(dir, name), 4); err != nil || string(data) != "four" {
+			t.Errorf("%s: %q, %v", name, data, err)
+		}
+	}
+	for path, want := range map[string]string{
+		dir: "a folder", pipe: "a named pipe", "/dev/zero": "a device", path: "4 bytes are more than the limit of 3",
+	} {
+		var refused *disk.Error
+		_, err := disk.Read(path, 3)
+		if !errors.As(err, &refused) || !refused.BadInput() || refused.Path != path || !strings.Contains(refused.Reason, want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+		if err == nil || disk.Cause(err).Error() != refused.Reason {
+			t.Errorf("the cause of %v is %v", err, disk.Cause(err))
+		}
+	}
+	if _, err := disk.Read(filepath.Join(dir, "none"), 4); !errors.Is(err, fs.ErrNotExist) || disk.Cause(err) != syscall.ENOENT {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+// TestReplace: a file has its old content until the whole of the new one is
+// there, and after an error nothing else is in the folder.
+func TestReplace(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "last.csv")
+	if err := disk.Write(path, []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("full")
+	err := disk.Replace(path, func(w io.Writer) error {
+		if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+			return err
+		}
+		names, err := os.ReadDir(dir)
+		if err != nil || len(names) != 2 || !disk.Abandoned(names[0].Name()) || disk.Abandoned(names[1].Name()) {
+			t.Errorf("while writing: %v, %v", names, err)
+		}
+		return full
+	})
+	if names, _ := os.ReadDir(dir); !errors.Is(err, full) || len(names) != 1 {
+		t.Errorf("%v, left: %v", err, names)
+	}
+	if data, err := os.ReadFile(path); string(data) != "old" {
+		t.Errorf("%q, %v", data, err)
+	}
+	if err := disk.Write(path, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := syscall.Umask(0)
+	syscall.Umask(old)
+	if want := fs.FileMode(0o666 &^ old); info.Size() != 3 || info.Mode() != want {
+		t.Errorf("%d bytes, mode %v, want %v", info.Size(), info.Mode(), want)
+	}
+	if err := disk.Write(filepath.Join(dir, "none", "x"), nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("in a folder that is not there: %v", err)
+	}
+}
