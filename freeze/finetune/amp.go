@@ -29,26 +29,14 @@ func (o *Options) products() onnx.DType {
 	return t
 }
 
-// PrecisionError says that a device is not known to have kernels for products in a type.
-type PrecisionError struct {
-	Device   string
-	Products onnx.DType
-}
-
-func (e *PrecisionError) Error() string {
-	return fmt.Sprintf("%s: products in %v need opset 22, whose kernels for them are known of CUDA alone; use --amp fp16, or --device cuda or cpu", e.Device, e.Products)
-}
-
-// Unavailable marks the error for the exit code: the provider is unfit.
-func (e *PrecisionError) Unavailable() bool { return true }
-
 // deviceFor resolves a device's name, and refuses one that cannot compute
 // products in a type: CUDA has kernels for bfloat16, and for the CPU provider
 // rounding is written into the graph.
 func deviceFor(products onnx.DType, name string) (ort.Device, error) {
 	d, _, err := ort.Resolve(name)
 	if err == nil && products == onnx.BFloat16 && d.Kind != "cpu" && d.Kind != "cuda" {
-		err = &PrecisionError{d.String(), products}
+		err = &UnfitError{Device: d.String(), Reason: fmt.Sprintf("products in %v need opset 22, whose kernels for them are known of CUDA alone", products),
+			Cure: "use --amp fp16, or --device cuda or cpu"}
 	}
 	return d, err
 }

@@ -182,7 +182,7 @@ func TestBFloat16Devices(t *testing.T) {
 			return err
 		},
 	} {
-		var refused *PrecisionError
+		var refused *UnfitError
 		if err := start(); !errors.As(err, &refused) || !refused.Unavailable() {
 			t.Errorf("%s: %v", name, err)
 		} else {

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"runtime"
 	"slices"
-	"strings"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/op"
@@ -144,22 +143,6 @@ func (e *Engine) openGraph(what string, m *onnx.Model, o ort.Options) (*bound, e
 	return b, nil
 }
 
-// CaptureError says that a graph cannot be captured, since nodes of it run on the CPU provider.
-type CaptureError struct {
-	Device string
-	Nodes  []string // operators with their number
-}
-
-func (e *CaptureError) Error() string {
-	return fmt.Sprintf("%s cannot capture it: left to the CPU provider: %s", e.Device, strings.Join(e.Nodes, ", "))
-}
-
-// Unavailable marks the error for the exit code: the provider is unfit.
-func (e *CaptureError) Unavailable() bool { return true }
-
-// Hint says what may be done.
-func (e *CaptureError) Hint() string { return "leave --cuda-graph out" }
-
 // notCaptured finds out which nodes the provider left to the CPU provider; the
 // runtime does not say. Where that fails, its own error stands.
 func (e *Engine) notCaptured(what string, m *onnx.Model, err error) error {
@@ -178,7 +161,7 @@ func (e *Engine) notCaptured(what string, m *onnx.Model, err error) error {
 	for _, f := range list {
 		count[f.Op]++
 	}
-	c := &CaptureError{Device: b.session.Device()}
+	c := &UnfitError{Device: b.session.Device(), Reason: "cannot capture it, since nodes are left to the CPU provider", Cure: "leave --cuda-graph out"}
 	for _, op := range slices.Sorted(maps.Keys(count)) {
 		c.Nodes = append(c.Nodes, fmt.Sprintf("%d %s", count[op], op))
 	}

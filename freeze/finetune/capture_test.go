@@ -197,7 +197,7 @@ func TestCaptureRefused(t *testing.T) {
 	}
 	i := slices.IndexFunc(g.Training.Nodes, func(n *onnx.Node) bool { return n.Op == "Equal" })
 	_, err = NewEngine(s, ort.Options{Device: "webgpu", Capture: true, ProviderOptions: map[string]string{"forceCpuNodeNames": g.Training.Nodes[i].Name}})
-	var refused *CaptureError
+	var refused *UnfitError
 	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "1 Equal") {
 		t.Errorf("error %v", err)
 	}

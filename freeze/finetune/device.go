@@ -46,23 +46,24 @@ func (o *Options) runtime() ort.Options {
 	return ort.Options{Device: o.Device, ProviderOptions: options}
 }
 
-// PlacementError says that nodes run on the CPU provider which nobody expected there.
-type PlacementError struct {
+// UnfitError says that a device cannot do what is asked of it.
+type UnfitError struct {
 	Device string
-	Nodes  []string // operators with their number
+	Reason string
+	Nodes  []string // that it leaves to the CPU provider: operators with their number
+	Cure   string
 }
 
-func (e *PlacementError) Error() string {
-	return fmt.Sprintf("placement on %s: left to the CPU provider without a known reason: %s", e.Device, strings.Join(e.Nodes, ", "))
+func (e *UnfitError) Error() string {
+	reason := e.Reason
+	if len(e.Nodes) > 0 {
+		reason += ": " + strings.Join(e.Nodes, ", ")
+	}
+	return e.Device + ": " + reason + "; " + e.Cure
 }
 
-// Unavailable marks the error for the exit code: the provider is unfit.
-func (e *PlacementError) Unavailable() bool { return true }
-
-// Hint says what may be done.
-func (e *PlacementError) Hint() string {
-	return "leave --strict-placement out to train all the same, with copies between device and host in every step"
-}
+// Unavailable marks the error for the exit code.
+func (e *UnfitError) Unavailable() bool { return true }
 
 // checkPlacement warns of nodes that fell back to the CPU provider, or refuses them.
 func (t *training) checkPlacement(e *Engine) (err error) {
@@ -90,7 +91,8 @@ func (t *training) checkPlacement(e *Engine) (err error) {
 		}
 	}
 	if t.o.StrictPlacement && len(unexpected) > 0 {
-		return &PlacementError{e.Device(), unexpected}
+		return &UnfitError{e.Device(), "nodes left to the CPU provider without a known reason", unexpected,
+			"leave --strict-placement out to train all the same, with copies between device and host in every step"}
 	}
 	return nil
 }

@@ -114,7 +114,7 @@ func TestRunOnDevice(t *testing.T) {
 	}
 	// Without kernels for int64 some nodes go to the CPU provider.
 	o.Name, o.Epochs, o.NoVal, o.ProviderOptions = "fallback", 1, true, []string{"enableInt64=0"}
-	var refused *PlacementError
+	var refused *UnfitError
 	if _, err := Run(t.Context(), o, &quiet{t: t}); !errors.As(err, &refused) || !refused.Unavailable() || !strings.Contains(err.Error(), "Equal") {
 		t.Errorf("strict placement gave %v", err)
 	} else {

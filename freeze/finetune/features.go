@@ -57,7 +57,8 @@ func (t *training) planFeatures() error {
 	t.features = &features{cut: cut, layout: l}
 	t.r.Logf("feature cache: outputs of layers %v in %s, %d views of %d pictures of %d bytes: %s",
 		l.Layers, t.o.FeatureType, l.Views, l.Images, l.record(), sizeText(l.total()))
-	if err := t.checkFeatureBudget(); err != nil {
+	budget, what := t.featureBudget()
+	if err := t.checkFeatureBudget(budget, what); err != nil {
 		return err
 	}
 	if t.o.NoVal { // but for one time
@@ -72,7 +73,6 @@ func (t *training) planFeatures() error {
 	for _, shape := range shapes {
 		most += onnx.NumElements(shape) * int64(cut.DType.Size())
 	}
-	budget, _ := t.featureBudget()
 	t.features.validation = budget < 0 || l.total()+most <= budget
 	if t.features.validation {
 		t.r.Logf("validation keeps the same layers' outputs while the run lasts: at most %s", sizeText(most))
@@ -137,9 +137,8 @@ func featureFolder() string {
 }
 
 // checkFeatureBudget refuses a cache that would not fit beside nothing else. The others make room.
-func (t *training) checkFeatureBudget() error {
+func (t *training) checkFeatureBudget(budget int64, what string) error {
 	need := t.features.layout.total()
-	budget, what := t.featureBudget()
 	if budget < 0 || need <= budget {
 		return nil
 	}
