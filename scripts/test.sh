@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Everything that must hold of a change: formatting, vet, staticcheck, tests.
 # usage: scripts/test.sh [further flags of go test]
-# Tests that need what is not there (the runtime's library, WebGPU, recordings, a
-# GPU, a browser) skip and say so: scripts/test.sh -v shows them.
+# WebGPU with a Vulkan driver in software is fetched too, where there is one. Tests that
+# need what is not there (recordings, a GPU, a browser) skip and say so: scripts/test.sh -v
+# shows them.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$root"
@@ -12,6 +13,7 @@ staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
 smoke=$(mktemp -d)
 trap 'rm -rf "$smoke"' EXIT
 
+"$root/scripts/setup.sh" --webgpu >/dev/null || say "skipped: tests on WebGPU, which cannot be had here"
 make_ready
 
 say gofmt
