@@ -8,6 +8,7 @@ package ort
 import "C"
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -28,9 +29,10 @@ func check(status unsafe.Pointer) error {
 	return errors.New(tidy(text))
 }
 
-// statusNoise is what the runtime puts around a message: layers it crossed, its
-// own source places, CUDA's state.
-var statusNoise = regexp.MustCompile(`^(?:.*\[ONNXRuntimeError\] : \d+ : \w+ : )?(?:\S*\.(?:h|cc):\d+ )?| ; GPU=-?\d+ ; hostname=.*$`)
+// statusNoise is what the runtime and onnxruntime_go put around a message: layers it
+// crossed, its own source places and functions, CUDA's state.
+var statusNoise = regexp.MustCompile(`^(?:.*\[ONNXRuntimeError\] : \d+ : \w+ : )?(?:Error creating C session: )?(?:\S*\.(?:h|cc):\d+ )?` +
+	`(?:[\w:<>{}&* ]*::[\w:<>{}&* ]*\([^()]*\)(?: const)? )?| ; GPU=-?\d+ ; hostname=.*$`)
 
 // tidy makes a message of the runtime one line without its noise.
 func tidy(text string) string {
@@ -49,15 +51,20 @@ func optionsOf(o *ort.SessionOptions) unsafe.Pointer { return *(*unsafe.Pointer)
 // reads are what they were in v1.27.0, so that another version fails at start-up
 // with a message instead of in memory.
 func guardInternals() error {
-	session := reflect.TypeFor[ort.DynamicAdvancedSession]().Field(0)
-	if session.Type != reflect.TypeFor[*ort.AdvancedSession]() {
-		return fmt.Errorf("onnxruntime_go: DynamicAdvancedSession begins with %s %v, not with its session", session.Name, session.Type)
+	return cmp.Or(begins[ort.DynamicAdvancedSession]("s", reflect.TypeFor[*ort.AdvancedSession]()),
+		begins[ort.AdvancedSession]("ortSession", nil), begins[ort.SessionOptions]("o", nil))
+}
+
+// begins says how a struct begins otherwise than with a pointer of that name, and of
+// that type: nil is one of C's, whose name here is cgo's affair.
+func begins[T any](name string, typ reflect.Type) error {
+	t, first := reflect.TypeFor[T](), "nothing"
+	if t.NumField() > 0 {
+		f := t.Field(0)
+		if f.Name == name && f.Type.Kind() == reflect.Pointer && (typ == nil || f.Type == typ) {
+			return nil
+		}
+		first = fmt.Sprintf("%s %v", f.Name, f.Type)
 	}
-	if f := reflect.TypeFor[ort.AdvancedSession]().Field(0); f.Type.Kind() != reflect.Pointer || f.Name != "ortSession" {
-		return fmt.Errorf("onnxruntime_go: AdvancedSession begins with %s %v, not with the runtime's session", f.Name, f.Type)
-	}
-	if f := reflect.TypeFor[ort.SessionOptions]().Field(0); f.Type.Kind() != reflect.Pointer || f.Name != "o" {
-		return fmt.Errorf("onnxruntime_go: SessionOptions begins with %s %v, not with the runtime's options", f.Name, f.Type)
-	}
-	return nil
+	return fmt.Errorf("onnxruntime_go is of a version that is not known: %v begins with %s, not with the pointer %s", t, first, name)
 }

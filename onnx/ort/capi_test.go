@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -37,6 +38,31 @@ func TestTable(t *testing.T) {
 			}
 		} else if places[m[1]] != m[2] {
 			t.Errorf("%s: capi.h says place %s, the header %q", m[1], m[2], places[m[1]])
+		}
+	}
+}
+
+// TestBegins: a struct that no longer begins as it did says so, and what it is.
+func TestBegins(t *testing.T) {
+	if err := guardInternals(); err != nil {
+		t.Error(err)
+	}
+	type same struct{ o *int }
+	if err := begins[same]("o", reflect.TypeFor[*int]()); err != nil {
+		t.Error(err)
+	}
+	for err, want := range map[error]string{
+		begins[struct{}]("o", nil):                  "begins with nothing, not with the pointer o",
+		begins[struct{ o uintptr }]("o", nil):       "begins with o uintptr,",
+		begins[struct{ p *int }]("o", nil):          "begins with p *int,",
+		begins[same]("o", reflect.TypeFor[*bool]()): "begins with o *int,",
+		begins[struct {
+			n int
+			o *int
+		}]("o", nil): "begins with n int,",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "onnxruntime_go is of a version") {
+			t.Errorf("error %v, want %q in it", err, want)
 		}
 	}
 }

@@ -106,8 +106,10 @@ func TestCUDAOptions(t *testing.T) {
 func TestTidy(t *testing.T) {
 	for in, want := range map[string]string{
 		"a\n  b": "a b",
-		"/x/y.cc:12 T& f() [ONNXRuntimeError] : 1 : FAIL : Failed to load":                                                "Failed to load",
-		"/a.cc:1 f() [ONNXRuntimeError] : 1 : FAIL : b.h:187 CUDA failure 100: no device ; GPU=-1 ; hostname=vm ; file=x": "CUDA failure 100: no device",
+		"/x/config.cc:70 onnxruntime::Config onnxruntime::{anonymous}::Parse(const onnxruntime::Options&) Invalid value: maybe": "Invalid value: maybe",
+		"Error creating C session: shader.cc:4 Program Conv requires f16":                                                       "Program Conv requires f16",
+		"/x/y.cc:12 T& f() [ONNXRuntimeError] : 1 : FAIL : Failed to load":                                                      "Failed to load",
+		"/a.cc:1 f() [ONNXRuntimeError] : 1 : FAIL : b.h:187 CUDA failure 100: no device ; GPU=-1 ; hostname=vm ; file=x":       "CUDA failure 100: no device",
 	} {
 		if got := tidy(in); got != want {
 			t.Errorf("%q gave %q, want %q", in, got, want)
