@@ -33,14 +33,15 @@ func (d Device) String() string {
 
 // RequestError says that a device, or an option of its provider, was asked for
 // in a way that cannot be read. Programs exit with code 2 on it.
-type RequestError struct{ text string }
+type RequestError struct{ err error }
 
-func (e *RequestError) Error() string { return e.text }
+func (e *RequestError) Error() string { return e.err.Error() }
+func (e *RequestError) Unwrap() error { return e.err }
 
 // Usage marks the error as one of what was asked for.
 func (e *RequestError) Usage() bool { return true }
 
-func asked(format string, args ...any) error { return &RequestError{fmt.Sprintf(format, args...)} }
+func asked(format string, args ...any) error { return &RequestError{fmt.Errorf(format, args...)} }
 
 // ParseDevice reads what Options.Device may hold, but auto; "" is cpu.
 func ParseDevice(text string) (Device, error) {
@@ -77,7 +78,7 @@ func ParseDevice(text string) (Device, error) {
 func (d Device) appendTo(s *ort.SessionOptions, options map[string]string) error {
 	switch {
 	case d.Kind == cpu && len(options) > 0:
-		return asked("the CPU provider takes no provider options, got %v", options)
+		return asked("the CPU provider takes no provider options, got %s", pairs(options))
 	case d.Kind == cpu:
 		return nil
 	case d.Kind != cuda:
@@ -102,7 +103,7 @@ func (d Device) appendTo(s *ort.SessionOptions, options map[string]string) error
 	maps.Copy(all, options)
 	all["device_id"] = strconv.Itoa(d.Index)
 	if err := c.Update(all); err != nil {
-		return asked("options of the CUDA provider %v: %s", all, tidy(err.Error()))
+		return asked("options of the CUDA provider %s: %s", pairs(all), tidy(err.Error()))
 	}
 	if err := s.AppendExecutionProviderCUDA(c); err != nil {
 		return d.unavailable(err)

@@ -7,6 +7,7 @@ package ort
 import "C"
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -67,17 +68,23 @@ var registered = struct {
 type registration struct {
 	devices []EPDevice
 	err     error
+	options map[string]bool // keys that the library names; nil where that is not known
 }
 
 // Devices lists the devices of the plugin provider of d: webgpu, openvino or a
 // provider's library. The library is loaded at the first call.
 func (d Device) Devices() ([]EPDevice, error) {
+	r, err := d.registered()
+	return r.devices, err
+}
+
+func (d Device) registered() (registration, error) {
 	if err := Init(); err != nil {
-		return nil, err
+		return registration{}, err
 	}
 	path, prepare, err := d.library()
 	if err != nil {
-		return nil, d.unavailable(err)
+		return registration{}, d.unavailable(err)
 	}
 	registered.Lock()
 	defer registered.Unlock()
@@ -87,12 +94,13 @@ func (d Device) Devices() ([]EPDevice, error) {
 			prepare(filepath.Dir(path))
 		}
 		r.devices, r.err = register(path)
+		r.options = optionKeys(path, plugins[d.Kind])
 		registered.outcome[path] = r
 	}
 	if r.err != nil {
-		return nil, d.unavailable(r.err)
+		return registration{}, d.unavailable(r.err)
 	}
-	return r.devices, nil
+	return r, nil
 }
 
 const (
@@ -149,6 +157,38 @@ func register(path string) ([]EPDevice, error) {
 	return fresh, nil
 }
 
+// optionKeys reads the names of a provider's options out of its library. One that
+// takes them from the session's configuration looks each up under its own full
+// name, and passes over those it does not know: a misspelt one would do nothing.
+// That it is such a provider shows in the names of the options that are set here.
+func optionKeys(path string, p plugin) map[string]bool {
+	library, err := os.ReadFile(path)
+	if err != nil || len(p.options) == 0 {
+		return nil
+	}
+	keys := map[string]bool{}
+	for part := range bytes.SplitSeq(library, []byte("ep."+strings.ToLower(p.name)+".")) {
+		if key, _, ended := bytes.Cut(part[:min(len(part), 100)], []byte{0}); ended {
+			keys[string(key)] = true
+		}
+	}
+	if len(unnamed(p.options, keys)) > 0 {
+		return nil
+	}
+	return keys
+}
+
+// unnamed lists the options that are not among keys, none where those are not known.
+func unnamed(options map[string]string, keys map[string]bool) (list []string) {
+	for key := range options {
+		if keys != nil && !keys[key] {
+			list = append(list, key)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
 func allDevices() ([]EPDevice, error) {
 	var list *unsafe.Pointer
 	var n C.size_t
@@ -184,7 +224,7 @@ func (d Device) plugged() (unsafe.Pointer, error) {
 	}
 	if d.Index >= len(devices) {
 		last := Device{d.Kind, len(devices) - 1}
-		return nil, &Unavailable{d.String(), Path(), fmt.Errorf("the provider has %d devices, numbered from 0", len(devices)),
+		return nil, &Unavailable{d.String(), Path(), errors.New("the provider has no such device"),
 			fmt.Sprintf("the last one is --device %v", last)}
 	}
 	return devices[d.Index].c, nil
@@ -195,6 +235,11 @@ func (d Device) appendPlugin(s *ort.SessionOptions, options map[string]string) e
 	device, err := d.plugged()
 	if err != nil {
 		return err
+	}
+	if r, err := d.registered(); err != nil {
+		return err
+	} else if wrong := unnamed(options, r.options); len(wrong) > 0 {
+		return asked("the provider of %v has no option %s", d, strings.Join(wrong, ", "))
 	}
 	all := maps.Clone(plugins[d.Kind].options)
 	if all == nil {

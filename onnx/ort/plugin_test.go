@@ -348,6 +348,42 @@ func TestAbsentPlugin(t *testing.T) {
 	}
 }
 
+// TestWrongOptions: an option that a provider which starts does not take, or would pass
+// over, is a mistake in what was asked for, whatever the model.
+func TestWrongOptions(t *testing.T) {
+	plugged(t, "webgpu", add(1), Options{ProviderOptions: map[string]string{"enableInt64": "0"}})
+	for want, options := range map[string]map[string]string{
+		"the provider of webgpu:0 has no option enableint64, foo":         {"foo": "1", "enableint64": "0"},
+		"device webgpu:0 does not take enableInt64=maybe: Invalid enable": {"enableInt64": "maybe"},
+	} {
+		_, err := Open(encode(t, add(1)), Options{Device: "webgpu", ProviderOptions: options})
+		for _, err := range []error{err, Check("webgpu", options)} {
+			var request *RequestError
+			if !errors.As(err, &request) || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("error %v, want %q in it", err, want)
+			}
+		}
+	}
+}
+
+func TestOptionKeys(t *testing.T) {
+	own := plugin{name: "MyEP", options: map[string]string{"speed": "1"}}
+	for text, want := range map[string]string{
+		"\x7fELF\x00ep.myep.speed\x00x\x00ep.myep.depth\x00": "other",
+		"ep.myep.depth\x00speed\x00":                         "", // it has ours elsewhere, and so perhaps others
+		"":                                                   "",
+	} {
+		file := filepath.Join(t.TempDir(), "p.so")
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		asked := map[string]string{"speed": "1", "depth": "2", "other": "3"}
+		if got := strings.Join(unnamed(asked, optionKeys(file, own)), " "); got != want {
+			t.Errorf("%q: not named %q, want %q", text, got, want)
+		}
+	}
+}
+
 // TestNoDevice: a provider that is installed where it takes no device says what
 // there is, as OpenVINO's does on processors that are not Intel's.
 func TestNoDevice(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unsafe"
 
 	"yolofreeze/onnx"
@@ -94,8 +95,18 @@ func has(provider string) bool {
 	return err == nil && slices.Contains(names, provider)
 }
 
-// try runs the probe on a device, with options of its provider, and looks at its result.
+// try runs the probe on a device, with options of its provider, and looks at its
+// result. Where the device starts without them, the options are at fault.
 func try(d Device, options map[string]string) error {
+	err := runProbe(d, options)
+	var unfit *Unavailable
+	if len(options) > 0 && errors.As(err, &unfit) && runProbe(d, nil) == nil {
+		return asked("device %v does not take %s: %w", d, pairs(options), unfit.Reason)
+	}
+	return err
+}
+
+func runProbe(d Device, options map[string]string) error {
 	s, err := open(probe, d, Options{Strict: true, Threads: 1, ProviderOptions: options})
 	if err != nil {
 		return asUnavailable(d, err)
@@ -113,13 +124,25 @@ func try(d Device, options map[string]string) error {
 }
 
 // blame decides whether a session failed to open because of its model or of its
-// device: where not even the probe runs, it is the device.
-func blame(d Device, model []byte, err error) error {
-	if d.Kind == cpu || unsafe.SliceData(model) == unsafe.SliceData(probe) {
+// device and options: where not even the probe runs with them, it is these.
+func blame(d Device, options map[string]string, model []byte, err error) error {
+	if unsafe.SliceData(model) == unsafe.SliceData(probe) {
 		return err
 	}
-	if unfit := try(d, nil); unfit != nil {
-		return unfit
+	if d.Kind != cpu {
+		if unfit := try(d, options); unfit != nil {
+			return unfit
+		}
 	}
-	return err
+	return fmt.Errorf("opening a session on %v: %w", d, err)
+}
+
+// pairs writes options as they are given.
+func pairs(options map[string]string) string {
+	var list []string
+	for key, value := range options {
+		list = append(list, key+"="+value)
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
 }

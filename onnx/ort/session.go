@@ -76,7 +76,7 @@ func open(model []byte, device Device, o Options) (*Session, error) {
 	s := &Session{device: device, options: o.ProviderOptions, captures: o.Capture}
 	s.s, err = ort.NewDynamicAdvancedSessionWithONNXData(model, nil, nil, options)
 	if err != nil {
-		return nil, blame(device, model, fmt.Errorf("opening a session on %v: %s", device, tidy(err.Error())))
+		return nil, blame(device, o.ProviderOptions, model, errors.New(tidy(err.Error())))
 	}
 	s.c = sessionOf(s.s)
 	if err := s.prepare(o); err != nil {
