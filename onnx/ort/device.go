@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,8 +15,9 @@ import (
 
 // Device names an execution provider and, where it has several, one of its devices.
 type Device struct {
-	Kind  string // cpu, cuda, webgpu, openvino or the path of a provider's library
-	Index int
+	Kind    string // cpu, cuda, webgpu, openvino or, of a provider that is not known, its library's path
+	Index   int
+	Library string // of the provider, where its path was given
 }
 
 const (
@@ -25,8 +27,11 @@ const (
 )
 
 func (d Device) String() string {
-	if d.Kind == cpu {
+	switch {
+	case d.Kind == cpu:
 		return cpu
+	case d.Library != "":
+		return fmt.Sprintf("%s:%d", d.Library, d.Index)
 	}
 	return fmt.Sprintf("%s:%d", d.Kind, d.Index)
 }
@@ -43,6 +48,20 @@ func (e *RequestError) Usage() bool { return true }
 
 func asked(format string, args ...any) error { return &RequestError{fmt.Errorf(format, args...)} }
 
+// libraryName is how the files of shared libraries are named, versions included.
+var libraryName = regexp.MustCompile(`\.(so(\.\d+)*|dylib)$`)
+
+// kindOf knows a provider by the name of its library's file, wherever that is, since what
+// one needs of graphs and options goes by its kind; others are of the kind of their path.
+func kindOf(library string) string {
+	for kind, p := range plugins {
+		if file := filepath.Base(library); file == p.library || strings.HasPrefix(file, p.library+".") {
+			return kind
+		}
+	}
+	return library
+}
+
 // ParseDevice reads what Options.Device may hold, but auto; "" is cpu.
 func ParseDevice(text string) (Device, error) {
 	kind, index := text, ""
@@ -52,16 +71,20 @@ func ParseDevice(text string) (Device, error) {
 			return Device{}, asked("device %q: a number must follow the colon", text)
 		}
 	}
-	if isLibrary := strings.HasSuffix(kind, ".so") || strings.HasSuffix(kind, ".dylib"); !isLibrary {
+	library := ""
+	if libraryName.MatchString(kind) {
+		library = kind
+		kind = kindOf(library)
+	} else {
 		kind = strings.ToLower(kind)
 		if _, err := strconv.Atoi(kind); err == nil && index == "" {
 			kind, index = cuda, kind
 		}
 		if _, ok := plugins[kind]; !ok && kind != "" && kind != cpu && kind != cuda {
-			return Device{}, asked("device %q is not known: cpu, cuda[:N], N, webgpu[:N], openvino[:N], a provider's library or auto", text)
+			return Device{}, asked("device %q is not known: cpu, cuda[:N], N, webgpu[:N], openvino[:N], a provider's library (.so or .dylib) or auto", text)
 		}
 	}
-	d := Device{Kind: kind}
+	d := Device{Kind: kind, Library: library}
 	if kind == "" {
 		d.Kind = cpu
 	}
@@ -123,12 +146,14 @@ func (d Device) cure(reason string) string {
 	}
 	p, known := plugins[d.Kind]
 	switch {
-	case known && strings.HasPrefix(reason, noLibrary):
+	case d.Library != "" && strings.HasPrefix(reason, noLibrary):
+		return "--device takes the path of a provider's library as it is installed"
+	case strings.HasPrefix(reason, noLibrary):
 		return fmt.Sprintf("run scripts/setup.sh --%s, or use --device cpu", d.Kind)
 	case known:
 		return p.cure
-	case strings.HasPrefix(reason, noLibrary):
-		return "--device takes the path of a provider's library as it is installed"
+	case strings.HasPrefix(reason, noDevice):
+		return "it needs another device or its driver; or use --device cpu"
 	}
 	return "it must be the library of a plugin execution provider for this ONNX Runtime; or use --device cpu"
 }

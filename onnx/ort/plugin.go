@@ -110,9 +110,9 @@ const (
 
 // library returns the file of the provider's library.
 func (d Device) library() (path string, prepare func(string), err error) {
-	p, ok := plugins[d.Kind]
-	if !ok {
-		if path, err = filepath.Abs(d.Kind); err != nil { // the runtime would look beside its own library
+	p := plugins[d.Kind]
+	if d.Library != "" {
+		if path, err = filepath.Abs(d.Library); err != nil { // the runtime would look beside its own library
 			return "", nil, err
 		}
 	} else {
@@ -223,7 +223,8 @@ func (d Device) plugged() (unsafe.Pointer, error) {
 		return nil, err
 	}
 	if d.Index >= len(devices) {
-		last := Device{d.Kind, len(devices) - 1}
+		last := d
+		last.Index = len(devices) - 1
 		return nil, &Unavailable{d.String(), Path(), errors.New("the provider has no such device"),
 			fmt.Sprintf("the last one is --device %v", last)}
 	}

@@ -348,6 +348,22 @@ func TestAbsentPlugin(t *testing.T) {
 	}
 }
 
+// TestLibraryOfKnownProvider: a provider that is known gets its options, however it is named.
+func TestLibraryOfKnownProvider(t *testing.T) {
+	plugged(t, "webgpu", add(1), Options{}) // which has had the Vulkan driver found
+	cache, err := cacheFolder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := plugins["webgpu"]
+	x, y := value("x", onnx.Int64, onnx.Dims(3)...), value("y", onnx.Bool, onnx.Dims(3)...)
+	m := graph([]*onnx.Value{x}, []*onnx.Value{y}, nil, &onnx.Node{Op: "Equal", Inputs: []*onnx.Value{x, x}, Outputs: []*onnx.Value{y}})
+	s := plugged(t, filepath.Join(cache, p.folder, p.library), m, Options{Strict: true}) // it starts by enableInt64 alone
+	if s.Kind() != "webgpu" || !strings.HasSuffix(s.Device(), p.library+":0") {
+		t.Errorf("%s, %s", s.Kind(), s.Device())
+	}
+}
+
 // TestWrongOptions: an option that a provider which starts does not take, or would pass
 // over, is a mistake in what was asked for, whatever the model.
 func TestWrongOptions(t *testing.T) {
@@ -399,16 +415,18 @@ func TestNoDevice(t *testing.T) {
 }
 
 func TestParseDevice(t *testing.T) {
+	web := plugins["webgpu"].library
 	for text, want := range map[string]Device{
-		"": {cpu, 0}, "cpu": {cpu, 0}, "CPU": {cpu, 0}, "cuda": {cuda, 0}, "cuda:2": {cuda, 2}, "3": {cuda, 3},
-		"webgpu": {"webgpu", 0}, "WebGPU:1": {"webgpu", 1}, "openvino": {"openvino", 0},
-		"/x/My.so": {"/x/My.so", 0}, "/x/My.so:2": {"/x/My.so", 2},
+		"": {Kind: cpu}, "cpu": {Kind: cpu}, "CPU": {Kind: cpu}, "cuda": {Kind: cuda}, "cuda:2": {Kind: cuda, Index: 2}, "3": {Kind: cuda, Index: 3},
+		"webgpu": {Kind: "webgpu"}, "WebGPU:1": {Kind: "webgpu", Index: 1}, "openvino": {Kind: "openvino"},
+		"/x/My.so": {"/x/My.so", 0, "/x/My.so"}, "/x/My.so.1.2:2": {"/x/My.so.1.2", 2, "/x/My.so.1.2"}, "My.dylib": {"My.dylib", 0, "My.dylib"},
+		"/x/" + web: {"webgpu", 0, "/x/" + web}, web + ".4:1": {"webgpu", 1, web + ".4"}, "My" + web: {"My" + web, 0, "My" + web},
 	} {
 		if got, err := ParseDevice(text); err != nil || got != want {
 			t.Errorf("%q: got %v, %v, want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"tpu", "cuda:", "cuda:x", "cuda:-1", "cpu:1", "0:1", "0,1", ":", "webgpu:a"} {
+	for _, text := range []string{"tpu", "cuda:", "cuda:x", "cuda:-1", "cpu:1", "0:1", "0,1", ":", "webgpu:a", "/x/folder", "x.so.txt"} {
 		got, err := ParseDevice(text)
 		var request *RequestError
 		if !errors.As(err, &request) {
