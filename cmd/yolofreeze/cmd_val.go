@@ -76,6 +76,17 @@ func validate(c *cli.Context) error {
 	if err := checkPolicies(c); err != nil {
 		return err
 	}
+	provider, err := finetune.ParseProviderOptions(c.StringSlice("provider-option"))
+	if err != nil {
+		return usageErrorf("val: %v", err)
+	}
+	o := finetune.ValDefaults()
+	if o.AMP, err = ampOf(c); err != nil {
+		return err
+	}
+	if err := finetune.CheckDevice(c.String("device"), o.AMP, provider); err != nil { // before anything is read or written
+		return err
+	}
 	m, err := finetune.LoadForVal(c.String("weights"))
 	if err != nil {
 		return badInput(err)
@@ -84,19 +95,11 @@ func validate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	o := finetune.ValDefaults()
 	o.Samples, o.BatchSize, o.ImageSize = set.Splits[split], c.Int("batch-size"), finetune.ImageSize(m.Net, c.Int("imgsz"), 1)
 	o.Conf, o.IoU, o.MaxDet, o.SingleCls = c.Float64("conf-thres"), c.Float64("iou-thres"), c.Int("max-det"), c.Bool("single-cls")
 	o.Loader.Workers = c.Int("workers")
-	if o.AMP, err = ampOf(c); err != nil {
-		return err
-	}
 	if err := checkVal(c, m, set, o); err != nil {
 		return err
-	}
-	provider, err := finetune.ParseProviderOptions(c.StringSlice("provider-option"))
-	if err != nil {
-		return usageErrorf("val: %v", err)
 	}
 	v, err := finetune.NewValidator(m.Net, o)
 	if err != nil {

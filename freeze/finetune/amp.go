@@ -41,6 +41,19 @@ func deviceFor(products onnx.DType, name string) (ort.Device, error) {
 	return d, err
 }
 
+// CheckDevice tells whether a device starts with options of its provider, and computes
+// products in a type there. The CPU provider needs no kernels for that: see deviceFor.
+func CheckDevice(name string, products onnx.DType, options map[string]string) error {
+	d, err := deviceFor(products, name)
+	if err != nil {
+		return err
+	}
+	if err := ort.Check(name, options); err != nil || products != onnx.Float16 || d.Kind == "cpu" {
+		return err
+	}
+	return ort.CheckFloat16(name, options)
+}
+
 // scaled reports whether the loss is multiplied before it is differentiated:
 // bfloat16 has the range of float32, and gradients that fit there fit as they are.
 func (s *Spec) scaled() bool { return s.AMP == onnx.Float16 }

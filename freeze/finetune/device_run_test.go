@@ -86,12 +86,7 @@ func runAMP(t *testing.T, amp, line string) {
 // TestRunOnDevice trains, is interrupted, goes on and validates on a device, and
 // tells or refuses when part of the step falls back to the CPU provider.
 func TestRunOnDevice(t *testing.T) {
-	device := testDevice(t)
-	cache, set := os.LookupEnv("XDG_CACHE_HOME")
-	o := smallRun(t)
-	if t.Setenv("XDG_CACHE_HOME", cache); !set { // the provider's library is in the user's own
-		os.Unsetenv("XDG_CACHE_HOME")
-	}
+	o, device := deviceRun(t)
 	o.Epochs = 2
 	onCPU := &quiet{t: t}
 	mustRun(t, o, onCPU)
@@ -120,12 +115,70 @@ func TestRunOnDevice(t *testing.T) {
 	} else {
 		t.Log(err)
 	}
+	missing(t, filepath.Join(o.Project, o.Name))
 	o.StrictPlacement, o.Name = false, "warned"
 	q := &quiet{t: t}
 	mustRun(t, o, q)
 	if !q.heard("warning: 1 Equal of the training graph run on the CPU provider instead of webgpu:0: for a reason that is not known") {
 		t.Errorf("no warning of the fallback in %q", q.lines)
 	}
+}
+
+// deviceRun is a small run and the device to do it on, whose provider's library is in the
+// user's own cache folder.
+func deviceRun(t *testing.T) (o Options, device string) {
+	t.Helper()
+	device = testDevice(t)
+	cache, set := os.LookupEnv("XDG_CACHE_HOME")
+	o = smallRun(t)
+	if t.Setenv("XDG_CACHE_HOME", cache); !set {
+		os.Unsetenv("XDG_CACHE_HOME")
+	}
+	return o, device
+}
+
+// missing demands that a run which did not begin has left nothing behind.
+func missing(t *testing.T, dir string) {
+	t.Helper()
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is there (%v)", dir, err)
+	}
+}
+
+// TestUnstartedRun: a folder goes with its run, if nothing was in it before.
+func TestUnstartedRun(t *testing.T) {
+	o := smallRun(t)
+	o.Epochs, o.ExistOK = 0, true
+	dir := filepath.Join(o.Project, o.Name)
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	run := func() {
+		t.Helper()
+		if _, err := Run(stopped, o, &quiet{t: t}); !errors.Is(err, context.Canceled) {
+			t.Fatalf("error %v", err)
+		}
+	}
+	run()
+	missing(t, dir)
+	mustRun(t, o, &quiet{t: t})
+	run()
+	if _, err := os.Stat(filepath.Join(dir, "opt.yaml")); err != nil {
+		t.Errorf("another run's folder: %v", err)
+	}
+}
+
+// TestDeviceWithoutFloat16 is refused with its cure, before there is a folder.
+func TestDeviceWithoutFloat16(t *testing.T) {
+	o, device := deviceRun(t)
+	if ort.CheckFloat16(device, nil) == nil {
+		t.Skipf("%s computes in float16", device)
+	}
+	o.Device, o.AMP = device, "fp16"
+	var unfit *ort.Unavailable
+	if _, err := Run(t.Context(), o, &quiet{t: t}); !errors.As(err, &unfit) || !strings.Contains(unfit.Reason.Error(), "f16") {
+		t.Errorf("error %v", err)
+	}
+	missing(t, o.Project)
 }
 
 // runOnDevice does a run that is interrupted on the way, and holds it against that on the CPU.

@@ -158,6 +158,9 @@ func (t *training) makeFolder() (err error) {
 		t.dir = t.resumed.runDir()
 	} else if t.dir, err = NewFolder(t.o.Project, t.o.Name, t.o.ExistOK); err != nil {
 		return err
+	} else {
+		files, err := os.ReadDir(t.dir)
+		t.fresh = err == nil && len(files) == 0
 	}
 	if t.unlock, err = lockFolder(t.dir); err != nil {
 		return err
@@ -186,6 +189,14 @@ func (t *training) makeFolder() (err error) {
 	}
 	t.r.Logf("Logging results to %s", t.dir)
 	return nil
+}
+
+// dropUnstarted removes the folder of a run that failed before it had an engine: its
+// device, say, cannot take the graphs. There is nothing in it to go on from.
+func (t *training) dropUnstarted(err error) {
+	if err != nil && t.fresh && t.engine == nil && os.RemoveAll(t.dir) == nil {
+		t.r.Logf("removed %s again", t.dir)
+	}
 }
 
 // planFile is what freeze.yaml holds, the same all through a run: the plan that

@@ -57,6 +57,7 @@ type training struct {
 	o           Options
 	r           Reporter
 	dir         string
+	fresh       bool   // this run has made dir
 	unlock      func() // lets other processes into dir
 	source      artifact.Source
 	model       *Model // network and names; the weights are the engine's
@@ -86,6 +87,7 @@ type training struct {
 // ends, the step is finished, the state saved, and the context's cause returned.
 func Run(ctx context.Context, o Options, r Reporter) (report *Report, err error) {
 	t := &training{o: o, r: r, clock: startClock()}
+	defer func() { t.dropUnstarted(err) }()
 	defer t.close()
 	defer func() { t.stopLoggers(err) }()
 	if err := t.prepare(); err != nil {
@@ -137,10 +139,7 @@ func (t *training) prepare() error {
 	if err := t.o.check(); err != nil {
 		return err
 	}
-	if _, err := deviceFor(t.o.products(), t.o.Device); err != nil { // before anything is read or written
-		return err
-	}
-	if err := ort.Check(t.o.Device, t.o.runtime().ProviderOptions); err != nil {
+	if err := CheckDevice(t.o.Device, t.o.products(), t.o.runtime().ProviderOptions); err != nil { // before anything is read or written
 		return err
 	}
 	if t.o.CUDAGraph {

@@ -224,7 +224,7 @@ func (s *Session) carrier(dtype onnx.DType, rank int) (*Session, error) {
 	defer s.carriersLock.Unlock()
 	key := [2]int{int(dtype), rank}
 	if s.carriers[key] == nil {
-		c, err := open(identityModel(dtype, rank), s.device, Options{Threads: 1, ProviderOptions: s.options})
+		c, err := open(unaryModel("Identity", dtype, rank), s.device, Options{Threads: 1, ProviderOptions: s.options})
 		if err != nil {
 			return nil, err
 		}
@@ -236,10 +236,10 @@ func (s *Session) carrier(dtype onnx.DType, rank int) (*Session, error) {
 	return s.carriers[key], nil
 }
 
-// identityModel is the .onnx file of y = Identity(x) for a type whose sizes are
+// unaryModel is the .onnx file of y = op(x) for a type whose sizes are
 // known at run time; this package does not know package wire. Protobuf's fields
 // are (number<<3|2, length, bytes), small numbers (number<<3, value).
-func identityModel(dtype onnx.DType, rank int) []byte {
+func unaryModel(op string, dtype onnx.DType, rank int) []byte {
 	field := func(number byte, parts ...[]byte) []byte {
 		var body []byte
 		for _, p := range parts {
@@ -256,8 +256,8 @@ func identityModel(dtype onnx.DType, rank int) []byte {
 		}
 		return field(n, text(1, name), field(2, field(1, number(1, int(dtype)), field(2, dims)))) // tensor_type { elem_type, shape }
 	}
-	node := field(1, text(1, "x"), text(2, "y"), text(3, "Identity0"), text(4, "Identity"))
-	graph := field(7, node, text(2, "identity"), value(11, "x"), value(12, "y"))
+	node := field(1, text(1, "x"), text(2, "y"), text(3, op+"0"), text(4, op))
+	graph := field(7, node, text(2, "unary"), value(11, "x"), value(12, "y"))
 	return append(append(number(1, 8), graph...), field(8, number(2, 17))...) // ir_version 8, opset 17
 }
 

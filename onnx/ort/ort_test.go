@@ -69,9 +69,13 @@ func open1(t *testing.T, m *onnx.Model, o Options) *Session {
 
 // identity copies x to y.
 func identity(dtype onnx.DType, shape ...onnx.Dim) *onnx.Model {
+	return unary("Identity", dtype, shape...)
+}
+
+func unary(op string, dtype onnx.DType, shape ...onnx.Dim) *onnx.Model {
 	x, y := value("x", dtype, shape...), value("y", dtype, shape...)
 	return graph([]*onnx.Value{x}, []*onnx.Value{y}, nil,
-		&onnx.Node{Op: "Identity", Inputs: []*onnx.Value{x}, Outputs: []*onnx.Value{y}})
+		&onnx.Node{Op: op, Inputs: []*onnx.Value{x}, Outputs: []*onnx.Value{y}})
 }
 
 // add adds: state' = state + delta, both [n].

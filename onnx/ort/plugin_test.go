@@ -263,13 +263,13 @@ func TestPadWithinItsInput(t *testing.T) {
 	}
 }
 
-// TestIdentityModel: the model that carries tensors is what package wire writes.
-func TestIdentityModel(t *testing.T) {
+// TestUnaryModel: the model that carries tensors is what package wire writes.
+func TestUnaryModel(t *testing.T) {
 	for _, c := range []struct {
 		dtype onnx.DType
 		rank  int
 	}{{onnx.Float, 0}, {onnx.Int64, 1}, {onnx.Float16, 4}, {onnx.BFloat16, 8}} {
-		m, err := wire.Decode(identityModel(c.dtype, c.rank))
+		m, err := wire.Decode(unaryModel("Identity", c.dtype, c.rank))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -411,6 +411,23 @@ func TestNoDevice(t *testing.T) {
 	var u *Unavailable
 	if !errors.As(err, &u) || u.ExitCode() != 4 || !strings.Contains(err.Error(), noDevice+": CPU ") || !strings.HasSuffix(err.Error(), "Intel alone; use --device cpu") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestFloat16: where a type is lacking, that is said before any graph is built. The
+// Vulkan driver in software lacks it.
+func TestFloat16(t *testing.T) {
+	for _, kind := range append(deviceKinds, cpu) {
+		t.Run(kind, func(t *testing.T) {
+			plugged(t, kind, add(1), Options{})
+			_, err := open1(t, unary("Neg", onnx.Float16, onnx.Dims(1)...), Options{Device: kind}).Run(map[string]*onnx.Tensor{"x": onnx.Of([]float32{1}, 1).ToFloat16()})
+			checked := CheckFloat16(kind, nil)
+			var u *Unavailable
+			if (checked == nil) != (err == nil) || checked != nil && (!errors.As(checked, &u) || u.Cure == "" || strings.Contains(checked.Error(), "\n")) {
+				t.Errorf("checked %v, ran %v", checked, err)
+			}
+			t.Log(checked)
+		})
 	}
 }
 

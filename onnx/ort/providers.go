@@ -123,6 +123,31 @@ func runProbe(d Device, options map[string]string) error {
 	return nil
 }
 
+// CheckFloat16 tells whether a device that Check has passed computes in float16, as not
+// every adapter of WebGPU does. Its errors are *[Unavailable].
+func CheckFloat16(device string, options map[string]string) error {
+	d, _, err := Resolve(device)
+	if err != nil {
+		return err
+	}
+	lacking := func(err error) error {
+		return &Unavailable{"float16 on " + d.String(), Path(), errors.New(tidy(err.Error())), "compute in float32, or use --device cpu"}
+	}
+	s, err := open(unaryModel("Neg", onnx.Float16, 1), d, Options{Strict: true, Threads: 1, ProviderOptions: options})
+	if err != nil {
+		return lacking(err)
+	}
+	defer s.Close()
+	out, err := s.Run(map[string]*onnx.Tensor{"x": onnx.Of([]float32{1, -2}, 2).ToFloat16()})
+	if err == nil && !slices.Equal(out["y"].Float64s(), []float64{-1, 2}) {
+		err = fmt.Errorf("the negatives of [1 -2] are %v", out["y"].Float64s())
+	}
+	if err != nil {
+		return lacking(err)
+	}
+	return nil
+}
+
 // blame decides whether a session failed to open because of its model or of its
 // device and options: where not even the probe runs with them, it is these.
 func blame(d Device, options map[string]string, model []byte, err error) error {
