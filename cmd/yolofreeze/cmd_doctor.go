@@ -60,6 +60,9 @@ func doctorCommand() *cli.Command {
 				return err
 			}
 			d, unfit := diagnose(c.String("device"))
+			if wrong := (*ort.RequestError)(nil); errors.As(unfit, &wrong) {
+				return unfit
+			}
 			if err := termOf(c).result(d, d.write); err != nil {
 				return err
 			}
@@ -81,8 +84,11 @@ func diagnose(device string) (d diagnosis, unfit error) {
 		return d, err
 	}
 	if device != "" {
-		err := ort.Check(device, nil)
-		s, unfit := trained(ort.Provider{Name: device, Device: device, Available: err == nil, Error: err})
+		p, err := ort.Probe(device)
+		if err != nil {
+			return d, err
+		}
+		s, unfit := trained(p)
 		d.Providers = append(d.Providers, s)
 		return d, unfit
 	}

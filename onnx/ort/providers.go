@@ -64,6 +64,20 @@ func Providers() ([]Provider, error) {
 	return list, nil
 }
 
+// Probe tries one device, as Options.Device names it, like those of Providers. For auto
+// it is the one that was chosen. The error is a *[RequestError].
+func Probe(device string) (Provider, error) {
+	d, why, err := Resolve(device)
+	if err != nil {
+		return Provider{}, err
+	}
+	p := Provider{Name: device, Device: device, Hardware: d.hardware(), Error: Check(device, nil)}
+	if p.Available = p.Error == nil; why != "" {
+		p.Device = d.String()
+	}
+	return p, nil
+}
+
 // hardware says what a plugin provider's device is, "" for others.
 func (d Device) hardware() string {
 	if d.Kind == cpu || d.Kind == cuda {
