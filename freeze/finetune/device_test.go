@@ -113,6 +113,10 @@ func TestPlacementOnDevice(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer e.Close()
+			e.Scaler = NewScaler() // whose graph is the same in float32
+			if err := e.openScaler(); err != nil {
+				t.Fatal(err)
+			}
 			needNoFallback(t, e)
 			d, err := NewDetector(e.spec.Net, e.spec.State, o)
 			if err != nil {

@@ -65,7 +65,10 @@ func (e *Engine) Fallbacks() ([]Fallback, error) {
 	for _, g := range []struct {
 		name string
 		b    *bound
-	}{{"training", e.training}, {"optimizer", e.optimizer}} {
+	}{{"training", e.training}, {"norm", e.norm}, {"optimizer", e.optimizer}, {"clearing", e.state.clearing}} {
+		if g.b == nil { // norms are measured apart with a scaled loss only, and gradients cleared so on a device
+			continue
+		}
 		found, err := g.b.fallbacks(g.name, e.spec.Device)
 		if err != nil {
 			return nil, err

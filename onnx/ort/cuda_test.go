@@ -84,23 +84,36 @@ func TestOldDriver(t *testing.T) {
 		return
 	}
 	needLibrary(t)
-	cc, err := exec.LookPath("cc")
-	if err != nil || !has("CUDAExecutionProvider") || Driver() != "" {
-		t.Skip("tier cuda: it takes a library with CUDA, a C compiler and no NVIDIA driver")
+	if !has("CUDAExecutionProvider") || Driver() != "" {
+		t.Skip("tier cuda: it takes a library with CUDA and no NVIDIA driver")
 	}
-	for _, source := range []string{"int nothing;", "int cuTensorMapEncodeTiled(void) { return 999; }"} {
+	for _, source := range oldDrivers {
 		folder := t.TempDir()
-		file := filepath.Join(folder, "a.c")
-		if err := os.WriteFile(file, []byte(source), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.Command(cc, "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", filepath.Join(folder, "libcuda.so.1"), file).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+		standIn(t, folder, "libcuda.so.1", source)
 		out, err := rerun(t, "TestOldDriver", "LD_LIBRARY_PATH="+folder, libraryVariable+"="+Path(),
 			"YOLOFREEZE_TEST_DRIVER=the NVIDIA driver is too old for this library's CUDA 13: install 580.65 or newer")
 		if err != nil {
-			t.Errorf("%s: %s", source, out)
+			t.Errorf("%s: %v\n%s", source, err, out)
 		}
+	}
+}
+
+// oldDrivers are sources of libraries that look to the provider as old drivers do: one
+// lacks a function, one has it and cannot start.
+var oldDrivers = []string{"int nothing;", "int cuTensorMapEncodeTiled(void) { return 999; }"}
+
+// standIn compiles a library that stands in for the one of that name.
+func standIn(t *testing.T, folder, name, source string) {
+	t.Helper()
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		t.Skip("no C compiler for a library that stands in for " + name)
+	}
+	file := filepath.Join(folder, "a.c")
+	if err := os.WriteFile(file, []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(cc, "-shared", "-fPIC", "-Wl,-soname,"+name, "-o", filepath.Join(folder, name), file).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 }

@@ -93,6 +93,18 @@ func TestDeviceState(t *testing.T) {
 				state = next
 			}
 			expect(t, state, func(i int) float32 { return float32(i) + 10 + 3*4 })
+			// What is brought to the host counts, wherever the run had put it.
+			before := b.Moved()
+			for _, bind := range []func() error{
+				func() error { return b.OutputDevice("next") }, func() error { return b.OutputAuto("next") }, func() error { return b.Output("next", state) },
+			} {
+				if err := errors.Join(bind(), b.Run(), second(b.Fetch("next"))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if moved := b.Moved(); state.OnDevice() && moved.Out != before.Out+3*4*n {
+				t.Errorf("moved %+v, then %+v: want thrice the %d bytes of next back", before, moved, 4*n)
+			}
 			t.Logf("on device: %v", state.OnDevice())
 			if stats, err := s.MemoryStats(); err != nil {
 				t.Logf("memory: %v", err)
