@@ -47,6 +47,7 @@ func runCells(ctx context.Context, t *terminal, output string, cells []trainingC
 			}
 		}
 		if err := trainChild(ctx, t, args); err != nil {
+			disclaim(dirs[i])
 			return nil, fmt.Errorf("run %s: %w", cell.Name, err)
 		}
 	}
@@ -89,6 +90,14 @@ func (cell trainingCell) claim(dir string) error {
 		return fmt.Errorf("start run %s: %w", cell.Name, err)
 	}
 	return nil
+}
+
+// disclaim gives a folder up in which nothing has begun, since the device, say, cannot
+// start: the run may then be asked for with other flags.
+func disclaim(dir string) {
+	if files, err := os.ReadDir(dir); err == nil && len(files) == 1 && files[0].Name() == cellFile {
+		os.RemoveAll(dir)
+	}
 }
 
 // childError is how a training process ended.
