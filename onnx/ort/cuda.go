@@ -135,6 +135,7 @@ func cudaCure(reason string, major int, driver string) string {
 		{"libcudnn", "cuDNN 9 is missing from the library path: install it, or run scripts/setup.sh --cuda"},
 		{"undefined symbol", "a library of another version is found first: LD_LIBRARY_PATH must hold " + wanted + " and cuDNN 9 alone"},
 		{"libcu", fmt.Sprintf("the CUDA libraries are missing from the library path, or those of another version are there: install %s, or run scripts/setup.sh --cuda", wanted)},
+		{"providers_shared", "a library is missing beside the runtime's: run scripts/setup.sh --cuda"},
 		{"providers_cuda", "the CUDA provider's library is not beside the runtime's: run scripts/setup.sh --cuda"},
 	} {
 		if strings.Contains(lower, c.sign) {

@@ -27,6 +27,7 @@ func TestCudaCure(t *testing.T) {
 		{"CUDNN failure 1002: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH", loaded, 13, "several versions"},
 		{"libcublas.so.13: undefined symbol: cublasLtX", loaded, 13, "LD_LIBRARY_PATH"},
 		{"libonnxruntime_providers_cuda.so: undefined symbol: cuTensorMapEncodeTiled", "470.82", 13, "470.82 is too old"},
+		{"Failed to load library /x/libonnxruntime_providers_shared.so with error: cannot open shared object file", loaded, 13, "beside the runtime's: run scripts/setup.sh"},
 		{"libcuda.so.1: cannot open shared object file", "", 13, "driver is missing: install 580.65"},
 		{"something else", "535.1", 13, "too old"},
 		{"something else", loaded, 13, "--device cpu"},

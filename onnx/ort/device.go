@@ -195,7 +195,11 @@ func Check(device string, options map[string]string) error {
 	if why != "" && len(options) == 0 { // auto has tried what it chose
 		return nil
 	}
-	return try(d, options)
+	err = try(d, options)
+	if wrong := (*RequestError)(nil); why != "" && errors.As(err, &wrong) {
+		return asked("%w (%s)", err, why)
+	}
+	return err
 }
 
 // asUnavailable makes any failure of a device's trial say so, but for what was asked for wrongly.
