@@ -2,6 +2,7 @@ package finetune
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"os"
@@ -209,6 +210,14 @@ func runOnDevice(t *testing.T, o Options, onCPU []Row) {
 		t.Errorf("moved %+v", m)
 	}
 	t.Logf("moved %+v", report.Moved)
+	var kept struct {
+		Moved     Traffic    `json:"moved_bytes"`
+		Placement *Placement `json:"placement"`
+	}
+	if err := json.Unmarshal(mustRead(t, filepath.Join(report.RunDir, "summary.json")), &kept); err != nil || kept.Moved != report.Moved ||
+		kept.Placement == nil || kept.Placement.Device != report.Placement.Device {
+		t.Errorf("summary.json has %+v, placement %v (%v)", kept.Moved, kept.Placement, err)
+	}
 	if p := report.Placement; p.Training < 100 || p.Optimizer == 0 || (p.Evaluation == 0) != (o.Device == "cpu") || len(p.Fallbacks) > 0 {
 		t.Errorf("placement %v", p)
 	} else {
