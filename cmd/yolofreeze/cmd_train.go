@@ -10,6 +10,7 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/freeze/finetune"
+	"yolofreeze/onnx/artifact"
 )
 
 func trainCommand() *cli.Command {
@@ -17,8 +18,10 @@ func trainCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "train",
 		Usage: "fine-tune a model with some of it frozen",
+		Description: "An artifacts folder brings its own plan, picture size, batch, optimizer and hyperparameters; flags\n" +
+			"win over them.",
 		Flags: append(dataFlags(),
-			&cli.StringFlag{Name: "weights", Usage: "`MODEL` to start from: .pt, .safetensors or an artifacts folder"},
+			&cli.StringFlag{Name: "weights", Usage: "`MODEL` to start from: .pt, .safetensors, an artifacts folder, or an exported .onnx"},
 			&cli.StringSliceFlag{Name: "freeze", Usage: "what stays as it is: `N` for the first N layers, lists, ranges, names, backbone, @freeze.yaml"},
 			&cli.StringSliceFlag{Name: "bn", Usage: "BatchNorm of frozen layers: `MODE` eval, batch or affine-only, or selector=mode"},
 			&cli.StringSliceFlag{Name: "unfreeze", Usage: "what trains from an epoch on: `EPOCH:SELECTOR`, such as 10:6-9,20:all"},
@@ -78,6 +81,10 @@ func train(c *cli.Context) error {
 		o.ResumeFrom, o.Force = from, c.Bool("force")
 	} else if err := needFlags(c, "weights", "data"); err != nil {
 		return err
+	} else if weights := c.String("weights"); artifact.Is(weights) {
+		if o, err = finetune.ArtifactsOptions(weights); err != nil {
+			return err
+		}
 	}
 	if err := trainOptions(c, &o); err != nil {
 		return err

@@ -77,3 +77,27 @@ func TestAutoAnchorKeepsHead(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestAutoAnchorOfNewHead: a head that convert made anew gets anchors for the data, as train's own
+// does, from artifacts folders and exports alike; weights that were trained lose the mark.
+func TestAutoAnchorOfNewHead(t *testing.T) {
+	o := smallRun(t)
+	m, err := LoadModel(o.Weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, fresh, err := m.ForClasses([]string{"circle", "square", "triangle"}, 0)
+	if err != nil || len(fresh) == 0 {
+		t.Fatal(fresh, err)
+	}
+	o.Epochs, o.Hyp.AnchorT, o.Freeze = 1, 1.3, nil
+	o.Weights = writeBundle(t, m, []string{"1"}, nil)
+	q := &quiet{t: t}
+	report := mustRun(t, o, q)
+	if !q.heard("new anchors [") || q.heard("reinitialised") {
+		t.Errorf("lines %q", q.lines)
+	}
+	if m, err = LoadModel(report.Best); err != nil || m.freshHead() {
+		t.Errorf("a trained head counts as new: %v, %v", m.Metadata, err)
+	}
+}

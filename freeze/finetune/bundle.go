@@ -128,6 +128,22 @@ func OpenArtifacts(dir string) (*Model, *artifact.Bundle, error) {
 	return m, b, nil
 }
 
+// ArtifactsOptions are the options of a run from an artifacts folder: the picture
+// size, batch, optimizer and hyperparameters that its graphs were written for.
+func ArtifactsOptions(dir string) (Options, error) {
+	o := Defaults()
+	b, err := artifact.Open(dir)
+	if err != nil {
+		return o, err
+	}
+	m := b.Manifest
+	o.ImageSize, o.BatchSize, o.Optimizer = m.ImgSize, m.Batch, m.Optimizer.Name
+	if o.Hyp, err = hypOf(m.Hyp); err != nil {
+		return o, &InputError{filepath.Join(dir, artifact.ManifestFile), err}
+	}
+	return o, nil
+}
+
 // Refreeze rewrites an artifacts folder under another plan: its graphs are
 // built anew for the batch, the picture size, the hyperparameters and the
 // optimizer that its manifest states.

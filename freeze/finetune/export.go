@@ -104,7 +104,7 @@ func (m *Model) exportMetadata(source artifact.Source, version string) (map[stri
 		sourceHashKey: source.SHA256,
 		versionKey:    version,
 	}
-	for _, key := range []string{frozenKey, bnKey} {
+	for _, key := range []string{frozenKey, bnKey, headKey} {
 		if value, ok := m.Metadata[key]; ok {
 			all[key] = value
 		}

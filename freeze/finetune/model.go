@@ -212,8 +212,25 @@ func (m *Model) ForClasses(names []string, seed uint64) (*Model, []string, error
 	if err != nil {
 		return nil, nil, &InputError{m.Path, err}
 	}
-	return &Model{Path: m.Path, Net: net, State: state, Names: names, Metadata: m.Metadata, Freeze: m.Freeze}, fresh, nil
+	metadata := m.Metadata
+	if len(fresh) > 0 {
+		metadata = maps.Clone(m.Metadata)
+		if metadata == nil {
+			metadata = map[string]string{}
+		}
+		metadata[headKey] = untrained
+	}
+	return &Model{Path: m.Path, Net: net, State: state, Names: names, Metadata: metadata, Freeze: m.Freeze}, fresh, nil
 }
+
+// The metadata entry of weights whose head nothing has trained yet. Training drops it.
+const (
+	headKey   = metadataPrefix + "head"
+	untrained = "untrained"
+)
+
+// freshHead tells whether the head's weights are those it was drawn with.
+func (m *Model) freshHead() bool { return m.Metadata[headKey] == untrained }
 
 // Freezable describes the model's tensors to package freeze.
 func (m *Model) Freezable() (freeze.Network, error) {

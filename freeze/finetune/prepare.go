@@ -99,7 +99,7 @@ func (t *training) fitModel() error {
 	if t.resumed != nil && len(fresh) > 0 {
 		return &InputError{t.set.Path, fmt.Errorf("%d classes, the run has %d", len(t.set.Names), t.model.Net.NC)}
 	}
-	t.model, t.freshHead = m, len(fresh) > 0
+	t.model = m
 	params, err := m.Net.Params()
 	if err != nil {
 		return err

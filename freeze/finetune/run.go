@@ -65,9 +65,8 @@ type training struct {
 	fingerprint string
 	stages      []freeze.Stage
 	stage       freeze.Stage
-	freshHead   bool // made for other classes than the weights'
-	batch       int  // pictures of a full batch
-	side        int  // of square pictures
+	batch       int // pictures of a full batch
+	side        int // of square pictures
 	loss        yolov5.LossOptions
 	schedule    Schedule
 	loader      *dataset.Loader
