@@ -65,7 +65,8 @@ func (c *Config) keyError(split, entry, path string, err error) error {
 	return fmt.Errorf("%s: key %q: %q is %s: %w", c.File, split, entry, path, err)
 }
 
-// entryPath resolves an entry against the root. Exports of labelling sites
+// entryPath resolves an entry against the root; where the file names none, also
+// against the working folder. Exports of labelling sites
 // write ../train/images for a folder that lies beside the data.yaml.
 func (c *Config) entryPath(entry string) string {
 	path := resolve(c.Root, entry)
@@ -76,6 +77,9 @@ func (c *Config) entryPath(entry string) string {
 		if p := resolve(c.Root, inner); exists(p) {
 			return p
 		}
+	}
+	if c.Path == "" {
+		return find(c.Root, entry)
 	}
 	return path
 }
@@ -114,7 +118,7 @@ func walkPictures(dir string, depth int, out *[]string) error {
 }
 
 // readList reads a list of pictures, one a line, relative to the list's own
-// folder or else to the root.
+// folder, or else to the root or the working folder.
 func (c *Config) readList(file string) ([]string, error) {
 	data, err := disk.Read(file, maxListBytes)
 	if err != nil {
@@ -135,7 +139,7 @@ func (c *Config) readList(file string) ([]string, error) {
 		}
 		path := resolve(filepath.Dir(file), line)
 		if !filepath.IsAbs(line) && !exists(path) {
-			if p := resolve(c.Root, line); exists(p) {
+			if p := find(c.Root, line); exists(p) {
 				path = p
 			}
 		}

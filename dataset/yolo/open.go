@@ -26,7 +26,7 @@ func Open(file string, o dataset.ReadOptions) (*dataset.Set, error) {
 // images/test, possibly with a year, or train/images and so on.
 func OpenFolder(dir string, o dataset.ReadOptions) (*dataset.Set, error) {
 	if len(o.Classes) == 0 {
-		return nil, fmt.Errorf("%s: has no data.yaml: its class names must be given", dir)
+		return nil, fmt.Errorf("%s: has no data.yaml: its class names must be given (--classes)", dir)
 	}
 	c := &Config{File: dir, Root: dir, Names: o.Classes, Splits: map[string][]string{}}
 	for _, split := range dataset.SplitNames {
@@ -86,12 +86,20 @@ func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {
 			}
 		}
 	}
-	return dataset.Index(c.File, c.Names, items, readLabels, o)
+	set, err := dataset.Index(c.File, c.Names, items, readLabels, o)
+	if err != nil && set != nil && set.Report.Missing == set.Report.Pictures && len(items) > 0 {
+		err = fmt.Errorf("%w; labels of %s are looked for in %s", err, items[0].Picture, LabelPath(items[0].Picture))
+	}
+	return set, err
 }
 
 func (c *Config) check() error {
 	if !exists(c.Root) {
-		return fmt.Errorf("%s: key %q: %s does not exist", c.File, "path", c.Root)
+		also := ""
+		if !filepath.IsAbs(c.Path) {
+			also = ", nor does it in the working folder"
+		}
+		return fmt.Errorf("%s: key %q: %s does not exist%s", c.File, "path", c.Root, also)
 	}
 	if err := dataset.CheckNames(c.Names); err != nil {
 		return fmt.Errorf("%s: key %q: %w", c.File, "names", err)

@@ -254,6 +254,43 @@ func TestLinkedImages(t *testing.T) {
 	}
 }
 
+// TestWorkingFolder: what does not lie beside the data.yaml is looked for in the
+// working folder, where YOLOv5's own files mean it.
+func TestWorkingFolder(t *testing.T) {
+	for name, text := range map[string]string{
+		"path":    "path: ../sets/pets\ntrain: images\nnames: [cat]\n",
+		"entries": "train: ../sets/pets/images\nnames: [cat]\n",
+		"list":    "train: list.txt\nnames: [cat]\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := files(t, map[string]any{
+				"code/data/pets.yaml": text, "code/data/list.txt": "../sets/pets/images/a.png\n",
+				"sets/pets/images/a.png": picture, "sets/pets/labels/a.txt": "0 .5 .5 .2 .2",
+			})
+			t.Chdir(filepath.Join(root, "code"))
+			for _, file := range []string{filepath.Join("data", "pets.yaml"), filepath.Join(root, "code", "data", "pets.yaml")} {
+				if set, err := Open(file, dataset.ReadOptions{}); err != nil || set.Report.Objects != 1 {
+					t.Errorf("%s: %v", file, err)
+				}
+			}
+			t.Chdir(root)
+			if _, err := Open(filepath.Join("code", "data", "pets.yaml"), dataset.ReadOptions{}); err == nil {
+				t.Error("found from elsewhere")
+			}
+		})
+	}
+}
+
+// TestNoLabels: where nothing is labelled, the error says where labels are looked for.
+func TestNoLabels(t *testing.T) {
+	root := files(t, map[string]any{"data.yaml": "train: pictures\nnames: [cat]\n", "pictures/a.png": picture, "labels/a.txt": "0 .5 .5 .2 .2"})
+	_, err := Open(filepath.Join(root, "data.yaml"), dataset.ReadOptions{})
+	at := filepath.Join(root, "pictures", "a")
+	if want := "labels of " + at + ".png are looked for in " + at + ".txt"; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
 // TestBackground: pictures without labels count, but a set needs some object.
 func TestBackground(t *testing.T) {
 	tree := map[string]any{"data.yaml": "train: images\nnames: [cat]\n", "images/a.png": picture, "images/b.png": picture, "labels/b.txt": ""}

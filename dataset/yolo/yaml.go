@@ -20,6 +20,7 @@ import (
 type Config struct {
 	File   string              // the data.yaml
 	Root   string              // its path key, resolved; else its folder
+	Path   string              // its path key as written
 	Splits map[string][]string // "train", "val", "test": folders and lists as written
 	Names  []string
 }
@@ -76,9 +77,8 @@ func parseConfig(file string, data []byte) (*Config, error) {
 func (c *Config) set(pair *ast.MappingValueNode) (err error) {
 	switch key := keyText(pair.Key); key {
 	case "path":
-		var p string
-		if p, err = scalar(pair.Value); err == nil && p != "" {
-			c.Root = resolve(c.Root, p)
+		if c.Path, err = scalar(pair.Value); err == nil && c.Path != "" {
+			c.Root = find(c.Root, c.Path)
 		}
 	case "train", "val", "test":
 		var paths []string
@@ -239,6 +239,16 @@ func kindOf(v ast.Node) string {
 		return "nothing"
 	}
 	return "a " + strings.ToLower(v.Type().String())
+}
+
+// find is resolve against the base, or else against the working folder, as YOLOv5
+// does it, whose files say ../datasets/coco128 and mean beside the program.
+func find(base, p string) string {
+	path := resolve(base, p)
+	if here := resolve(".", p); !exists(path) && exists(here) {
+		return here
+	}
+	return path
 }
 
 // resolve makes a path of the file absolute or relative to base.
