@@ -36,6 +36,7 @@ func probe() *cli.Command {
 			&cli.StringSliceFlag{Name: "freeze", Value: cli.NewStringSlice("0")},
 			&cli.Float64Flag{Name: "lr0", Value: .01},
 			&cli.StringFlag{Name: "data"},
+			&optionalText{&cli.StringFlag{Name: "cache", Value: "auto"}, "ram"},
 			&cli.BoolFlag{Name: "rect"},
 		},
 		Action: func(c *cli.Context) error {
@@ -45,9 +46,9 @@ func probe() *cli.Command {
 			if c.Args().First() == "train" {
 				return needFlags(c, "imgsz", "data")
 			}
-			_, err := fmt.Fprintf(c.App.Writer, "imgsz=%d img=%d batch=%d freeze=%s lr0=%g data=%s rect=%t json=%t args=%q",
+			_, err := fmt.Fprintf(c.App.Writer, "imgsz=%d img=%d batch=%d freeze=%s lr0=%g data=%s cache=%s rect=%t json=%t args=%q",
 				c.Int("imgsz"), c.Int("img"), c.Int("batch-size"), strings.Join(c.StringSlice("freeze"), ";"), c.Float64("lr0"),
-				c.String("data"), c.Bool("rect"), termOf(c).json, c.Args().Slice())
+				c.String("data"), c.String("cache"), c.Bool("rect"), termOf(c).json, c.Args().Slice())
 			return err
 		},
 	}
@@ -62,7 +63,7 @@ func call(line ...string) (code int, stdout, stderr string) {
 }
 
 func TestFlags(t *testing.T) {
-	const standard = `imgsz=640 img=640 batch=16 freeze=0 lr0=0.01 data= rect=false json=false args=[]`
+	const standard = `imgsz=640 img=640 batch=16 freeze=0 lr0=0.01 data= cache=auto rect=false json=false args=[]`
 	cases := []struct{ line, change string }{
 		{"", ""},
 		{"--imgsz 320", "imgsz=320 img=320"},
@@ -82,6 +83,11 @@ func TestFlags(t *testing.T) {
 		{"--data a -- -", `data=a args=["-"]`},
 		{"-", `args=["-"]`},
 		{"probe", `args=["probe"]`},
+		{"--cache", "cache=ram"},
+		{"--cache disk m.pt", `cache=disk args=["m.pt"]`},
+		{"m.pt --cache --rect", `cache=ram rect=true args=["m.pt"]`},
+		{"--cache=disk --imgsz 320", "cache=disk imgsz=320 img=320"},
+		{"--data --odd", "data=--odd"},
 	}
 	for _, group := range [][]string{{"probe"}, {"dataset", "probe"}} {
 		for _, c := range cases {
@@ -121,6 +127,7 @@ func TestUsageErrors(t *testing.T) {
 		{"probe --zzzzzzzzzz", "probe: unknown flag --zzzzzzzzzz", "see yolofreeze probe --help"},
 		{"probe m.pt --imgz", "unknown flag --imgz", "--imgsz"},
 		{"probe --imgsz", "flag needs an argument: -imgsz", "--help"},
+		{"probe --data --imgsz 320", "flag needs an argument: -data", "--help"},
 		{"probe --imgsz x", `probe: invalid value "x" for flag -imgsz`, "see yolofreeze probe --help"},
 		{"probe --rect=maybe", `invalid boolean value "maybe"`, "--help"},
 		{"probe --imgsz 1 --img 2", "Cannot use two forms of the same flag", "--help"},

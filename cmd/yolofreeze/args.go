@@ -38,8 +38,17 @@ func arrange(a *cli.App, args []string) []string {
 			positional = append(positional, word)
 			continue
 		}
+		value := takesValue(cmd, word)
+		given := value && len(rest) > 1 && !isFlag(cmd, rest[1])
+		if o, ok := findFlag(cmd.Flags, flagName(word)).(optional); ok && value && !given {
+			out = append(out, word+"="+o.alone())
+			continue
+		}
 		out = append(out, word)
-		if takesValue(cmd, word) && len(rest) > 1 {
+		if value && !given {
+			return out // package flag then says that the value is missing
+		}
+		if given {
 			out = append(out, rest[1])
 			rest = rest[1:]
 		}
@@ -67,13 +76,23 @@ func find(a *cli.App, words []string) (cmd *cli.Command, depth int) {
 
 // takesValue reports whether a word is a flag whose value is the next word.
 func takesValue(cmd *cli.Command, word string) bool {
-	name, _, assigned := strings.Cut(strings.TrimLeft(word, "-"), "=")
-	f := findFlag(cmd.Flags, name)
-	if f == nil || assigned {
+	f := findFlag(cmd.Flags, flagName(word))
+	if f == nil || strings.Contains(word, "=") {
 		return false
 	}
 	documented, ok := f.(cli.DocGenerationFlag)
 	return ok && documented.TakesValue()
+}
+
+// isFlag reports whether a word names a flag of the command, and so is no other's value.
+func isFlag(cmd *cli.Command, word string) bool {
+	return strings.HasPrefix(word, "--") && findFlag(cmd.Flags, flagName(word)) != nil
+}
+
+// flagName is what a word calls the flag that it sets.
+func flagName(word string) string {
+	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	return name
 }
 
 // findFlag finds a flag by any of its names, nil when there is none.

@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -50,7 +52,7 @@ func trainCommand() *cli.Command {
 			&cli.BoolFlag{Name: "noplots", Usage: "draw no pictures of the run"},
 			&cli.IntFlag{Name: "save-period", Value: d.SavePeriod, Usage: "keep the weights of every `N`th epoch"},
 			&cli.IntFlag{Name: "workers", Value: d.Workers, Usage: "`N` goroutines that load pictures; 0: one a core"},
-			&cli.StringFlag{Name: "cache", Value: d.Cache, Usage: "decoded pictures stay in memory or on disk: `WHERE` " + strings.Join(finetune.Caches, ", ")},
+			&optionalText{&cli.StringFlag{Name: "cache", Value: d.Cache, Usage: "decoded pictures stay in memory or on disk: `WHERE` " + strings.Join(finetune.Caches, ", ") + "; alone: ram"}, "ram"},
 			cacheFeaturesFlag(),
 			&cli.StringFlag{Name: "feature-type", Value: d.FeatureType, Usage: "cached features as `TYPE` fp16 or fp32"},
 			&cli.Float64Flag{Name: "feature-budget", Usage: "all feature caches together take at most `GB`; 0: nine tenths of the free disk"},
@@ -61,7 +63,7 @@ func trainCommand() *cli.Command {
 			&cli.StringFlag{Name: "project", Value: d.Project, Usage: "`FOLDER` of runs"},
 			&cli.StringFlag{Name: "name", Value: d.Name, Usage: "`NAME` of this run's folder"},
 			&cli.BoolFlag{Name: "exist-ok", Usage: "write into a folder that is there"},
-			&cli.StringFlag{Name: "resume-from", Usage: "go on with the run of this `FOLDER` or last.safetensors, with its options"},
+			&optionalText{&cli.StringFlag{Name: "resume-from", Aliases: []string{"resume"}, Usage: "go on with the run of this `FOLDER` or last.safetensors, with its options; alone: the newest below --project"}, ""},
 			&cli.BoolFlag{Name: "force", Usage: "resume although options or data have changed"},
 		),
 		Action: train,
@@ -74,7 +76,14 @@ func train(c *cli.Context) error {
 	}
 	o := finetune.Defaults()
 	var err error
-	if from := c.String("resume-from"); from != "" {
+	if c.IsSet("resume-from") {
+		from := c.String("resume-from")
+		if from == "" {
+			if from, err = newestRun(c.String("project")); err != nil {
+				return err
+			}
+			termOf(c).logf("resuming %s, the newest run", from)
+		}
 		if o, err = finetune.ResumeOptions(from); err != nil {
 			return badInput(err)
 		}
@@ -98,6 +107,26 @@ func train(c *cli.Context) error {
 		return err
 	}
 	return t.result(report, func(w io.Writer) error { return writeReport(w, report) })
+}
+
+// newestRun finds the run below a folder whose state was saved last.
+func newestRun(project string) (newest string, err error) {
+	entries, err := os.ReadDir(project)
+	if err != nil && !os.IsNotExist(err) {
+		return "", err
+	}
+	var saved time.Time
+	for _, e := range entries {
+		dir := filepath.Join(project, e.Name())
+		info, err := os.Stat(filepath.Join(dir, "weights", "last.safetensors"))
+		if err == nil && info.ModTime().After(saved) {
+			newest, saved = dir, info.ModTime()
+		}
+	}
+	if newest == "" {
+		return "", badInputf("%s: no run to resume there", project)
+	}
+	return newest, nil
 }
 
 // trainOptions takes over the flags that were given; the others keep what o

@@ -8,7 +8,7 @@ import (
 )
 
 func TestConfig(t *testing.T) {
-	const standard = `imgsz=640 img=640 batch=16 freeze=0 lr0=0.01 data= rect=false json=false args=[]`
+	const standard = `imgsz=640 img=640 batch=16 freeze=0 lr0=0.01 data= cache=auto rect=false json=false args=[]`
 	cases := []struct{ name, file, env, line, change string }{
 		{"empty", "", "", "", ""},
 		{"comments", "# nothing\n", "", "", ""},

@@ -36,25 +36,35 @@ func providerOptionFlag() cli.Flag {
 	return &cli.StringSliceFlag{Name: "provider-option", Usage: "`KEY=VALUE` for the device's execution provider, such as gpu_mem_limit=4294967296 or use_tf32=0"}
 }
 
-// viewsFlag may stand without its value.
+// optional is a flag that may stand without its value, as YOLOv5's --cache and
+// --resume do. The next word is its value unless that is a flag itself.
+type optional interface {
+	alone() string // its value then
+}
+
+// optionalText is a flag of text that may stand alone.
+type optionalText struct {
+	*cli.StringFlag
+	value string
+}
+
+func (f *optionalText) alone() string { return f.value }
+
+// viewsFlag is --cache-features.
 type viewsFlag struct{ *cli.GenericFlag }
+
+func (f *viewsFlag) alone() string { return strconv.Itoa(defaultViews) }
 
 func cacheFeaturesFlag() cli.Flag {
 	return &viewsFlag{&cli.GenericFlag{Name: "cache-features", Value: new(views),
-		Usage: fmt.Sprintf("[=K] run frozen first layers once on K augmented views of each picture (alone: %d), keep what they put out on disk, and train the rest from there", defaultViews)}}
+		Usage: fmt.Sprintf("run frozen first layers once on `K` augmented views of each picture (alone: %d), keep what they put out on disk, and train the rest from there", defaultViews)}}
 }
-
-// TakesValue lets the next word be no value.
-func (f *viewsFlag) TakesValue() bool { return false }
 
 // defaultViews is a number of views with which fine-tuning still sees variety.
 const defaultViews = 4
 
-// views is the value of --cache-features[=K].
+// views is the value of --cache-features.
 type views int
-
-// IsBoolFlag lets package flag take it without a value, as true.
-func (v *views) IsBoolFlag() bool { return true }
 
 // Set reads a number of views.
 func (v *views) Set(text string) error {

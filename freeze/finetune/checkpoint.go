@@ -76,6 +76,9 @@ func lastFile(path string) string {
 			return file
 		}
 	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return filepath.Join(path, "weights", lastName)
+	}
 	return path
 }
 
