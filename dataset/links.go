@@ -14,6 +14,8 @@ import (
 type WriteOptions struct {
 	Link     bool // link to the pictures instead of copying them
 	Outlines bool // YOLO: write outlines where there are; their box may differ
+
+	Stop func() error // asked before each picture: its error ends the writing, and nothing stays; nil: nobody is asked
 }
 
 // Placed is a sample on its way into a written data set.
@@ -74,6 +76,7 @@ var SplitNames = []string{"train", "val", "test"}
 // is done, so that there is never half a data set. dir must not exist or be
 // empty.
 func WriteFolder(dir string, write func(tmp string) error) error {
+	dir = filepath.Clean(dir) // with a slash behind it, what is beside it would be inside
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
 		return fmt.Errorf("%s: the folder is not empty", dir)
 	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -98,7 +101,12 @@ func WriteFolder(dir string, write func(tmp string) error) error {
 
 // PutPicture copies the picture at src to dst, or links to it. A picture that
 // is there already was put there for another split.
-func PutPicture(src, dst string, link bool) error {
+func (o WriteOptions) PutPicture(src, dst string) error {
+	if o.Stop != nil {
+		if err := o.Stop(); err != nil {
+			return err
+		}
+	}
 	if _, err := os.Lstat(dst); err == nil {
 		return nil
 	}
@@ -107,7 +115,7 @@ func PutPicture(src, dst string, link bool) error {
 		return err
 	}
 	defer in.Close()
-	if link {
+	if o.Link {
 		abs, err := filepath.Abs(in.Name())
 		if err != nil {
 			return err

@@ -111,7 +111,7 @@ func compare(c *cli.Context) error {
 		if c.Bool("dry-run") {
 			return listCells(t, cells)
 		}
-		t.stopGracefully()
+		t.stopGracefully(saving)
 		if dirs, err = runCells(c.Context, t, c.String("output"), cells); err != nil {
 			return err
 		}

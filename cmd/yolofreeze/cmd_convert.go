@@ -92,6 +92,7 @@ func convert(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("convert %s: %w", weights, err)
 	}
+	t.stopGracefully("finishing the folder")
 	if err := artifact.Write(dir, bundle, c.Bool("exist-ok")); err != nil {
 		return err
 	}

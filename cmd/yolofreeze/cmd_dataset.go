@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -242,7 +243,9 @@ func writeFlags() []cli.Flag {
 // writeData writes a set as --to and --output say.
 func writeData(c *cli.Context, set *dataset.Set) error {
 	dir, to := c.String("output"), c.String("to")
-	if err := format.Write(to, dir, set, dataset.WriteOptions{Link: c.Bool("link"), Outlines: c.Bool("outlines")}); err != nil {
+	termOf(c).stopGracefully("clearing away what was begun")
+	o := dataset.WriteOptions{Link: c.Bool("link"), Outlines: c.Bool("outlines"), Stop: func() error { return context.Cause(c.Context) }}
+	if err := format.Write(to, dir, set, o); err != nil {
 		return fmt.Errorf("writing data set: %w", err)
 	}
 	r := written{dir, to, set.Names, map[string]int{}}

@@ -57,7 +57,7 @@ func demo(c *cli.Context) error {
 		}
 	}
 	t, start, images := termOf(c), time.Now(), c.Int("images")
-	t.stopGracefully()
+	t.stopGracefully(saving)
 	dir, err := finetune.NewFolder(c.String("project"), c.String("name"), false)
 	if err != nil {
 		return err

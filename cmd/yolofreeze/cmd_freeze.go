@@ -101,6 +101,7 @@ func refreeze(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	termOf(c).stopGracefully("finishing the folder")
 	if err := finetune.Refreeze(dir, readVersion().Version, m, bundle, plan); err != nil {
 		return err
 	}

@@ -99,7 +99,7 @@ func train(c *cli.Context) error {
 		return err
 	}
 	t := termOf(c)
-	t.stopGracefully()
+	t.stopGracefully(saving)
 	r := &trainReporter{t: t}
 	report, err := finetune.Run(c.Context, o, r)
 	r.close()

@@ -28,7 +28,7 @@ func signalled() *cli.Command {
 				first = syscall.SIGTERM
 			}
 			if c.Bool("graceful") {
-				termOf(c).stopGracefully()
+				termOf(c).stopGracefully(saving)
 			}
 			send(first)
 			select {

@@ -143,10 +143,10 @@ type terminal struct {
 	in       io.Reader
 	out      io.Writer
 	err      io.Writer
-	json     bool // results are JSON
-	live     bool // err is a terminal: bars move
-	colour   bool // err may be coloured
-	graceful atomic.Bool
+	json     bool         // results are JSON
+	live     bool         // err is a terminal: bars move
+	colour   bool         // err may be coloured
+	graceful atomic.Value // a string: what the command does when it is asked to stop; unset: nothing
 }
 
 func newTerminal(in io.Reader, out, err io.Writer) *terminal {
@@ -264,8 +264,11 @@ func (t *terminal) writeJSON(v any) error {
 }
 
 // stopGracefully says that the command heeds its context: the first signal then
-// only ends the context, and the command saves its state.
-func (t *terminal) stopGracefully() { t.graceful.Store(true) }
+// only ends the context, and the command does how, such as saving its state.
+func (t *terminal) stopGracefully(how string) { t.graceful.Store(how) }
+
+// saving is what training does when it is asked to stop.
+const saving = "finishing the step and saving"
 
 // watchSignals ends the context at an interrupt, or the process when the command
 // does not stop gracefully or is asked again.
@@ -279,10 +282,11 @@ func (t *terminal) watchSignals(parent context.Context) (ctx context.Context, st
 			select {
 			case s := <-signals:
 				reason := interrupted{s}
-				if !t.graceful.Load() || ctx.Err() != nil {
+				how := t.graceful.Load()
+				if how == nil || ctx.Err() != nil {
 					os.Exit(t.fail(reason))
 				}
-				t.warnf("%v: finishing the step and saving; once more leaves at once", reason)
+				t.warnf("%v: %s; once more leaves at once", reason, how)
 				cancel(reason)
 			case <-done:
 				return

@@ -41,7 +41,7 @@ func writeSplit(dir, split string, names []string, placed []dataset.Placed, o da
 		if p.Split != split {
 			continue
 		}
-		if err := dataset.PutPicture(p.Path, filepath.Join(dir, split, p.Name), o.Link); err != nil {
+		if err := o.PutPicture(p.Path, filepath.Join(dir, split, p.Name)); err != nil {
 			return err
 		}
 		id := len(images) + 1

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"errors"
 	"image"
 	"image/png"
 	"math"
@@ -244,6 +245,25 @@ func TestWriteRefuses(t *testing.T) {
 	}
 	left, _ := os.ReadDir(".")
 	if len(left) != 3 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestWriteStops: a writer that is stopped leaves nothing, and says why it stopped.
+func TestWriteStops(t *testing.T) {
+	t.Chdir(tree(t, map[string]string{"x.json": oneJSON, "a.png": ""}))
+	set := open(t, "x.json", dataset.ReadOptions{})
+	enough := errors.New("enough")
+	for _, f := range Formats {
+		if err := Write(f, "out", set, dataset.WriteOptions{Stop: func() error { return enough }}); !errors.Is(err, enough) {
+			t.Errorf("%s: %v", f, err)
+		}
+		if err := Write(f, f+"/", set, dataset.WriteOptions{Stop: func() error { return nil }}); err != nil {
+			t.Errorf("%s to a name with a slash behind it: %v", f, err)
+		}
+	}
+	left, _ := os.ReadDir(".")
+	if len(left) != 2+len(Formats) {
 		t.Errorf("left behind: %v", left)
 	}
 }

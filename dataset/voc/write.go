@@ -28,7 +28,7 @@ func Write(dir string, set *dataset.Set, o dataset.WriteOptions) error {
 		}
 		for _, p := range set.Place() {
 			fmt.Fprintln(ids[p.Split], p.Stem())
-			if err := dataset.PutPicture(p.Path, filepath.Join(tmp, "JPEGImages", p.Name), o.Link); err != nil {
+			if err := o.PutPicture(p.Path, filepath.Join(tmp, "JPEGImages", p.Name)); err != nil {
 				return err
 			}
 			if err := writeXML(filepath.Join(tmp, "Annotations", p.Stem()+".xml"), set.Names, p); err != nil {

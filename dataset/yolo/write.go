@@ -24,7 +24,7 @@ func Write(dir string, set *dataset.Set, o dataset.WriteOptions) error {
 			}
 		}
 		for _, p := range set.Place() {
-			if err := dataset.PutPicture(p.Path, filepath.Join(tmp, "images", p.Split, p.Name), o.Link); err != nil {
+			if err := o.PutPicture(p.Path, filepath.Join(tmp, "images", p.Split, p.Name)); err != nil {
 				return err
 			}
 			if len(p.Labels) == 0 {
