@@ -167,6 +167,9 @@ func yamlReason(err error) string {
 		return strings.Join(strings.Fields(err.Error()), " ")
 	}
 	reason := y.GetMessage()
+	if _, ok := y.(*yaml.TypeError); ok {
+		reason = "want a number"
+	}
 	if t := y.GetToken(); t != nil && t.Position != nil {
 		reason = fmt.Sprintf("line %d: %s, at %q", t.Position.Line, reason, t.Value)
 	}

@@ -267,7 +267,7 @@ func TestLoadHyp(t *testing.T) {
 		{"lr0: 0.02\nanchors: 3\n", ""},
 		{"# only a comment\n", ""},
 		{"lr0: 0.02\nlr1: 5\n", `line 2: unknown field "lr1"`},
-		{"lr0: fast\n", "line 1"},
+		{"lr0: fast\n", `line 1: want a number, at "fast"`},
 		{"lr0: .nan\n", "lr0 is NaN"},
 		{"fliplr: 1.5\n", "fliplr is 1.5, want 0 to 1"},
 		{"lr0: 0.02\nlr0: 0.03\n", "lr0"},

@@ -127,7 +127,11 @@ func parseOne(token string) (Selector, error) {
 		return parseLayers(s, body)
 	case strings.ContainsAny(body, `*?[\`):
 		if _, err := path.Match(body, ""); err != nil {
-			return s, usage("selector %q: malformed glob", token)
+			err := usage("selector %q: malformed glob", token)
+			if body[0] == '[' {
+				err = err.hint("lists stand without brackets, such as 0,1,2")
+			}
+			return s, err
 		}
 		s.kind, s.pattern = glob, body
 		return s, nil

@@ -215,7 +215,8 @@ func needArgs(c *cli.Context, least, most int) error {
 // Required: that is asked before the file of flags is read.
 func needFlags(c *cli.Context, names ...string) error {
 	for _, name := range names {
-		if !c.IsSet(name) {
+		_, text := findFlag(c.Command.Flags, name).(*cli.StringFlag)
+		if !c.IsSet(name) || text && c.String(name) == "" {
 			return usageErrorf("%s: flag --%s is missing", commandPath(c), name).
 				hinted("see yolofreeze " + commandPath(c) + " --help")
 		}

@@ -132,6 +132,7 @@ func TestUsageErrors(t *testing.T) {
 		{"probe --rect=maybe", `invalid boolean value "maybe"`, "--help"},
 		{"probe --imgsz 1 --img 2", "Cannot use two forms of the same flag", "--help"},
 		{"probe train --imgsz 3", "probe: flag --data is missing", "see yolofreeze probe --help"},
+		{"probe train --imgsz 3 --data=", "probe: flag --data is missing", "see yolofreeze probe --help"},
 		{"probe --freeze 0 1 2", `probe: unexpected argument "2"`, "usage"},
 		{"probe a b", `probe: unexpected argument "b"`, "usage: yolofreeze probe [flags] MODEL"},
 	}

@@ -336,7 +336,7 @@ func readShares(texts []string) (shares [3]float64, err error) {
 		shares[i], sum = v, sum+v
 	}
 	if math.Abs(sum-1) > 1e-6 {
-		return shares, usageErrorf("dataset split: --shares %s add up to %g, not to 1", strings.Join(texts, ","), sum)
+		return shares, usageErrorf("dataset split: --shares %s add up to %.4g, not to 1", strings.Join(texts, ","), sum)
 	}
 	return shares, nil
 }

@@ -90,7 +90,7 @@ func detect(c *cli.Context) error {
 		return err
 	}
 	t := termOf(c)
-	pictures, err := findPictures(append(c.Args().Slice(), c.StringSlice("source")...), t.in)
+	pictures, err := findPictures(append(c.Args().Slice(), c.StringSlice("source")...), t)
 	if err != nil {
 		return err
 	}

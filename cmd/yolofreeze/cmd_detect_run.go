@@ -138,7 +138,7 @@ func (r *detection) flush(batch *[]prepared) error {
 
 // skip leaves out a picture that cannot be read.
 func (r *detection) skip(p prepared) error {
-	r.t.warnf("%s was left out: %v", p.path, p.err)
+	r.t.warnf("left out: %v", p.err)
 	if r.bad++; r.firstBad == nil {
 		r.firstBad = p.err
 	}

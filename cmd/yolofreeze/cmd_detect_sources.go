@@ -17,17 +17,23 @@ import (
 // findPictures lists the pictures that sources name: files, folders (not those
 // below them), globs, .txt lists of any of these, one a line, and "-", such a
 // list on standard input.
-func findPictures(sources []string, stdin io.Reader) ([]string, error) {
-	var all []string
+func findPictures(sources []string, t *terminal) ([]string, error) {
+	var all, barren []string
 	for _, source := range sources {
-		found, err := picturesOf(source, "", stdin, true)
+		found, err := picturesOf(source, "", t.in, true)
 		if err != nil {
 			return nil, err
+		}
+		if len(found) == 0 {
+			barren = append(barren, source)
 		}
 		all = append(all, found...)
 	}
 	if len(all) == 0 {
 		return nil, badInputf("%s: no picture found", strings.Join(sources, ", "))
+	}
+	for _, source := range barren {
+		t.warnf("%s: no picture found", source)
 	}
 	return all, nil
 }
@@ -49,6 +55,8 @@ func picturesOf(source, base string, stdin io.Reader, lists bool) ([]string, err
 		return fromGlob(source)
 	case err != nil && strings.Contains(source, "://"):
 		return nil, usageErrorf("detect: source %s: streams and addresses are not read", source).hinted("download it first")
+	case err != nil && strings.Trim(source, "0123456789") == "":
+		return nil, badInputf("source %s: %v", source, disk.Cause(err)).hinted("cameras are not read; lists of classes are written with commas, such as --classes 0,2")
 	case err != nil:
 		return nil, badInputf("source %s: %v", source, disk.Cause(err))
 	case info.IsDir():

@@ -102,6 +102,7 @@ func TestWrongSelectors(t *testing.T) {
 		{"--freeze 1-", exitUsage, "not a layer number or range", "write 10 or 0-9"},
 		{"--freeze 3,neck", exitUsage, "3 beside other selectors is ambiguous", "write model.3."},
 		{"--freeze model.[0", exitUsage, "malformed glob", ""},
+		{"--freeze [0,1,2]", exitUsage, "malformed glob", "without brackets, such as 0,1,2"},
 		{"--freeze backbone,!head", exitBadInput, `"!head" has no effect`, "exclusions stand after"},
 		{"--freeze backbone,!backbone", exitBadInput, "freezes nothing", "see yolofreeze inspect"},
 		{"--freeze *.running_mean", exitBadInput, "matches only buffers", "--bn eval"},

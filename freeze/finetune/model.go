@@ -2,7 +2,9 @@ package finetune
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -78,6 +80,9 @@ func LoadModel(path string) (*Model, error) {
 
 func loadTorch(path string) (*Model, error) {
 	c, err := torch.Load(path)
+	if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(filepath.Base(path), "yolov5") {
+		err = fmt.Errorf("%w: official checkpoints are attached to YOLOv5's releases", err)
+	}
 	if err != nil {
 		return nil, err
 	}

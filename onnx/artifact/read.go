@@ -16,8 +16,10 @@ import (
 )
 
 // Is reports whether dir looks like an artifacts folder.
-func Is(dir string) bool {
-	info, err := os.Stat(filepath.Join(dir, ManifestFile))
+func Is(dir string) bool { return isFile(filepath.Join(dir, ManifestFile)) }
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
 }
 
@@ -79,7 +81,13 @@ func (m *Manifest) read(dir string) error {
 	path := filepath.Join(dir, ManifestFile)
 	data, err := readFile(path, maxManifest)
 	if errors.Is(err, os.ErrNotExist) {
-		return &Error{dir, "not an artifacts folder: it has no " + ManifestFile, "yolofreeze convert WEIGHTS -o DIR makes one"}
+		hint := "yolofreeze convert WEIGHTS -o DIR makes one"
+		for _, name := range []string{"best.safetensors", filepath.Join("weights", "best.safetensors")} {
+			if file := filepath.Join(dir, name); isFile(file) {
+				hint = "a run's weights are " + file
+			}
+		}
+		return &Error{dir, "not an artifacts folder: it has no " + ManifestFile, hint}
 	}
 	if err != nil {
 		return err

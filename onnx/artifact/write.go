@@ -33,7 +33,7 @@ func Write(dir string, b *Bundle, replace bool) error {
 	}
 	temp, err := makeTemp(dir)
 	if err != nil {
-		return fmt.Errorf("write artifacts: %w", err)
+		return fmt.Errorf("write artifacts %s: %w", dir, err)
 	}
 	defer os.RemoveAll(temp) // the new folder on failure, the old one after an exchange
 	if err := b.fill(temp); err != nil {

@@ -80,6 +80,9 @@ func ParseDevice(text string) (Device, error) {
 		if _, err := strconv.Atoi(kind); err == nil && index == "" {
 			kind, index = cuda, kind
 		}
+		if strings.Contains(kind, ",") {
+			return Device{}, asked("device %q: one device trains: name one of them, such as cuda:0", text)
+		}
 		if _, ok := plugins[kind]; !ok && kind != "" && kind != cpu && kind != cuda {
 			return Device{}, asked("device %q is not known: cpu, cuda[:N], N, webgpu[:N], openvino[:N], a provider's library (.so or .dylib) or auto", text)
 		}

@@ -3,7 +3,9 @@ package torch
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"strings"
 
@@ -79,6 +81,10 @@ func Load(path string) (*Checkpoint, error) {
 			return c, nil
 		}
 		err = &FormatError{path, err.Error()}
+	}
+	var system *fs.PathError
+	if errors.As(err, &system) {
+		err = fmt.Errorf("%s: %w", path, system.Err)
 	}
 	return nil, fmt.Errorf("read checkpoint %w", err)
 }
