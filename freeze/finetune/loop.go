@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -193,11 +194,30 @@ func (t *training) closeEpoch(ctx context.Context) error {
 		return err
 	}
 	t.tell(func(l logger) error { return l.epoch(row) })
+	t.nameUnread()
 	t.r.Epoch(result)
 	if p.Stopped && !final {
 		t.r.Logf("stopped early: no improvement in %d epochs, the best was epoch %d", t.o.Patience, p.BestEpoch)
 	}
 	return nil
+}
+
+// nameUnread names, once, the pictures that turned out to be unreadable: in training the
+// next one stands in for each, in validation it is left out with its objects.
+func (t *training) nameUnread() {
+	const most = 10
+	var fresh []dataset.BadPicture
+	for _, bad := range slices.Concat(t.loader.Bad(), t.validator.Bad()) {
+		if !t.unread[bad.Path] {
+			t.unread[bad.Path], fresh = true, append(fresh, bad)
+		}
+	}
+	for _, bad := range fresh[:min(len(fresh), most)] {
+		t.r.Warnf("cannot be used, and was passed over: %v", bad.Err)
+	}
+	if more := len(fresh) - most; more > 0 {
+		t.r.Warnf("so were %d more pictures; see yolofreeze dataset check --decode", more)
+	}
 }
 
 // mayStop tells whether patience may end the run with this epoch.

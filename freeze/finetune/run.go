@@ -79,13 +79,14 @@ type training struct {
 	p           progress
 	clock       clock
 	loggers     []logger
-	interrupted bool // the context ended, and the state was saved
+	unread      map[string]bool // pictures that were named as unreadable
+	interrupted bool            // the context ended, and the state was saved
 }
 
 // Run trains as the options say and keeps the run's folder. When the context
 // ends, the step is finished, the state saved, and the context's cause returned.
 func Run(ctx context.Context, o Options, r Reporter) (report *Report, err error) {
-	t := &training{o: o, r: r, clock: startClock()}
+	t := &training{o: o, r: r, clock: startClock(), unread: map[string]bool{}}
 	defer func() { t.dropUnstarted(err) }()
 	defer t.close()
 	defer func() { t.stopLoggers(err) }()
@@ -249,6 +250,7 @@ func (t *training) validateOnly(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	t.clock.validation += time.Since(start)
+	t.nameUnread()
 	r := t.report()
 	r.Metrics = metricsOf(0, Row{Precision: e.Precision, Recall: e.Recall, MAP50: e.MAP50, MAP: e.MAP})
 	return r, nil

@@ -293,3 +293,33 @@ func TestOptionsOfRuns(t *testing.T) {
 		})
 	}
 }
+
+// TestUnreadablePictures: a picture that only decoding finds out about is named once, in
+// training and in validation.
+func TestUnreadablePictures(t *testing.T) {
+	o := smallRun(t)
+	root := filepath.Dir(o.Data)
+	for _, split := range []string{"train", "val"} {
+		path := filepath.Join(root, "images", split, "000001.png")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data[:len(data)/2], 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q := &quiet{t: t}
+	mustRun(t, o, q)
+	for _, split := range []string{"train", "val"} {
+		named := 0
+		for _, line := range q.lines {
+			if strings.HasPrefix(line, "warning: cannot be used") && strings.Contains(line, filepath.Join(split, "000001.png")) {
+				named++
+			}
+		}
+		if named != 1 {
+			t.Errorf("%s: named %d times: %q", split, named, q.lines)
+		}
+	}
+}
