@@ -120,6 +120,11 @@ func (e *BadDataError) Error() string {
 	return e.Problems[0].String()
 }
 
+// Hint names the way round, which YOLOv5 takes without being asked.
+func (e *BadDataError) Hint() string {
+	return "--bad-labels clip or drop goes on without bad labels, --bad-images skip without bad pictures"
+}
+
 // finish fills what is known only of the whole set.
 func (s *Set) finish() {
 	r := &s.Report
