@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
@@ -35,6 +36,7 @@ func valCommand() *cli.Command {
 			&cli.BoolFlag{Name: "save-txt", Usage: "save detections as YOLO labels"},
 			&cli.BoolFlag{Name: "save-conf", Usage: "with their confidence"},
 			&cli.BoolFlag{Name: "save-json", Usage: "save detections as COCO results"},
+			&cli.BoolFlag{Name: "plots", Usage: "draw curves, the confusion matrix and the first batches, as train does at its end"},
 			&cli.StringFlag{Name: "project", Value: filepath.Join("runs", "val"), Usage: "`FOLDER` of runs"},
 			&cli.StringFlag{Name: "name", Value: "exp", Usage: "`NAME` of this run's folder"},
 			&cli.BoolFlag{Name: "exist-ok", Usage: "write into a folder that is there"},
@@ -112,6 +114,13 @@ func validate(c *cli.Context) error {
 	if saver != nil {
 		v.Each = saver.add
 	}
+	if c.Bool("plots") {
+		v.Seen = func(index int, b *dataset.Batch, found [][]metric.Detection) {
+			if err := finetune.DrawValBatch(saver.dir, index, b, found, m.Names, o.Samples); err != nil {
+				t.warnf("%v", err)
+			}
+		}
+	}
 	b := t.bar("validating", v.Batches())
 	v.Progress = func(int, int) { b.add(1) }
 	e, err := v.RunModel(c.Context, m, ort.Options{Device: c.String("device"), ProviderOptions: provider})
@@ -127,6 +136,11 @@ func validate(c *cli.Context) error {
 	}
 	if saver != nil {
 		if r.RunDir, err = saver.finish(); err != nil {
+			return err
+		}
+	}
+	if c.Bool("plots") {
+		if err := finetune.DrawEvaluation(saver.dir, e, m.Names); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // detectionSaver writes detections of val as YOLO labels, one file a picture,
-// and as COCO results.
+// and as COCO results, and has the folder for plots.
 type detectionSaver struct {
 	dir        string
 	text, conf bool
@@ -40,7 +40,7 @@ func newDetectionSaver(c *cli.Context, names []string) (*detectionSaver, error) 
 		weights := filepath.Base(c.String("weights"))
 		s.results = strings.TrimSuffix(weights, filepath.Ext(weights)) + "_predictions.json"
 	}
-	if !s.text && s.results == "" {
+	if !s.text && s.results == "" && !c.Bool("plots") {
 		return nil, nil
 	}
 	var err error

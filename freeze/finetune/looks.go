@@ -2,6 +2,7 @@ package finetune
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -61,10 +62,10 @@ func (t *training) drawTrainSheet(index int, b *dataset.Batch) {
 	})
 }
 
-// drawValBatch shows labels and detections of one of the first batches.
-func (t *training) drawValBatch(index int, b *dataset.Batch, found [][]metric.Detection) {
+// DrawValBatch shows labels and detections of one of the first batches in pictures of a folder.
+func DrawValBatch(dir string, index int, b *dataset.Batch, found [][]metric.Detection, names []string, samples []dataset.Sample) error {
 	if index >= sheets {
-		return
+		return nil
 	}
 	var marks []dataset.Mark
 	for i, dets := range found {
@@ -74,12 +75,22 @@ func (t *training) drawValBatch(index int, b *dataset.Batch, found [][]metric.De
 			}
 		}
 	}
-	names := titles(b, t.set.Splits["val"])
-	for kind, marks := range map[string][]dataset.Mark{"labels": b.Marks(), "pred": marks} {
-		t.look(func() error {
-			return b.WriteSheet(t.picture(fmt.Sprintf("val_batch%d_%s.jpg", index, kind)), marks, t.model.Names, names)
-		})
+	sheet := func(kind string, marks []dataset.Mark) error {
+		return b.WriteSheet(filepath.Join(dir, fmt.Sprintf("val_batch%d_%s.jpg", index, kind)), marks, names, titles(b, samples))
 	}
+	return errors.Join(sheet("labels", b.Marks()), sheet("pred", marks))
+}
+
+// DrawEvaluation draws what a validation found into a folder: curves and the confusion matrix.
+func DrawEvaluation(dir string, e *Evaluation, names []string) error {
+	at := func(name string) string { return filepath.Join(dir, name) }
+	return errors.Join(
+		plot.PrecisionRecall(at("PR_curve.png"), &e.Result, names),
+		plot.OverConfidence(at("F1_curve.png"), &e.Result, names, plot.F1),
+		plot.OverConfidence(at("P_curve.png"), &e.Result, names, plot.Precision),
+		plot.OverConfidence(at("R_curve.png"), &e.Result, names, plot.Recall),
+		plot.Confusion(at("confusion_matrix.png"), &e.Confusion, names),
+	)
 }
 
 // titles are the names of a batch's files.
@@ -98,7 +109,9 @@ func (t *training) lookAtBest(ctx context.Context, best *Model) {
 	}
 	t.r.Logf("Validating %s", t.weights(bestName))
 	start := time.Now()
-	t.validator.Seen = t.drawValBatch
+	t.validator.Seen = func(index int, b *dataset.Batch, found [][]metric.Detection) {
+		t.look(func() error { return DrawValBatch(t.dir, index, b, found, t.model.Names, t.set.Splits["val"]) })
+	}
 	e, err := t.validator.Run(ctx, best.Net, best.State, t.o.runtime())
 	t.validator.Seen = nil
 	t.clock.validation += time.Since(start)
@@ -107,19 +120,7 @@ func (t *training) lookAtBest(ctx context.Context, best *Model) {
 		return
 	}
 	t.logTable(e)
-	names := t.model.Names
-	draw := map[string]func(string) error{
-		"PR_curve.png": func(path string) error { return plot.PrecisionRecall(path, &e.Result, names) },
-		"confusion_matrix.png": func(path string) error {
-			return plot.Confusion(path, &e.Confusion, names)
-		},
-	}
-	for name, curve := range map[string]plot.Curve{"F1": plot.F1, "P": plot.Precision, "R": plot.Recall} {
-		draw[name+"_curve.png"] = func(path string) error { return plot.OverConfidence(path, &e.Result, names, curve) }
-	}
-	for name, draw := range draw {
-		t.look(func() error { return draw(t.picture(name)) })
-	}
+	t.look(func() error { return DrawEvaluation(t.dir, e, t.model.Names) })
 }
 
 // logTable says what the best weights find, by class unless these are many.
