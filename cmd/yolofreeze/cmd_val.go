@@ -128,8 +128,12 @@ func validate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	names := slices.Clone(m.Names)
+	if o.SingleCls {
+		names[0] = "item" // which all are counted as
+	}
 	r := valResult{Weights: m.Path, Data: set.Path, Split: split, ImageSize: o.ImageSize, Images: e.Images, Instances: e.Instances,
-		Precision: e.Precision, Recall: e.Recall, MAP50: e.MAP50, MAP: e.MAP, PerClass: e.Classes(m.Names), Speed: e.Speed()}
+		Precision: e.Precision, Recall: e.Recall, MAP50: e.MAP50, MAP: e.MAP, PerClass: e.Classes(names), Speed: e.Speed()}
 	for _, bad := range v.Bad() {
 		t.warnf("%s was skipped: %v", bad.Path, bad.Err)
 		r.Skipped = append(r.Skipped, bad.Path)
@@ -140,7 +144,7 @@ func validate(c *cli.Context) error {
 		}
 	}
 	if c.Bool("plots") {
-		if err := finetune.DrawEvaluation(saver.dir, e, m.Names); err != nil {
+		if err := finetune.DrawEvaluation(saver.dir, e, names); err != nil {
 			return err
 		}
 	}
