@@ -182,7 +182,9 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 	var names []string
 	if c.Command != nil {
 		for _, f := range c.Command.Flags {
-			names = append(names, f.Names()...)
+			if f != cli.HelpFlag {
+				names = append(names, f.Names()...)
+			}
 		}
 	}
 	name = strings.TrimLeft(name, "-")

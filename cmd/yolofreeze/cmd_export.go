@@ -33,6 +33,7 @@ func exportCommand() *cli.Command {
 			"--output the files lie beside it, with the endings of --format. A .pt is a state dict: torch.load\n" +
 			"opens it with weights_only=True, YOLOv5's Model(cfg) takes it by load_state_dict.",
 		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "weights", Usage: "`MODEL` in place of the argument, as YOLOv5's exporter has it"},
 			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE`s to write, .onnx, .safetensors or .pt"},
 			&cli.StringSliceFlag{Name: "format", Aliases: []string{"include"}, Value: cli.NewStringSlice("onnx"), Usage: "without --output, `FORMATS` to write: " + strings.Join(exportFormats, ", ") + "; " + onDeviceFormat + ": a folder for ONNX Runtime's training API"},
 			imgszFlag(), batchSizeFlag(1),
@@ -54,16 +55,20 @@ func exportCommand() *cli.Command {
 			&cli.Int64Flag{Name: "opset", Value: 17, Usage: "`VERSION` of the ONNX operators, 11 to 20"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			weights, args := c.String("weights"), 0
+			if weights == "" {
+				weights, args = c.Args().First(), 1
+			}
+			if err := needArgs(c, args, args); err != nil {
 				return err
 			}
-			return export(c)
+			return export(c, weights)
 		},
 	}
 }
 
-func export(c *cli.Context) error {
-	t, weights := termOf(c), c.Args().First()
+func export(c *cli.Context, weights string) error {
+	t := termOf(c)
 	outputs, err := exportOutputs(c, weights)
 	if err != nil {
 		return err
@@ -154,6 +159,9 @@ func exportOutputs(c *cli.Context, weights string) ([]string, error) {
 	}
 	for _, path := range outputs {
 		if !slices.Contains(exportFormats, strings.TrimPrefix(filepath.Ext(path), ".")) {
+			if !c.IsSet("output") {
+				return nil, usageErrorf("export: --format %s: want %s or %s", strings.TrimPrefix(filepath.Ext(path), "."), strings.Join(exportFormats, ", "), onDeviceFormat)
+			}
 			return nil, usageErrorf("export: --output %s: want a name that ends in .onnx, .safetensors or .pt", path)
 		}
 		if filepath.Clean(path) == filepath.Clean(weights) {
