@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -106,10 +107,8 @@ func detect(c *cli.Context) error {
 	t.logf("%d pictures, %dx%d, on %s", len(pictures), f.width, f.height, f.model.Device())
 	r := detection{t: t, finder: f, saver: saver, total: len(pictures)}
 	start := time.Now()
-	if err := r.run(c.Context, pictures); err != nil {
-		return err
-	}
-	if err := saver.finish(); err != nil {
+	t.stopGracefully("finishing the picture and what lists them")
+	if err := errors.Join(r.run(c.Context, pictures), saver.finish()); err != nil {
 		return err
 	}
 	each := func(d time.Duration) float64 { return d.Seconds() * 1e3 / float64(max(r.done-r.bad, 1)) }

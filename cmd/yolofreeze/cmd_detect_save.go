@@ -65,7 +65,7 @@ func (s *pictureSaver) add(d *detected, img *dataset.Image) error {
 	}
 	name := s.unique(filepath.Base(d.Path))
 	stem := strings.TrimSuffix(name, filepath.Ext(name))
-	err := errors.Join(s.addText(stem, d), s.addRows(name, d), s.addCrops(stem, d, img))
+	err := errors.Join(s.addText(stem, d), s.addRows(stem+filepath.Ext(d.Path), d), s.addCrops(stem, d, img))
 	if s.list {
 		s.all = append(s.all, d)
 	}
@@ -86,7 +86,7 @@ func (s *pictureSaver) add(d *detected, img *dataset.Image) error {
 func (s *pictureSaver) unique(name string) string {
 	ext := filepath.Ext(name)
 	if !strings.EqualFold(ext, ".png") && !strings.EqualFold(ext, ".jpg") && !strings.EqualFold(ext, ".jpeg") {
-		name, ext = name+".jpg", ".jpg" // formats that are read, not written
+		name, ext = strings.TrimSuffix(name, ext)+".jpg", ".jpg" // formats that are read, not written
 	}
 	stem := strings.TrimSuffix(name, ext)
 	for i := 2; s.taken[strings.TrimSuffix(name, ext)]; i++ {

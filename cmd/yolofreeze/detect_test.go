@@ -68,10 +68,10 @@ func TestFrameIsCentred(t *testing.T) {
 func TestSavedNames(t *testing.T) {
 	s := pictureSaver{taken: map[string]bool{}}
 	var got []string
-	for _, name := range []string{"a.jpg", "a.png", "a.jpg", "b.webp", "c.TIF", "d.JPEG"} {
+	for _, name := range []string{"a.jpg", "a.png", "a.jpg", "b.webp", "c.TIF", "d.JPEG", "b.bmp"} {
 		got = append(got, s.unique(name))
 	}
-	if want := []string{"a.jpg", "a_2.png", "a_3.jpg", "b.webp.jpg", "c.TIF.jpg", "d.JPEG"}; !slices.Equal(got, want) {
+	if want := []string{"a.jpg", "a_2.png", "a_3.jpg", "b.jpg", "c.jpg", "d.JPEG", "b_2.jpg"}; !slices.Equal(got, want) {
 		t.Errorf("names %q, want %q", got, want)
 	}
 	for name, want := range map[string]string{"cat": "cat", "../../etc": ".._.._etc", "..": "_", "": "_", "a\x00b": "a_b", "traffic light": "traffic light"} {
