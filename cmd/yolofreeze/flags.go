@@ -85,3 +85,6 @@ func (v *views) Set(text string) error {
 }
 
 func (v *views) String() string { return strconv.Itoa(int(*v)) }
+
+// Get lets compare hand the value on.
+func (v *views) Get() any { return int(*v) }
