@@ -79,7 +79,10 @@ func eachCurve(t *testing.T, test func(t *testing.T, c *recordedCurve, run strin
 		t.Fatal(err)
 	}
 	for run := range c.Runs {
-		t.Run(run, func(t *testing.T) { test(t, &c, run) })
+		t.Run(run, func(t *testing.T) {
+			together(t)
+			test(t, &c, run)
+		})
 	}
 }
 

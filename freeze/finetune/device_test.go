@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/testkit/recorded"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -58,11 +59,11 @@ func replaysAll() bool {
 }
 
 func eachDeviceRecording(t *testing.T, test func(t *testing.T, r *recording)) {
-	eachRecording(t, func(t *testing.T, r *recording) {
+	recorded.Each(t, func(t *testing.T, r *recorded.Recording) { // one at a time
 		if !replaysAll() && !slices.Contains(softRecordings, filepath.Base(t.Name())) {
 			t.Skip("YOLOFREEZE_TEST_RECORDINGS=all replays it too")
 		}
-		test(t, r)
+		test(t, newRecording(r))
 	})
 }
 

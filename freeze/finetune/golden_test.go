@@ -2,6 +2,7 @@ package finetune
 
 import (
 	"math"
+	"os"
 	"testing"
 
 	"yolofreeze/freeze"
@@ -23,9 +24,20 @@ func newRecording(r *recorded.Recording) *recording {
 	return &recording{Recording: r, weights: r.Init()}
 }
 
-// eachRecording runs a subtest per file of the folder.
+// eachRecording runs a subtest per file of the folder, several at a time.
 func eachRecording(t *testing.T, test func(t *testing.T, r *recording)) {
-	recorded.Each(t, func(t *testing.T, r *recorded.Recording) { test(t, newRecording(r)) })
+	recorded.Each(t, func(t *testing.T, r *recorded.Recording) {
+		together(t)
+		test(t, newRecording(r))
+	})
+}
+
+// together lets a test run beside others where it runs on the CPU: a step of a small
+// model leaves processors idle, but a device is one.
+func together(t *testing.T) {
+	if os.Getenv("YOLOFREEZE_TEST_DEVICE") == "" {
+		t.Parallel()
+	}
 }
 
 func needORT(t *testing.T) {
