@@ -47,15 +47,15 @@ func TestBegins(t *testing.T) {
 	if err := guardInternals(); err != nil {
 		t.Error(err)
 	}
-	type same struct{ o *int }
-	if err := begins[same]("o", reflect.TypeFor[*int]()); err != nil {
+	type same struct{ _ *int }
+	if err := begins[same]("_", reflect.TypeFor[*int]()); err != nil {
 		t.Error(err)
 	}
 	for err, want := range map[error]string{
 		begins[struct{}]("o", nil):                  "begins with nothing, not with the pointer o",
 		begins[struct{ o uintptr }]("o", nil):       "begins with o uintptr,",
 		begins[struct{ p *int }]("o", nil):          "begins with p *int,",
-		begins[same]("o", reflect.TypeFor[*bool]()): "begins with o *int,",
+		begins[same]("o", reflect.TypeFor[*bool]()): "begins with _ *int,",
 		begins[struct {
 			n int
 			o *int
