@@ -3,6 +3,7 @@ package finetune
 import (
 	"bytes"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -97,6 +98,7 @@ func TestFirstRunThrice(t *testing.T) {
 		amp       onnx.DType
 	}{{"sgd", onnx.Undefined}, {"adamw", onnx.Undefined}, {"sgd_frozen10_bn_batch", onnx.Float16}} {
 		t.Run(c.recording, func(t *testing.T) {
+			t.Parallel()
 			needORT(t)
 			r := newRecording(recorded.Named(t, c.recording))
 			var engines [2]*Engine
@@ -140,7 +142,7 @@ func TestCaptureOnDevice(t *testing.T) {
 		t.Skip(err)
 	}
 	names := []string{"sgd_frozen10_bn_eval"}
-	if replaysAll() {
+	if os.Getenv("YOLOFREEZE_TEST_DEVICE") != "" { // in software it takes its time
 		names = append(names, "sgd", "adamw")
 	}
 	for _, name := range names {

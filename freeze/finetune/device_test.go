@@ -5,8 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -50,30 +48,14 @@ func deviceOptions(device string) ort.Options {
 	return o
 }
 
-// softRecordings are replayed in software; a named device replays all, as does
-// YOLOFREEZE_TEST_RECORDINGS=all.
-var softRecordings = []string{"sgd_frozen10_bn_eval", "sgd"}
-
-func replaysAll() bool {
-	return os.Getenv("YOLOFREEZE_TEST_DEVICE") != "" || os.Getenv("YOLOFREEZE_TEST_RECORDINGS") == "all"
-}
-
-func eachDeviceRecording(t *testing.T, test func(t *testing.T, r *recording)) {
-	recorded.Each(t, func(t *testing.T, r *recorded.Recording) { // one at a time
-		if !replaysAll() && !slices.Contains(softRecordings, filepath.Base(t.Name())) {
-			t.Skip("YOLOFREEZE_TEST_RECORDINGS=all replays it too")
-		}
-		test(t, newRecording(r))
-	})
-}
-
 // TestRecordedStepsOnDevice replays ten steps on the device. The first step is
 // held to the limits of the CPU provider: four times the deviation of PyTorch's
 // float32 run. What ten steps lead to is held to a share of 1e-3 for losses and
 // 2e-2 for the final output; that of Adam grows most.
 func TestRecordedStepsOnDevice(t *testing.T) {
 	device := testDevice(t)
-	eachDeviceRecording(t, func(t *testing.T, r *recording) {
+	recorded.Each(t, func(t *testing.T, steps *recorded.Recording) { // one at a time
+		r := newRecording(steps)
 		e, err := NewEngine(r.spec(t), deviceOptions(device))
 		if err != nil {
 			t.Fatal(err)
@@ -156,11 +138,7 @@ func randomBatch(s *Spec) ([]uint8, []yolov5.Matches) {
 // equal within 1 %, and what crosses is pictures, matches and scalars, to the byte.
 func TestStateStaysOnDevice(t *testing.T) {
 	device := testDevice(t)
-	frozen := "24"
-	if replaysAll() {
-		frozen = "10"
-	}
-	s := specOf(t, loadShared(t, "yolov5n-v7.0.pt"), frozen, "eval", "SGD")
+	s := specOf(t, loadShared(t, "yolov5n-v7.0.pt"), "10", "eval", "SGD")
 	s.Batch = 1
 	images, matches := randomBatch(s)
 	const steps = 20

@@ -117,6 +117,7 @@ func TestPlacement(t *testing.T) {
 	table := kernels(t)
 	for variant := range testkit.Variants {
 		t.Run(variant, func(t *testing.T) {
+			t.Parallel()
 			check := func(name string, m *onnx.Model, err error) {
 				t.Helper()
 				if err != nil {
