@@ -44,7 +44,7 @@ else
 fi
 
 say go test
-go test -count=1 -timeout 30m "$@" ./... # no cached results: recordings lie outside of the module
+go test -count=1 -timeout 60m "$@" ./... # no cached results: recordings lie outside of the module
 if [ -d "$shared/models" ]; then
 	for job in convert-and-freeze voc-finetune compare-frozen; do
 		say "$job --smoke"
