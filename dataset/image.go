@@ -138,7 +138,7 @@ func textLink(r io.ReaderAt, path string) string {
 		return ""
 	}
 	target := filepath.Join(filepath.Dir(path), filepath.FromSlash(text))
-	if st, err := os.Stat(target); err != nil || !st.Mode().IsRegular() {
+	if !disk.IsFile(target) {
 		return ""
 	}
 	return target

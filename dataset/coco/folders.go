@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"yolofreeze/onnx/disk"
 )
 
 // pictureFolders lists the folders in which the pictures of a document may lie,
@@ -37,16 +39,11 @@ func pictureFolders(doc *document, split string) []string {
 
 func hasAny(dir string, images []image) bool {
 	for _, im := range images {
-		if name, ok := localName(im.FileName); ok && isFile(filepath.Join(dir, name)) {
+		if name, ok := localName(im.FileName); ok && disk.IsFile(filepath.Join(dir, name)) {
 			return true
 		}
 	}
 	return false
-}
-
-func isFile(path string) bool {
-	st, err := os.Stat(path)
-	return err == nil && st.Mode().IsRegular()
 }
 
 // localName is a picture's name as a path that stays in its folder.
@@ -63,7 +60,7 @@ func findPicture(folders []string, name string) (path string, ok bool) {
 		return name, false
 	}
 	for _, dir := range folders {
-		if path := filepath.Join(dir, local); isFile(path) {
+		if path := filepath.Join(dir, local); disk.IsFile(path) {
 			return path, true
 		}
 	}

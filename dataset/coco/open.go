@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/disk"
 )
 
 // Find names the JSON files of a folder, by split: annotations/*.json as COCO
@@ -18,7 +19,7 @@ func Find(dir string) map[string]string {
 	out := map[string]string{}
 	for _, split := range []string{"train", "valid", "val", "test"} {
 		file := filepath.Join(dir, split, "_annotations.coco.json")
-		if st, err := os.Stat(file); err == nil && st.Mode().IsRegular() {
+		if disk.IsFile(file) {
 			out[SplitOf(split)] = file
 		}
 	}

@@ -72,12 +72,7 @@ func years(dir string) []string {
 }
 
 func isYear(dir string) bool {
-	return isFolder(filepath.Join(dir, "Annotations")) && isFolder(filepath.Join(dir, "JPEGImages"))
-}
-
-func isFolder(path string) bool {
-	st, err := os.Stat(path)
-	return err == nil && st.IsDir()
+	return disk.IsFolder(filepath.Join(dir, "Annotations")) && disk.IsFolder(filepath.Join(dir, "JPEGImages"))
 }
 
 // listItems names every picture of every wanted split. An item's index is that

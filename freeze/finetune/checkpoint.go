@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/safetensors"
 )
@@ -72,19 +72,14 @@ type saved struct {
 // lastFile finds the checkpoint that a run's folder, its weights folder or a path to the file means.
 func lastFile(path string) string {
 	for _, below := range []string{filepath.Join("weights", lastName), lastName} {
-		if file := filepath.Join(path, below); isFile(file) {
+		if file := filepath.Join(path, below); disk.IsFile(file) {
 			return file
 		}
 	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
+	if disk.IsFolder(path) {
 		return filepath.Join(path, "weights", lastName)
 	}
 	return path
-}
-
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
 }
 
 // ResumeOptions returns the options of the run that path, a last.safetensors or

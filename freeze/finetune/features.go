@@ -17,6 +17,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/freeze"
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 )
 
 // features is the cache of what frozen first layers make of augmented
@@ -159,7 +160,7 @@ func (t *training) featureBudget() (budget int64, what string) {
 		return int64(t.o.FeatureBudget * 1e9), "the budget (--feature-budget)"
 	}
 	dir := featureFolder()
-	for !isFolder(dir) && dir != filepath.Dir(dir) {
+	for !disk.IsFolder(dir) && dir != filepath.Dir(dir) {
 		dir = filepath.Dir(dir)
 	}
 	free, known := freeDisk(dir)
@@ -170,11 +171,6 @@ func (t *training) featureBudget() (budget int64, what string) {
 		free += c.bytes
 	}
 	return free / 10 * 9, "the budget (nine tenths of the free disk)"
-}
-
-func isFolder(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
 }
 
 // cached is a finished cache on the disk.

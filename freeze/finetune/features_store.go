@@ -13,6 +13,7 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/safetensors"
 )
 
@@ -112,7 +113,7 @@ func (w *featureWriter) finish() error {
 	if err := safetensors.Write(filepath.Join(w.temp, featureIndex), index); err != nil {
 		return err
 	}
-	if err := os.Rename(w.temp, w.dir); err != nil && !isFile(filepath.Join(w.dir, featureIndex)) { // which another run made meanwhile
+	if err := os.Rename(w.temp, w.dir); err != nil && !disk.IsFile(filepath.Join(w.dir, featureIndex)) { // which another run made meanwhile
 		return fmt.Errorf("write the feature cache: %w", err)
 	}
 	os.RemoveAll(w.temp)

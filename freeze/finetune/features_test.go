@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/testkit"
 	"yolofreeze/onnx/yolov5"
@@ -224,7 +225,7 @@ func TestDamagedFeatures(t *testing.T) {
 	other.Seed, other.FeatureBudget = 1, 1.5*float64(len(mustRead(t, data[0])))/1e9
 	q := &quiet{t: t}
 	mustRun(t, other, q)
-	if isFile(data[0]) || !q.heard("feature cache: removing") {
+	if disk.IsFile(data[0]) || !q.heard("feature cache: removing") {
 		t.Error("the older cache was kept beyond the budget")
 	}
 }

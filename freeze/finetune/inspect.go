@@ -3,7 +3,6 @@ package finetune
 import (
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"yolofreeze/freeze"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/safetensors"
 	"yolofreeze/onnx/torch"
@@ -82,7 +82,7 @@ type PortInfo struct {
 
 // Inspect reads a .pt, .safetensors or .onnx file or an artifacts folder.
 func Inspect(path string) (*Info, error) {
-	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
+	if disk.IsFolder(path) {
 		if artifact.IsOnDevice(path) {
 			return inspectOnDevice(path)
 		}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"yolofreeze/onnx/disk"
 )
 
 // pictures are what a run draws; of the sheets, those of sets so small.
@@ -47,7 +49,7 @@ func TestNothingDrawn(t *testing.T) {
 	o.Epochs, o.Name = 1, "none"
 	dir := mustRun(t, o, &quiet{t: t}).RunDir
 	for _, name := range pictures {
-		if isFile(filepath.Join(dir, name)) {
+		if disk.IsFile(filepath.Join(dir, name)) {
 			t.Errorf("%s was drawn", name)
 		}
 	}

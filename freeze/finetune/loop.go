@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/disk"
 )
 
 // NonFiniteError says that training left the numbers.
@@ -160,7 +161,7 @@ func (t *training) nonFinite(b *dataset.Batch, what string) error {
 
 // kept is the checkpoint that stays when the run fails.
 func (t *training) kept() string {
-	if last := t.weights(lastName); isFile(last) {
+	if last := t.weights(lastName); disk.IsFile(last) {
 		return last
 	}
 	return ""
@@ -284,7 +285,7 @@ func (t *training) save(epoch int, r EpochResult, final bool) error {
 		return err
 	}
 	m := t.averagedModel()
-	if r.Best || !isFile(t.weights(bestName)) {
+	if r.Best || !disk.IsFile(t.weights(bestName)) {
 		if err := SaveModel(t.weights(bestName), m); err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"yolofreeze/freeze"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/safetensors"
 	"yolofreeze/onnx/torch"
 	"yolofreeze/onnx/yolov5"
@@ -61,7 +61,7 @@ func (e *InputError) BadInput() bool { return true }
 // network it guesses, an artifacts folder, or a folder of ONNX Runtime's
 // on-device training.
 func LoadModel(path string) (*Model, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
+	if disk.IsFolder(path) {
 		if artifact.IsOnDevice(path) {
 			return loadOnDevice(path)
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"yolofreeze/onnx/disk"
 )
 
 // resume takes up an earlier run: its options, but for those that may change, and its progress.
@@ -27,7 +29,7 @@ func (t *training) resume() error {
 		t.r.Warnf("resuming with %s", d)
 	}
 	t.resumed, t.p = s, s.info.Progress
-	if finished := t.p.Epoch >= t.o.Epochs || t.p.Stopped; finished && isFile(strings.TrimSuffix(s.path, lastName)+exportName) {
+	if finished := t.p.Epoch >= t.o.Epochs || t.p.Stopped; finished && disk.IsFile(strings.TrimSuffix(s.path, lastName)+exportName) {
 		return &InputError{s.path, fmt.Errorf("the run has finished: %d of %d epochs are done", t.p.Epoch, t.o.Epochs)}
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/synth"
 	"yolofreeze/freeze"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/wire"
 )
 
@@ -94,11 +95,11 @@ func TestRunFolder(t *testing.T) {
 	report := mustRun(t, o, q)
 	for _, name := range []string{"results.csv", "per_class.csv", "timing.csv", "opt.yaml", "hyp.yaml", "freeze.yaml", "summary.json",
 		"weights/best.safetensors", "weights/last.safetensors", "weights/best.onnx", "weights/epoch1.safetensors"} {
-		if !isFile(filepath.Join(report.RunDir, name)) {
+		if !disk.IsFile(filepath.Join(report.RunDir, name)) {
 			t.Errorf("%s is missing", name)
 		}
 	}
-	if isFile(filepath.Join(report.RunDir, "weights", "epoch0.safetensors")) {
+	if disk.IsFile(filepath.Join(report.RunDir, "weights", "epoch0.safetensors")) {
 		t.Error("epoch0.safetensors was kept with a period of 2")
 	}
 	text, _ := os.ReadFile(filepath.Join(report.RunDir, "results.csv"))
@@ -189,7 +190,7 @@ func TestFolderIsLocked(t *testing.T) {
 		}
 	}
 	dir := mustRun(t, o, q).RunDir
-	if isFile(filepath.Join(dir, ".lock")) {
+	if disk.IsFile(filepath.Join(dir, ".lock")) {
 		t.Error("the lock is left")
 	}
 	if err := os.WriteFile(filepath.Join(dir, ".lock"), []byte("1\n"), 0o666); err != nil { // as a killed process leaves it

@@ -38,7 +38,7 @@ func IsOnDevice(dir string) bool {
 
 // ReadTrainingState reads a checkpoint file, or a folder's.
 func ReadTrainingState(path string) (*TrainingState, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
+	if disk.IsFolder(path) {
 		path = filepath.Join(path, StateFile)
 	}
 	data, err := readFile(path, 1<<31)

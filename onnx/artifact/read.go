@@ -16,12 +16,7 @@ import (
 )
 
 // Is reports whether dir looks like an artifacts folder.
-func Is(dir string) bool { return isFile(filepath.Join(dir, ManifestFile)) }
-
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
-}
+func Is(dir string) bool { return disk.IsFile(filepath.Join(dir, ManifestFile)) }
 
 // Open reads a folder's manifest, plan and checkpoint and holds them against
 // each other and their checksums. The graphs stay on the disk. Errors that the
@@ -83,7 +78,7 @@ func (m *Manifest) read(dir string) error {
 	if errors.Is(err, os.ErrNotExist) {
 		hint := "yolofreeze convert WEIGHTS -o DIR makes one"
 		for _, name := range []string{"best.safetensors", filepath.Join("weights", "best.safetensors")} {
-			if file := filepath.Join(dir, name); isFile(file) {
+			if file := filepath.Join(dir, name); disk.IsFile(file) {
 				hint = "a run's weights are " + file
 			}
 		}

@@ -22,6 +22,18 @@ func (e *Error) Error() string { return e.Path + ": " + e.Reason }
 // BadInput marks the error as the input's fault, not the program's or the disk's.
 func (e *Error) BadInput() bool { return true }
 
+// IsFile reports whether a path leads to a regular file.
+func IsFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// IsFolder reports whether a path leads to a folder.
+func IsFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
 // Cause drops the path from an error of this package or the system, for messages
 // that begin with it.
 func Cause(err error) error {
