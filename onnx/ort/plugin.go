@@ -68,7 +68,7 @@ var registered = struct {
 type registration struct {
 	devices []EPDevice
 	err     error
-	options map[string]bool // keys that the library names; nil where that is not known
+	options func() map[string]bool // keys that the library names; nil where that is not known
 }
 
 // Devices lists the devices of the plugin provider of d: webgpu, openvino or a
@@ -94,7 +94,7 @@ func (d Device) registered() (registration, error) {
 			prepare(filepath.Dir(path))
 		}
 		r.devices, r.err = register(path)
-		r.options = optionKeys(path, plugins[d.Kind])
+		r.options = sync.OnceValue(func() map[string]bool { return optionKeys(path, plugins[d.Kind]) })
 		registered.outcome[path] = r
 	}
 	if r.err != nil {
@@ -231,16 +231,30 @@ func (d Device) plugged() (unsafe.Pointer, error) {
 	return devices[d.Index].c, nil
 }
 
+// checkOptions refuses options that the provider is known to pass over. Its library, tens
+// of megabytes, is searched for their names only where there are any.
+func (d Device) checkOptions(options map[string]string) error {
+	if len(options) == 0 {
+		return nil
+	}
+	r, err := d.registered()
+	if err != nil {
+		return err
+	}
+	if wrong := unnamed(options, r.options()); len(wrong) > 0 {
+		return asked("the provider of %v has no option %s", d, strings.Join(wrong, ", "))
+	}
+	return nil
+}
+
 // appendPlugin puts the device's plugin provider before the CPU provider.
 func (d Device) appendPlugin(s *ort.SessionOptions, options map[string]string) error {
 	device, err := d.plugged()
 	if err != nil {
 		return err
 	}
-	if r, err := d.registered(); err != nil {
+	if err := d.checkOptions(options); err != nil {
 		return err
-	} else if wrong := unnamed(options, r.options); len(wrong) > 0 {
-		return asked("the provider of %v has no option %s", d, strings.Join(wrong, ", "))
 	}
 	all := maps.Clone(plugins[d.Kind].options)
 	if all == nil {
