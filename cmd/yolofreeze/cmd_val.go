@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -144,7 +145,10 @@ func validate(c *cli.Context) error {
 		}
 	}
 	if c.Bool("plots") {
-		if err := finetune.DrawEvaluation(saver.dir, e, names); err != nil {
+		for name, draw := range finetune.EvaluationPlots(e, names) {
+			err = errors.Join(err, draw(filepath.Join(saver.dir, name)))
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -75,22 +75,24 @@ func DrawValBatch(dir string, index int, b *dataset.Batch, found [][]metric.Dete
 			}
 		}
 	}
+	files := titles(b, samples)
 	sheet := func(kind string, marks []dataset.Mark) error {
-		return b.WriteSheet(filepath.Join(dir, fmt.Sprintf("val_batch%d_%s.jpg", index, kind)), marks, names, titles(b, samples))
+		return b.WriteSheet(filepath.Join(dir, fmt.Sprintf("val_batch%d_%s.jpg", index, kind)), marks, names, files)
 	}
 	return errors.Join(sheet("labels", b.Marks()), sheet("pred", marks))
 }
 
-// DrawEvaluation draws what a validation found into a folder: curves and the confusion matrix.
-func DrawEvaluation(dir string, e *Evaluation, names []string) error {
-	at := func(name string) string { return filepath.Join(dir, name) }
-	return errors.Join(
-		plot.PrecisionRecall(at("PR_curve.png"), &e.Result, names),
-		plot.OverConfidence(at("F1_curve.png"), &e.Result, names, plot.F1),
-		plot.OverConfidence(at("P_curve.png"), &e.Result, names, plot.Precision),
-		plot.OverConfidence(at("R_curve.png"), &e.Result, names, plot.Recall),
-		plot.Confusion(at("confusion_matrix.png"), &e.Confusion, names),
-	)
+// EvaluationPlots draw what a validation found, curves and the confusion matrix, by the
+// names of their files.
+func EvaluationPlots(e *Evaluation, names []string) map[string]func(path string) error {
+	plots := map[string]func(string) error{
+		"PR_curve.png":         func(path string) error { return plot.PrecisionRecall(path, &e.Result, names) },
+		"confusion_matrix.png": func(path string) error { return plot.Confusion(path, &e.Confusion, names) },
+	}
+	for name, curve := range map[string]plot.Curve{"F1": plot.F1, "P": plot.Precision, "R": plot.Recall} {
+		plots[name+"_curve.png"] = func(path string) error { return plot.OverConfidence(path, &e.Result, names, curve) }
+	}
+	return plots
 }
 
 // titles are the names of a batch's files.
@@ -120,7 +122,9 @@ func (t *training) lookAtBest(ctx context.Context, best *Model) {
 		return
 	}
 	t.logTable(e)
-	t.look(func() error { return DrawEvaluation(t.dir, e, t.model.Names) })
+	for name, draw := range EvaluationPlots(e, t.model.Names) {
+		t.look(func() error { return draw(t.picture(name)) })
+	}
 }
 
 // logTable says what the best weights find, by class unless these are many.

@@ -219,10 +219,8 @@ func (m *Model) ForClasses(names []string, seed uint64) (*Model, []string, error
 	}
 	metadata := m.Metadata
 	if len(fresh) > 0 {
-		metadata = maps.Clone(m.Metadata)
-		if metadata == nil {
-			metadata = map[string]string{}
-		}
+		metadata = map[string]string{}
+		maps.Copy(metadata, m.Metadata)
 		metadata[headKey] = untrained
 	}
 	return &Model{Path: m.Path, Net: net, State: state, Names: names, Metadata: metadata, Freeze: m.Freeze}, fresh, nil
