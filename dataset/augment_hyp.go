@@ -114,7 +114,7 @@ func LoadHyp(nameOrPath string) (Hyp, error) {
 		return h, nil
 	}
 	const maxBytes = 1 << 20
-	data, err := disk.Read(nameOrPath, maxBytes)
+	data, err := disk.ReadText(nameOrPath, maxBytes)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return Hyp{}, &BadHypError{nameOrPath, "no such file, nor a built-in set: " + strings.Join(HypNames(), ", ")}

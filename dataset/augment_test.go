@@ -266,6 +266,7 @@ func TestLoadHyp(t *testing.T) {
 	cases := []struct{ text, err string }{
 		{"lr0: 0.02\nanchors: 3\n", ""},
 		{"# only a comment\n", ""},
+		{"\ufefflr0: 0.02\n", ""},
 		{"lr0: 0.02\nlr1: 5\n", `line 2: unknown field "lr1"`},
 		{"lr0: fast\n", `line 1: want a number, at "fast"`},
 		{"lr0: .nan\n", "lr0 is NaN"},

@@ -55,16 +55,15 @@ var yamlKey = regexp.MustCompile(`(?m)^[ \t]*[A-Za-z_]+[ \t]*:([ \t]|\r?$)`)
 
 // readFile reads a plan, or selectors one a line (or under the key freeze).
 func readFile(name string) (Selectors, error) {
-	data, err := disk.Read(name, maxFile)
+	data, err := disk.ReadText(name, maxFile)
 	if err != nil {
 		return nil, &Error{msg: fmt.Sprintf("reading selectors from @%s: %v", name, err), cause: err}
 	}
-	text := strings.TrimPrefix(string(data), "\ufeff")
-	if yamlKey.MatchString(text) {
-		return readYAML(name, []byte(text))
+	if yamlKey.Match(data) {
+		return readYAML(name, data)
 	}
 	var out Selectors
-	for i, line := range strings.Split(text, "\n") {
+	for i, line := range strings.Split(string(data), "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		for _, token := range fields(line) {
 			s, err := parseLine(token)

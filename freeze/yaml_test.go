@@ -128,6 +128,7 @@ func TestSelectorFiles(t *testing.T) {
 		{"integer", "10\r\n", "[0 1 2 3 4 5 6 7 8 9]", ""},
 		{"integers", "1\n2\n", "[1 2]", ""},
 		{"bom", "\ufeffmodel.3.", "[3]", ""},
+		{"UTF-16", "\xff\xfe3\x00", "[0 1 2]", ""},
 		{"yaml list", "freeze: [backbone, \"!model.9.\"]\n", "[0 1 2 3 4 5 6 7 8]", ""},
 		{"yaml scalar", "freeze: 3 # the first three\n", "[0 1 2]", ""},
 		{"yaml block", "---\nfreeze:\n  - 1\n  - model.3.\n  - 4\n", "[1 3 4]", ""},

@@ -168,6 +168,9 @@ func report(t *terminal, output, title string, dirs []string, reach []float64) e
 		if runs[i], err = finetune.ReadRun(dir); err != nil {
 			return err
 		}
+		for _, warning := range runs[i].Warnings {
+			t.warnf("%s", warning)
+		}
 	}
 	targets := make([]float64, len(reach))
 	for i, percent := range reach {

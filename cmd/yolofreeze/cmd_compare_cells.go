@@ -168,7 +168,7 @@ func readMatrix(c *cli.Context) ([]variant, error) {
 		return nil, nil
 	}
 	wrap := func(err error) error { return badInput(fmt.Errorf("reading matrix %s: %w", file, err)) }
-	data, err := disk.Read(file, 1<<20)
+	data, err := disk.ReadText(file, 1<<20)
 	if err != nil {
 		return nil, wrap(disk.Cause(err))
 	}

@@ -26,7 +26,7 @@ func detectCommand() *cli.Command {
 			"go to a new folder below --project.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "weights", Usage: "`MODEL`: .pt, .safetensors, an artifacts folder, or an exported .onnx, also YOLOv5's own"},
-			&cli.StringSliceFlag{Name: "source", Usage: "further `PICTURES`"},
+			newListFlag("source", "further `PICTURES`"),
 			imgszFlag(), batchSizeFlag(1), deviceFlag(),
 			&cli.Float64Flag{Name: "conf-thres", Value: .25, Usage: "least `CONFIDENCE` of a detection"},
 			&cli.Float64Flag{Name: "iou-thres", Value: .45, Usage: "`IOU` above which a detection suppresses another"},
@@ -91,7 +91,11 @@ func detect(c *cli.Context) error {
 		return err
 	}
 	t := termOf(c)
-	pictures, err := findPictures(append(c.Args().Slice(), c.StringSlice("source")...), t)
+	sources := c.Args().Slice()
+	for _, value := range listOf(c, "source") {
+		sources = append(sources, splitSources(value)...)
+	}
+	pictures, err := findPictures(sources, t)
 	if err != nil {
 		return err
 	}
@@ -125,7 +129,7 @@ func detect(c *cli.Context) error {
 func checkDetect(c *cli.Context) error {
 	conf, iou := c.Float64("conf-thres"), c.Float64("iou-thres")
 	switch {
-	case c.NArg()+len(c.StringSlice("source")) == 0:
+	case c.NArg()+len(listOf(c, "source")) == 0:
 		return usageErrorf("detect: no pictures given").hinted("usage: yolofreeze detect --weights MODEL PICTURES…")
 	case c.Int("imgsz") < 1 || c.Int("batch-size") < 1:
 		return usageErrorf("detect: --imgsz %d, --batch-size %d: want at least 1", c.Int("imgsz"), c.Int("batch-size"))

@@ -86,8 +86,51 @@ func fromFolder(dir string) ([]string, error) {
 	return found, nil
 }
 
+// splitSources parts a value of --source at its commas, but for those in the paths
+// of what is there.
+func splitSources(value string) (sources []string) {
+	parts := strings.Split(value, ",")
+next:
+	for len(parts) > 0 {
+		for n := len(parts); n > 0; n-- {
+			whole := strings.Join(parts[:n], ",")
+			for _, source := range []string{whole, strings.TrimSpace(whole)} {
+				if leadsSomewhere(source) {
+					sources, parts = append(sources, source), parts[n:]
+					continue next
+				}
+			}
+		}
+		sources, parts = append(sources, strings.TrimSpace(parts[0])), parts[1:]
+	}
+	return sources
+}
+
+func leadsSomewhere(source string) bool {
+	if _, err := os.Stat(source); err == nil {
+		return true
+	}
+	found, err := filepath.Glob(literally(source))
+	return err == nil && len(found) > 0
+}
+
+// literally makes a pattern of a path whose first folders are there and have in
+// their names what patterns are made of.
+func literally(pattern string) string {
+	folder, rest := "", pattern
+	for {
+		i := strings.IndexRune(rest, filepath.Separator) + 1
+		if i == 0 || !disk.IsFolder(folder+rest[:i]) {
+			return globEscaper.Replace(folder) + rest
+		}
+		folder, rest = folder+rest[:i], rest[i:]
+	}
+}
+
+var globEscaper = strings.NewReplacer("*", "[*]", "?", "[?]", "[", "[[]")
+
 func fromGlob(pattern string) ([]string, error) {
-	found, err := filepath.Glob(pattern)
+	found, err := filepath.Glob(literally(pattern))
 	if err != nil {
 		return nil, usageErrorf("detect: source %q: malformed glob", pattern)
 	}

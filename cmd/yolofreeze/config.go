@@ -92,7 +92,7 @@ type configEntry struct {
 // readConfig reads a YAML file that is a mapping of scalars and lists of scalars.
 func readConfig(name string) ([]configEntry, error) {
 	const most = 1 << 20
-	data, err := disk.Read(name, most)
+	data, err := disk.ReadText(name, most)
 	if err != nil {
 		return nil, disk.Cause(err)
 	}

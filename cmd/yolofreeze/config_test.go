@@ -14,6 +14,8 @@ func TestConfig(t *testing.T) {
 		{"comments", "# nothing\n", "", "", ""},
 		{"scalars", "imgsz: 320\nlr0: 1e-3\ndata: \"a b.yaml\"\nrect: true\njson: true\n", "", "", `imgsz=320 img=320 lr0=0.001 rect=true json=true`},
 		{"one", "imgsz: 320", "", "", "imgsz=320 img=320"},
+		{"byte order mark", "\ufeffimgsz: 320\n", "", "", "imgsz=320 img=320"},
+		{"UTF-16", "\xff\xfei\x00m\x00g\x00:\x00 \x001\x00", "", "", "imgsz=1 img=1"},
 		{"alias", "img: 320\nbatch: 8\n", "", "", "imgsz=320 img=320 batch=8"},
 		{"underscore", "batch_size: 8\n", "", "", "batch=8"},
 		{"list", "freeze: [0, 1, \"!model.9.\"]\n", "", "", "freeze=0;1;!model.9."},

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"image"
 	"image/color"
+	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,6 +64,33 @@ func TestFrameIsCentred(t *testing.T) {
 	for x, want := range map[int]bool{7: false, 8: true, 11: true, 12: false, 27: false, 28: true, 31: true, 32: false} {
 		if got := canvas.RGBAAt(x, 20).R == 255; got != want {
 			t.Errorf("column %d: inked %t, want %t", x, got, want)
+		}
+	}
+}
+
+// TestSources: what is there is one path, whatever is in its name; what is not is a list.
+func TestSources(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, path := range []string{"site 3, north/1.jpg", "site 3, north/2.jpg", "a.jpg", "b,c.jpg", "[5] x/d.jpg", "[5] x/*.jpg", "what?/e.jpg", "f/site, g.jpg"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, nil, 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for value, want := range map[string][]string{
+		"site 3, north/1.jpg":               {"site 3, north/1.jpg"},
+		"site 3, north":                     {"site 3, north/1.jpg", "site 3, north/2.jpg"},
+		"site 3, north/*.jpg":               {"site 3, north/1.jpg", "site 3, north/2.jpg"},
+		"a.jpg,b,c.jpg, site 3, north/[2]*": {"a.jpg", "b,c.jpg", "site 3, north/2.jpg"},
+		"a.jpg, a.jpg":                      {"a.jpg", "a.jpg"},
+		"[5] x/d.jpg":                       {"[5] x/d.jpg"},
+		"[5] x/[a-d].jpg":                   {"[5] x/d.jpg"},
+		"[5] x/*.jpg":                       {"[5] x/*.jpg"},
+		"what?/*,a.jpg":                     {"what?/e.jpg", "a.jpg"},
+		"f/site, g.jpg,f/*":                 {"f/site, g.jpg", "f/site, g.jpg"},
+	} {
+		got, err := findPictures(splitSources(value), newTerminal(nil, io.Discard, io.Discard))
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %q, %v, want %q", value, got, err, want)
 		}
 	}
 }

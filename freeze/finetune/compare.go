@@ -65,7 +65,8 @@ type ComparedRun struct {
 
 	Curve    []EpochPoint      `json:"curve"`
 	PerClass []ClassEvaluation `json:"per_class"`
-	Settings map[string]string `json:"settings"` // options and hyperparameters
+	Settings map[string]string `json:"settings"`           // options and hyperparameters
+	Warnings []string          `json:"warnings,omitempty"` // of rows that were left out
 
 	plan *freeze.Plan
 }

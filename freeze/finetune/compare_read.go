@@ -39,9 +39,11 @@ func ReadRun(dir string) (*ComparedRun, error) {
 	case !info.IsDir():
 		return nil, &InputError{dir, errors.New("read the run: not a folder")}
 	}
-	if r.Curve, err = readCurve(filepath.Join(dir, "results.csv")); err != nil {
+	var damaged []error
+	if r.Curve, damaged, err = readCurve(filepath.Join(dir, "results.csv")); err != nil {
 		return nil, err
 	}
+	r.leaveOut(damaged)
 	r.summariseCurve()
 	for _, read := range []func() error{r.readSettings, r.readPlan, r.readClasses, r.readTiming, r.readEvents} {
 		if err := read(); err != nil {
@@ -59,7 +61,7 @@ const perClassFile = "per_class.csv"
 // readOptional reads a file of the run's folder, nil where there is none.
 func (r *ComparedRun) readOptional(name string) ([]byte, error) {
 	path := filepath.Join(r.Dir, name)
-	data, err := disk.Read(path, mostBytes)
+	data, err := disk.ReadText(path, mostBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -90,45 +92,77 @@ var curveColumns = map[string]func(*EpochPoint) *Figure{
 // neededColumns are those without which there is nothing to compare.
 var neededColumns = []string{"epoch", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95"}
 
-// readCurve reads results.csv, whose fields are padded with blanks. Where an
-// epoch stands twice, as after a crash and a resumption, the later row holds.
-func readCurve(path string) ([]EpochPoint, error) {
-	f, err := os.Open(path)
+// readTable reads a CSV file whose header fits. Rows that have not as many fields
+// as the header, or that row refuses, are left out and returned: a crash in the middle
+// of writing leaves such a row, and the next epoch perhaps on the same line. Where no
+// row is left, the first one's error is returned.
+func readTable(path string, fits func(header []string) error, row func(header, fields []string) error) (damaged []error, err error) {
+	data, err := disk.ReadText(path, mostBytes)
 	if err != nil {
 		return nil, &InputError{path, disk.Cause(err)}
 	}
-	defer f.Close()
-	reader := csv.NewReader(io.LimitReader(f, mostBytes))
-	reader.TrimLeadingSpace, reader.ReuseRecord = true, true
+	reader := csv.NewReader(bytes.NewReader(data))
+	reader.TrimLeadingSpace, reader.LazyQuotes, reader.FieldsPerRecord = true, true, -1
 	header, err := reader.Read()
 	if errors.Is(err, io.EOF) {
 		err = errors.New("the file is empty")
 	}
+	for i := range header {
+		header[i] = strings.TrimSpace(header[i])
+	}
+	if err == nil {
+		err = fits(header)
+	}
 	if err != nil {
 		return nil, &InputError{path, err}
 	}
-	header = slices.Clone(header)
-	for i := range header {
-		header[i] = strings.TrimSpace(strings.TrimPrefix(header[i], "\ufeff"))
-	}
-	for _, name := range neededColumns {
-		if !slices.Contains(header, name) {
-			return nil, &InputError{path, fmt.Errorf("line 1: no column %s", name)}
-		}
-	}
-	var curve []EpochPoint
-	for {
-		record, err := reader.Read()
+	for good := 0; ; {
+		fields, err := reader.Read()
 		if errors.Is(err, io.EOF) {
-			break
+			if good == 0 && len(damaged) > 0 {
+				return nil, damaged[0]
+			}
+			return damaged, nil
 		}
 		if err != nil {
 			return nil, &InputError{path, err}
 		}
-		line, _ := reader.FieldPos(0)
-		p, err := curvePoint(header, record)
+		if len(fields) != len(header) {
+			err = fmt.Errorf("%d fields, not %d", len(fields), len(header))
+		} else {
+			err = row(header, fields)
+		}
+		if err == nil {
+			good++
+		} else {
+			line, _ := reader.FieldPos(0)
+			damaged = append(damaged, &InputError{path, fmt.Errorf("line %d: %w", line, err)})
+		}
+	}
+}
+
+// leaveOut warns of rows that are not counted.
+func (r *ComparedRun) leaveOut(damaged []error) {
+	for _, err := range damaged {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%v; the row is left out", err))
+	}
+}
+
+// readCurve reads results.csv, whose fields are padded with blanks. Where an
+// epoch stands twice, as after a crash and a resumption, the later row holds.
+func readCurve(path string) (curve []EpochPoint, damaged []error, err error) {
+	fits := func(header []string) error {
+		for _, name := range neededColumns {
+			if !slices.Contains(header, name) {
+				return fmt.Errorf("line 1: no column %s", name)
+			}
+		}
+		return nil
+	}
+	damaged, err = readTable(path, fits, func(header, fields []string) error {
+		p, err := curvePoint(header, fields)
 		if err != nil {
-			return nil, &InputError{path, fmt.Errorf("line %d: %w", line, err)}
+			return err
 		}
 		i, found := slices.BinarySearchFunc(curve, p, func(a, b EpochPoint) int { return int(a.Epoch - b.Epoch) })
 		if found {
@@ -136,11 +170,12 @@ func readCurve(path string) ([]EpochPoint, error) {
 		} else {
 			curve = slices.Insert(curve, i, p)
 		}
+		return nil
+	})
+	if err == nil && len(curve) == 0 {
+		err = &InputError{path, errors.New("no epoch after the header")}
 	}
-	if len(curve) == 0 {
-		return nil, &InputError{path, errors.New("no epoch after the header")}
-	}
-	return curve, nil
+	return curve, damaged, err
 }
 
 func curvePoint(header, record []string) (EpochPoint, error) {
@@ -272,30 +307,33 @@ func (r *ComparedRun) planOfWeights() *freeze.Plan {
 
 // readClasses reads the best epoch's rows of per_class.csv.
 func (r *ComparedRun) readClasses() error {
-	data, err := r.readOptional(perClassFile)
-	if err != nil || data == nil {
-		return err
-	}
-	path := filepath.Join(r.Dir, perClassFile)
-	reader := csv.NewReader(bytes.NewReader(data))
-	rows, err := reader.ReadAll()
-	if err != nil {
-		return &InputError{path, err}
-	}
-	if len(rows) == 0 || strings.Join(rows[0], ",")+"\n" != classHeader {
-		return &InputError{path, fmt.Errorf("line 1: the columns are not %s", strings.TrimSpace(classHeader))}
-	}
-	for i, row := range rows[1:] {
+	return r.readOwn(perClassFile, classHeader, func(row []string) error {
 		if row[0] != strconv.Itoa(r.BestEpoch) {
-			continue
+			return nil
 		}
 		c, err := classOf(row)
-		if err != nil {
-			return &InputError{path, fmt.Errorf("line %d: %w", i+2, err)}
+		if err == nil {
+			r.PerClass = append(r.PerClass, c)
 		}
-		r.PerClass = append(r.PerClass, c)
+		return err
+	})
+}
+
+// readOwn reads a table that yolofreeze wrote, if the run has it.
+func (r *ComparedRun) readOwn(name, header string, row func([]string) error) error {
+	path, want := filepath.Join(r.Dir, name), strings.TrimSpace(header)
+	fits := func(header []string) error {
+		if strings.Join(header, ",") != want {
+			return fmt.Errorf("line 1: the columns are not %s", want)
+		}
+		return nil
 	}
-	return nil
+	damaged, err := readTable(path, fits, func(_, fields []string) error { return row(fields) })
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	r.leaveOut(damaged)
+	return err
 }
 
 // classOf reads what classLines wrote.

@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -268,7 +269,7 @@ func TestReadRunErrors(t *testing.T) {
 		{"foreign columns", map[string]string{"results.csv": "epoch,loss\n0,1\n"}, "results.csv: line 1: no column metrics/mAP_0.5"},
 		{"not a number", map[string]string{"results.csv": strings.Replace(good, " 0,", " x,", 1)}, `results.csv: line 2: column epoch: "x" is not a number`},
 		{"half an epoch", map[string]string{"results.csv": strings.Replace(good, " 0,", " 0.5,", 1)}, "results.csv: line 2: column epoch: 0.5 is not a whole number"},
-		{"short line", map[string]string{"results.csv": good + "1,2\n"}, "results.csv: record on line 3: wrong number of fields"},
+		{"short line", map[string]string{"results.csv": resultsHeader() + "0,2\n"}, "results.csv: line 2: 2 fields, not 14"},
 		{"options", map[string]string{"results.csv": good, "opt.yaml": "a: [1\n"}, "opt.yaml: line 1"},
 		{"plan", map[string]string{"results.csv": good, "freeze.yaml": "version: 2\n"}, "freeze.yaml: line 1: version 2 of plan files is not known"},
 		{"classes", map[string]string{"results.csv": good, "per_class.csv": "a,b\n"}, "per_class.csv: line 1: the columns are not epoch,class"},
@@ -290,6 +291,35 @@ func TestReadRunErrors(t *testing.T) {
 	}
 	if _, err := ReadRun(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("a folder that is not there: %v", err)
+	}
+}
+
+// TestDamagedRows: what a crash leaves of a row costs that epoch, in any table,
+// cut at any byte, and with the next epoch on the same line.
+func TestDamagedRows(t *testing.T) {
+	for _, name := range []string{"results.csv", "per_class.csv", "timing.csv"} {
+		whole := madeRun{"whole", nil, 0, 4, "", .4, 2}.write(t, t.TempDir())
+		data, err := os.ReadFile(filepath.Join(whole, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := bytes.LastIndexByte(bytes.TrimSuffix(data, []byte("\n")), '\n') + 1
+		first := last + bytes.IndexByte(data[last:], ',') + 1 // before it, the next epoch's row would be whole
+		for cut := first; cut < len(data)-20; cut += 7 {
+			for _, behind := range []string{"", string(data[last:]), "\x00\x00\x00"} {
+				writeFiles(t, whole, map[string]string{name: string(data[:cut]) + behind})
+				r, err := ReadRun(whole)
+				if err != nil {
+					t.Fatalf("%s cut at %d: %v", name, cut, err)
+				}
+				if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], name+": line ") {
+					t.Fatalf("%s cut at %d: warnings %q", name, cut, r.Warnings)
+				}
+				if want := map[bool]int{true: 3, false: 4}[name == "results.csv"]; r.Epochs != want {
+					t.Errorf("%s cut at %d: %d epochs, want %d", name, cut, r.Epochs, want)
+				}
+			}
+		}
 	}
 }
 

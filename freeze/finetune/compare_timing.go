@@ -1,9 +1,7 @@
 package finetune
 
 import (
-	"bytes"
 	"encoding/binary"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -20,30 +18,22 @@ import (
 // readTiming reads timing.csv and summary.json. Every process of a run counts
 // from its own start: where a column falls, the run was resumed.
 func (r *ComparedRun) readTiming() error {
-	data, err := r.readOptional("timing.csv")
-	if err != nil || data == nil {
-		return err
-	}
-	path := filepath.Join(r.Dir, "timing.csv")
-	rows, err := csv.NewReader(bytes.NewReader(data)).ReadAll()
-	if err != nil {
-		return &InputError{path, err}
-	}
-	if len(rows) == 0 || strings.Join(rows[0], ",")+"\n" != timingHeader {
-		return &InputError{path, fmt.Errorf("line 1: the columns are not %s", strings.TrimSpace(timingHeader))}
-	}
 	var before, last spent
 	at := map[int]spent{}
-	for i, row := range rows[1:] {
+	err := r.readOwn("timing.csv", timingHeader, func(row []string) error {
 		epoch, now, err := spentOf(row)
 		if err != nil {
-			return &InputError{path, fmt.Errorf("line %d: %w", i+2, err)}
+			return err
 		}
 		if now.restarted(last) {
 			before = before.plus(last)
 		}
 		last = now
 		at[epoch] = before.plus(now)
+		return nil
+	})
+	if err != nil || len(at) == 0 {
+		return err
 	}
 	for i := range r.Curve {
 		if s, ok := at[int(r.Curve[i].Epoch)]; ok {

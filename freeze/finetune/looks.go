@@ -168,7 +168,7 @@ func drawResults(dir string) error {
 	slices.Sort(files)
 	var series []plot.Series
 	for _, path := range files {
-		curve, err := readCurve(path)
+		curve, _, err := readCurve(path)
 		if err != nil {
 			return fmt.Errorf("draw results.png: %w", err)
 		}

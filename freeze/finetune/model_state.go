@@ -3,13 +3,13 @@ package finetune
 import (
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/safetensors"
 	"yolofreeze/onnx/torch"
 	"yolofreeze/onnx/yolov5"
@@ -64,7 +64,7 @@ func tensorsOf(c *torch.Checkpoint) map[string]*onnx.Tensor {
 func modelOfState(path string, named map[string]*onnx.Tensor, cfg string) (*Model, error) {
 	var table map[string]any
 	if cfg != "" {
-		text, err := os.ReadFile(cfg)
+		text, err := disk.ReadText(cfg, 1<<20)
 		if err != nil {
 			return nil, fmt.Errorf("read the layer table: %w", err)
 		}

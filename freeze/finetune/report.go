@@ -68,7 +68,7 @@ func (c *Comparison) view() (*reportView, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &reportView{Comparison: c, CSS: htmltemplate.CSS(css), Findings: c.findings(), Tables: c.tables()}
+	v := &reportView{Comparison: c, CSS: htmltemplate.CSS(css), Findings: append(c.findings(), c.warnings()...), Tables: c.tables()}
 	for _, chart := range c.charts() {
 		if strings.Contains(chart.Title, "loss") {
 			v.Losses = append(v.Losses, chart)

@@ -342,3 +342,11 @@ func (c *Comparison) findings() []string {
 	}
 	return list
 }
+
+// warnings are those of all runs.
+func (c *Comparison) warnings() (list []string) {
+	for _, r := range c.Runs {
+		list = append(list, r.Warnings...)
+	}
+	return list
+}

@@ -12,6 +12,8 @@ import (
 	"regexp"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 )
 
 // Error says why a file is not read.
@@ -81,6 +83,17 @@ func kind(m fs.FileMode) string {
 
 // Read reads such a file.
 func Read(path string, limit int64) ([]byte, error) { return ReadAll(Open(path, limit)) }
+
+// ReadText reads such a file of text as UTF-8 without a byte order mark, with which
+// editors on Windows begin files; text that begins with the mark of UTF-16 is UTF-16.
+func ReadText(path string, limit int64) ([]byte, error) {
+	data, err := Read(path, limit)
+	if err != nil {
+		return nil, err
+	}
+	text, _, err := transform.Bytes(unicode.BOMOverride(transform.Nop), data)
+	return text, err
+}
 
 // ReadAll reads what Open opened, and closes it.
 func ReadAll(f *os.File, size int64, err error) ([]byte, error) {

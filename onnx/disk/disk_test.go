@@ -41,6 +41,23 @@ func TestRead(t *testing.T) {
 	}
 }
 
+func TestReadText(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a")
+	for written, want := range map[string]string{
+		"": "", "lr0: 1\n": "lr0: 1\n", "\xef\xbb\xbfé\r\n": "é\r\n", "\xff\xfea\x00\xe9\x00": "aé", "\xfe\xff\x00a\x00\xe9": "aé", "caf\xe9": "caf\xe9",
+	} {
+		if err := os.WriteFile(path, []byte(written), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := disk.ReadText(path, 20); err != nil || string(text) != want {
+			t.Errorf("%q: %q, %v, want %q", written, text, err, want)
+		}
+	}
+	if _, err := disk.ReadText(path, 3); err == nil {
+		t.Error("a file over the limit was read")
+	}
+}
+
 // TestReplace: a file has its old content until the whole of the new one is
 // there, and after an error nothing else is in the folder.
 func TestReplace(t *testing.T) {
