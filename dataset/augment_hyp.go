@@ -9,9 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/yaml"
 )
 
 // Hyp holds YOLOv5's hyperparameters under its own names: those of the
@@ -113,8 +112,7 @@ func LoadHyp(nameOrPath string) (Hyp, error) {
 	if h, ok := builtinHyp(nameOrPath); ok {
 		return h, nil
 	}
-	const maxBytes = 1 << 20
-	data, err := disk.ReadText(nameOrPath, maxBytes)
+	data, err := disk.Read(nameOrPath, yaml.MaxBytes)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return Hyp{}, &BadHypError{nameOrPath, "no such file, nor a built-in set: " + strings.Join(HypNames(), ", ")}
@@ -122,11 +120,8 @@ func LoadHyp(nameOrPath string) (Hyp, error) {
 		return Hyp{}, fmt.Errorf("read hyperparameters: %w", err)
 	}
 	h := hypLow
-	if err := yaml.UnmarshalWithOptions(data, &h, yaml.Strict()); err != nil {
-		return Hyp{}, &BadHypError{nameOrPath, yamlReason(err)}
-	}
-	if h == (Hyp{}) { // a file without a single key
-		h = hypLow
+	if err := yaml.Decode(data, &h); err != nil {
+		return Hyp{}, &BadHypError{nameOrPath, err.Error()}
 	}
 	if reason := h.outOfRange(); reason != "" {
 		return Hyp{}, &BadHypError{nameOrPath, reason}
@@ -159,22 +154,6 @@ func (e *BadHypError) Error() string { return "hyperparameters " + e.Path + ": "
 
 // BadInput marks the error as the input's fault, not the program's or the disk's.
 func (e *BadHypError) BadInput() bool { return true }
-
-// yamlReason puts a decoding error into one line.
-func yamlReason(err error) string {
-	var y yaml.Error
-	if !errors.As(err, &y) {
-		return strings.Join(strings.Fields(err.Error()), " ")
-	}
-	reason := y.GetMessage()
-	if _, ok := y.(*yaml.TypeError); ok {
-		reason = "want a number"
-	}
-	if t := y.GetToken(); t != nil && t.Position != nil {
-		reason = fmt.Sprintf("line %d: %s, at %q", t.Position.Line, reason, t.Value)
-	}
-	return reason
-}
 
 // outOfRange names the first value that makes no sense, "" when all do.
 func (h *Hyp) outOfRange() string {

@@ -268,12 +268,12 @@ func TestLoadHyp(t *testing.T) {
 		{"# only a comment\n", ""},
 		{"\ufefflr0: 0.02\n", ""},
 		{"lr0: 0.02\nlr1: 5\n", `line 2: unknown field "lr1"`},
-		{"lr0: fast\n", `line 1: want a number, at "fast"`},
+		{"lr0: fast\n", `line 1: key lr0: want a number, not "fast"`},
 		{"lr0: .nan\n", "lr0 is NaN"},
 		{"fliplr: 1.5\n", "fliplr is 1.5, want 0 to 1"},
 		{"lr0: 0.02\nlr0: 0.03\n", "lr0"},
 		{"- 1\n- 2\n", "line 1"},
-		{"lr0: [\n", "line 1"},
+		{"lr0: [\n", "line 2"},
 	}
 	for i, c := range cases {
 		path := filepath.Join(t.TempDir(), fmt.Sprintf("hyp%d.yaml", i))

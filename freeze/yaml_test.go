@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
+	"yolofreeze/onnx/yaml"
 )
 
 // write makes a file in a folder whose name has blanks and letters beyond ASCII.
@@ -62,7 +62,8 @@ func TestYAMLRepeats(t *testing.T) {
 func TestYAMLIsYAML(t *testing.T) {
 	p := plan(t, yolov5n(), "backbone,!model.9.", "eval,neck=affine-only")
 	var read struct {
-		Version int
+		Version, Layers, Backbone, Head int
+
 		Freeze  []string
 		BN      []string
 		Tensors []struct {
@@ -72,7 +73,7 @@ func TestYAMLIsYAML(t *testing.T) {
 		}
 		BatchNorm []struct{ Name, Mode, By string }
 	}
-	if err := yaml.Unmarshal(p.YAML(), &read); err != nil {
+	if err := yaml.Decode(p.YAML(), &read); err != nil {
 		t.Fatal(err)
 	}
 	if read.Version != 1 || strings.Join(read.Freeze, " ") != "backbone !model.9." || strings.Join(read.BN, " ") != "eval neck=affine-only" {

@@ -9,12 +9,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/urfave/cli/v2"
 
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/yaml"
 )
 
 // trainingCell is one run of a matrix: the name of its folder and train's flags.
@@ -168,42 +166,34 @@ func readMatrix(c *cli.Context) ([]variant, error) {
 		return nil, nil
 	}
 	wrap := func(err error) error { return badInput(fmt.Errorf("reading matrix %s: %w", file, err)) }
-	data, err := disk.ReadText(file, 1<<20)
+	data, err := disk.Read(file, yaml.MaxBytes)
 	if err != nil {
 		return nil, wrap(disk.Cause(err))
 	}
-	tree, err := parser.ParseBytes(data, 0)
+	root, err := yaml.Parse(data)
 	if err != nil {
-		var syntax yaml.Error
-		if errors.As(err, &syntax) && syntax.GetToken() != nil {
-			err = fmt.Errorf("line %d: %s", syntax.GetToken().Position.Line, syntax.GetMessage())
-		}
 		return nil, wrap(err)
 	}
+	if root.Kind != yaml.Map {
+		return nil, wrap(errors.New("not a mapping of flags to values"))
+	}
 	var variants []variant
-	for _, doc := range tree.Docs {
-		mapping, ok := doc.Body.(*ast.MappingNode)
-		if !ok {
-			return nil, wrap(errors.New("not a mapping of flags to values"))
+	for _, pair := range root.Pairs {
+		if pair.Key == "runs" {
+			variants, err = readVariants(c, file, pair.Value)
+		} else {
+			err = setFromMatrix(c, file, pair)
 		}
-		for _, pair := range mapping.Values {
-			if pair.Key.GetToken().Value == "runs" {
-				if variants, err = readVariants(c, file, pair.Value); err != nil {
-					return nil, err
-				}
-				continue
-			}
-			if err := setFromMatrix(c, file, pair); err != nil {
-				return nil, err
-			}
+		if err != nil {
+			return nil, err
 		}
 	}
 	return variants, nil
 }
 
 // setFromMatrix sets one flag for all runs.
-func setFromMatrix(c *cli.Context, file string, pair *ast.MappingValueNode) error {
-	e, err := entryOf(file, pair)
+func setFromMatrix(c *cli.Context, file string, pair yaml.Pair) error {
+	e, err := matrixEntry(file, pair)
 	if err != nil {
 		return err
 	}
@@ -220,36 +210,31 @@ func setFromMatrix(c *cli.Context, file string, pair *ast.MappingValueNode) erro
 	return nil
 }
 
-func entryOf(file string, pair *ast.MappingValueNode) (configEntry, error) {
-	e := configEntry{key: pair.Key.GetToken().Value, line: lineOf(pair.Key)}
-	if err := e.read(pair.Value); err != nil {
-		return e, badInput(fmt.Errorf("%s:%d: key %s: %w", file, e.line, e.key, err))
+func matrixEntry(file string, pair yaml.Pair) (configEntry, error) {
+	e, err := entryOf(pair)
+	if err != nil {
+		err = badInput(fmt.Errorf("%s:%d: key %s: %w", file, e.line, e.key, err))
 	}
-	return e, nil
+	return e, err
 }
 
 // readVariants reads what stands under runs: a name, then flags of train.
-func readVariants(c *cli.Context, file string, node ast.Node) ([]variant, error) {
-	mapping, ok := node.(*ast.MappingNode)
-	if !ok {
-		return nil, badInputf("%s:%d: key runs: not a mapping of names to flags", file, lineOf(node))
+func readVariants(c *cli.Context, file string, runs *yaml.Node) ([]variant, error) {
+	if runs.Kind != yaml.Map {
+		return nil, badInputf("%s:%d: key runs: not a mapping of names to flags", file, runs.Line)
 	}
 	flags := trainCommand().Flags
 	var variants []variant
-	for _, named := range mapping.Values {
-		v := variant{name: cellName(named.Key.GetToken().Value), flags: []string{}}
+	for _, named := range runs.Pairs {
+		v := variant{name: cellName(named.Key), flags: []string{}}
 		if v.name == "" {
-			return nil, badInputf("%s:%d: key runs: %q is no name for a folder", file, lineOf(named.Key), named.Key.GetToken().Value)
+			return nil, badInputf("%s:%d: key runs: %q is no name for a folder", file, named.Line, named.Key)
 		}
-		own, ok := named.Value.(*ast.MappingNode)
-		if _, null := named.Value.(*ast.NullNode); !ok && !null {
-			return nil, badInputf("%s:%d: runs.%s: not a mapping of flags to values", file, lineOf(named.Value), v.name)
+		if kind := named.Value.Kind; kind != yaml.Map && kind != yaml.Null {
+			return nil, badInputf("%s:%d: runs.%s: not a mapping of flags to values", file, named.Value.Line, v.name)
 		}
-		if own == nil {
-			own = &ast.MappingNode{}
-		}
-		for _, pair := range own.Values {
-			e, err := entryOf(file, pair)
+		for _, pair := range named.Value.Pairs {
+			e, err := matrixEntry(file, pair)
 			if err != nil {
 				return nil, err
 			}

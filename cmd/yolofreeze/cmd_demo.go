@@ -6,12 +6,12 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/urfave/cli/v2"
 
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/synth"
 	"yolofreeze/freeze/finetune"
+	"yolofreeze/onnx/yaml"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -123,7 +123,7 @@ func (d *demonstration) prepare() error {
 	if err != nil {
 		return err
 	}
-	text, err := yaml.Marshal(hyp)
+	text, err := yaml.Encode(hyp)
 	if err != nil {
 		return fmt.Errorf("write the demonstration's hyperparameters: %w", err)
 	}

@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/urfave/cli/v2"
 
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/yaml"
 )
 
 // applyConfig sets from the file of --config each flag of the command that
@@ -91,8 +89,7 @@ type configEntry struct {
 
 // readConfig reads a YAML file that is a mapping of scalars and lists of scalars.
 func readConfig(name string) ([]configEntry, error) {
-	const most = 1 << 20
-	data, err := disk.ReadText(name, most)
+	data, err := disk.Read(name, yaml.MaxBytes)
 	if err != nil {
 		return nil, disk.Cause(err)
 	}
@@ -100,69 +97,40 @@ func readConfig(name string) ([]configEntry, error) {
 }
 
 func parseConfig(data []byte) ([]configEntry, error) {
-	file, err := parser.ParseBytes(data, 0)
+	root, err := yaml.Parse(data)
 	if err != nil {
-		var syntax yaml.Error
-		if errors.As(err, &syntax) && syntax.GetToken() != nil {
-			return nil, fmt.Errorf("line %d: %s", syntax.GetToken().Position.Line, syntax.GetMessage())
-		}
 		return nil, err
 	}
+	if root.Kind != yaml.Map && root.Kind != yaml.Null {
+		return nil, fmt.Errorf("line %d: not one mapping of flags to values", root.Line)
+	}
 	var entries []configEntry
-	for i, doc := range file.Docs {
-		if doc.Body == nil || doc.Body.Type() == ast.CommentType {
-			continue
+	for _, pair := range root.Pairs {
+		e, err := entryOf(pair)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: key %s: %w", e.line, e.key, err)
 		}
-		mapping, ok := doc.Body.(*ast.MappingNode)
-		if !ok || i > 0 {
-			return nil, fmt.Errorf("line %d: not one mapping of flags to values", lineOf(doc.Body))
-		}
-		for _, pair := range mapping.Values {
-			e := configEntry{key: pair.Key.GetToken().Value, line: lineOf(pair.Key)}
-			if err := e.read(pair.Value); err != nil {
-				return nil, fmt.Errorf("line %d: key %s: %w", e.line, e.key, err)
-			}
-			entries = append(entries, e)
-		}
+		entries = append(entries, e)
 	}
 	return entries, nil
 }
 
-func (e *configEntry) read(node ast.Node) error {
-	if sequence, ok := node.(*ast.SequenceNode); ok {
-		e.list = true
-		for _, item := range sequence.Values {
-			v, err := scalar(item)
-			if err != nil {
-				return err
-			}
-			e.values = append(e.values, v)
+// entryOf reads one key: a scalar as it is written, 1e-3 as 1e-3, or a list of them.
+func entryOf(pair yaml.Pair) (configEntry, error) {
+	e := configEntry{key: pair.Key, line: pair.Line, list: pair.Value.Kind == yaml.List}
+	values := []*yaml.Node{pair.Value}
+	if e.list {
+		values = pair.Value.Items
+	}
+	for _, v := range values {
+		switch v.Kind {
+		case yaml.Null:
+			return e, errors.New("no value")
+		case yaml.Scalar:
+			e.values = append(e.values, v.Text)
+		default:
+			return e, fmt.Errorf("neither a scalar nor a list of scalars, but %v", v.Kind)
 		}
-		return nil
 	}
-	v, err := scalar(node)
-	e.values = []string{v}
-	return err
-}
-
-// scalar returns a value as it is written: 1e-3 stays 1e-3.
-func scalar(node ast.Node) (string, error) {
-	switch n := node.(type) {
-	case *ast.StringNode:
-		return n.Value, nil
-	case *ast.LiteralNode:
-		return n.Value.Value, nil
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NanNode, *ast.InfinityNode:
-		return node.GetToken().Value, nil
-	case *ast.NullNode:
-		return "", errors.New("no value")
-	}
-	return "", fmt.Errorf("neither a scalar nor a list of scalars, but a %s", strings.ToLower(node.Type().String()))
-}
-
-func lineOf(node ast.Node) int {
-	if t := node.GetToken(); t != nil && t.Position != nil {
-		return t.Position.Line
-	}
-	return 0
+	return e, nil
 }

@@ -69,7 +69,7 @@ func TestConfigErrors(t *testing.T) {
 		{"deep list", "freeze: [[1]]\n", "line 1: key freeze: neither a scalar", ""},
 		{"not a mapping", "- a\n", "line 1: not one mapping", ""},
 		{"scalar", "imgsz\n", "not one mapping", ""},
-		{"documents", "imgsz: 1\n---\nimgsz: 2\n", "not one mapping", ""},
+		{"documents", "imgsz: 1\n---\nimgsz: 2\n", "line 2: a second document", ""},
 		{"twice", "imgsz: 1\nimg: 2\n", "c.yaml:2: key img: flag --imgsz is already set on line 1", ""},
 		{"twice the key", "imgsz: 1\nimgsz: 2\n", "imgsz", ""},
 		{"syntax", "imgsz: [1\n", "reading configuration ", ""},

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
-
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/artifact"
@@ -21,6 +19,7 @@ import (
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/testkit/recorded"
 	"yolofreeze/onnx/wire"
+	"yolofreeze/onnx/yaml"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -102,7 +101,7 @@ func (r *recordedStep) hyp() map[string]float64 {
 
 func writeYAML(t *testing.T, path string, v any) {
 	t.Helper()
-	text, err := yaml.Marshal(v)
+	text, err := yaml.Encode(v)
 	if err == nil {
 		err = os.WriteFile(path, text, 0o666)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/yaml"
 )
 
 func timed(file, cache string) (*dataset.Set, time.Duration, error) {
@@ -49,7 +50,11 @@ func FuzzDataYAML(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := parseConfig(filepath.Join("d", "data.yaml"), text)
+		root, err := yaml.Parse(text)
+		if err != nil {
+			return
+		}
+		c, err := newConfig(filepath.Join("d", "data.yaml"), root)
 		if err == nil && (len(c.Names) == 0 || len(c.Splits) == 0) {
 			t.Errorf("accepted %+v", c)
 		}

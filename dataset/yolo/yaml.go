@@ -1,19 +1,14 @@
 package yolo
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
-
-	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/yaml"
 )
 
 // Config is what a data.yaml says.
@@ -25,46 +20,36 @@ type Config struct {
 	Names  []string
 }
 
-const (
-	maxYAML  = 4 << 20
-	maxDepth = 64
-)
-
 // ReadConfig reads a data.yaml. Errors name the file and, where there is one,
 // the line and the key.
 func ReadConfig(file string) (*Config, error) {
-	data, err := disk.Read(file, maxYAML)
+	root, err := yaml.Read(file)
 	if err != nil {
 		return nil, err
 	}
-	return parseConfig(file, data)
+	return newConfig(file, root)
 }
 
-func parseConfig(file string, data []byte) (*Config, error) {
-	root, err := parseMapping(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+func newConfig(file string, root *yaml.Node) (*Config, error) {
+	switch root.Kind {
+	case yaml.Null:
+		return nil, fmt.Errorf("%s: the file is empty", file)
+	case yaml.Map:
+	default:
+		return nil, fmt.Errorf("%s: holds %v, not keys and values", file, root.Kind)
 	}
 	c := &Config{File: file, Root: filepath.Dir(file), Splits: map[string][]string{}}
-	lines := map[string]int{}
-	for _, pair := range root {
-		key := keyText(pair.Key)
-		if first, twice := lines[key]; twice {
-			return nil, fmt.Errorf("%s:%d: key %q is also on line %d", file, lineOf(pair.Key), key, first)
-		}
-		lines[key] = lineOf(pair.Key)
+	for _, pair := range root.Pairs {
 		if err := c.set(pair); err != nil {
-			return nil, fmt.Errorf("%s:%d: key %q: %w", file, lineOf(pair.Key), keyText(pair.Key), err)
+			return nil, fmt.Errorf("%s:%d: key %q: %w", file, pair.Line, pair.Key, err)
 		}
 	}
 	if len(c.Names) == 0 {
 		return nil, fmt.Errorf("%s: key %q is missing", file, "names")
 	}
-	for _, pair := range root {
-		if keyText(pair.Key) == "nc" {
-			if nc, err := strconv.Atoi(strings.TrimSpace(valueText(pair.Value))); err != nil || nc != len(c.Names) {
-				return nil, fmt.Errorf("%s:%d: key %q: %s, but names lists %d classes", file, lineOf(pair.Key), "nc", valueText(pair.Value), len(c.Names))
-			}
+	if v := root.Get("nc"); v != nil {
+		if nc, err := strconv.Atoi(strings.TrimSpace(v.Text)); err != nil || nc != len(c.Names) {
+			return nil, fmt.Errorf("%s:%d: key %q: %s, but names lists %d classes", file, v.Line, "nc", cmp.Or(v.Text, v.Kind.String()), len(c.Names))
 		}
 	}
 	if len(c.Splits) == 0 {
@@ -74,8 +59,8 @@ func parseConfig(file string, data []byte) (*Config, error) {
 }
 
 // set takes over one key of the file.
-func (c *Config) set(pair *ast.MappingValueNode) (err error) {
-	switch key := keyText(pair.Key); key {
+func (c *Config) set(pair yaml.Pair) (err error) {
+	switch pair.Key {
 	case "path":
 		if c.Path, err = scalar(pair.Value); err == nil && c.Path != "" {
 			c.Root = find(c.Root, c.Path)
@@ -83,7 +68,7 @@ func (c *Config) set(pair *ast.MappingValueNode) (err error) {
 	case "train", "val", "test":
 		var paths []string
 		if paths, err = scalars(pair.Value); err == nil && len(paths) > 0 {
-			c.Splits[key] = paths
+			c.Splits[pair.Key] = paths
 		}
 	case "names":
 		c.Names, err = parseNames(pair.Value)
@@ -91,74 +76,28 @@ func (c *Config) set(pair *ast.MappingValueNode) (err error) {
 	return err
 }
 
-// parseMapping returns the top-level pairs, refusing whatever could grow
-// without bound: the tree is never expanded.
-func parseMapping(data []byte) ([]*ast.MappingValueNode, error) {
-	if err := tooDeep(data); err != nil {
-		return nil, err
-	}
-	f, err := parser.ParseBytes(data, 0)
-	if err != nil {
-		text := strings.TrimSpace(yaml.FormatError(err, false, false))
-		return nil, errors.New("not valid YAML: " + strings.ReplaceAll(text, "\n", " "))
-	}
-	if len(f.Docs) == 0 || f.Docs[0].Body == nil {
-		return nil, errors.New("the file is empty")
-	}
-	switch n := f.Docs[0].Body.(type) {
-	case *ast.MappingNode:
-		return n.Values, nil
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{n}, nil
-	}
-	return nil, fmt.Errorf("holds %s, not keys and values", kindOf(f.Docs[0].Body))
-}
-
-// tooDeep bounds nesting before the parser recurses into it.
-func tooDeep(data []byte) error {
-	depth := 0
-	for n, line := range strings.Split(string(data), "\n") {
-		rest := strings.TrimLeft(line, " ")
-		deepest := len(line) - len(rest)
-		for ; strings.HasPrefix(rest, "- ") || strings.HasPrefix(rest, "? "); deepest++ {
-			rest = strings.TrimLeft(rest[2:], " ")
-		}
-		depth = max(0, depth+strings.Count(line, "[")+strings.Count(line, "{")-strings.Count(line, "]")-strings.Count(line, "}"))
-		if depth > maxDepth || deepest > 4*maxDepth || strings.Count(line, "[")+strings.Count(line, "{") > 100*maxDepth {
-			return fmt.Errorf("line %d: nested too deep", n+1)
-		}
-	}
-	return nil
-}
-
 // parseNames reads a list of names or a map from 0, 1, 2, … to names.
-func parseNames(v ast.Node) ([]string, error) {
-	if seq, ok := v.(*ast.SequenceNode); ok {
-		names, err := scalars(seq)
-		return names, err
-	}
-	var pairs []*ast.MappingValueNode
-	switch n := v.(type) {
-	case *ast.MappingNode:
-		pairs = n.Values
-	case *ast.MappingValueNode:
-		pairs = []*ast.MappingValueNode{n}
+func parseNames(v *yaml.Node) ([]string, error) {
+	switch v.Kind {
+	case yaml.List:
+		return scalars(v)
+	case yaml.Map:
 	default:
-		return nil, fmt.Errorf("must be a list of names or a map of numbers to names, not %s", kindOf(v))
+		return nil, fmt.Errorf("must be a list of names or a map of numbers to names, not %v", v.Kind)
 	}
-	names, set := make([]string, len(pairs)), make([]bool, len(pairs))
-	for _, p := range pairs {
-		i, err := strconv.Atoi(keyText(p.Key))
+	names, set := make([]string, len(v.Pairs)), make([]bool, len(v.Pairs))
+	for _, p := range v.Pairs {
+		i, err := strconv.Atoi(p.Key)
 		switch {
 		case err != nil || i < 0:
-			return nil, fmt.Errorf("line %d: %q: must be a whole number from 0", lineOf(p.Key), keyText(p.Key))
-		case i >= len(pairs):
-			return nil, fmt.Errorf("line %d: number %d leaves a gap: %d names must be numbered 0 to %d", lineOf(p.Key), i, len(pairs), len(pairs)-1)
+			return nil, fmt.Errorf("line %d: %q: must be a whole number from 0", p.Line, p.Key)
+		case i >= len(names):
+			return nil, fmt.Errorf("line %d: number %d leaves a gap: %d names must be numbered 0 to %d", p.Line, i, len(names), len(names)-1)
 		case set[i]:
-			return nil, fmt.Errorf("line %d: number %d is there twice", lineOf(p.Key), i)
+			return nil, fmt.Errorf("line %d: number %d is there twice", p.Line, i)
 		}
 		if names[i], err = scalar(p.Value); err != nil {
-			return nil, fmt.Errorf("line %d: name of class %d: %w", lineOf(p.Key), i, err)
+			return nil, fmt.Errorf("line %d: name of class %d: %w", p.Line, i, err)
 		}
 		set[i] = true
 	}
@@ -166,17 +105,16 @@ func parseNames(v ast.Node) ([]string, error) {
 }
 
 // scalars reads a string or a list of strings; null gives none.
-func scalars(v ast.Node) ([]string, error) {
-	seq, ok := v.(*ast.SequenceNode)
-	if !ok {
+func scalars(v *yaml.Node) ([]string, error) {
+	if v.Kind != yaml.List {
 		s, err := scalar(v)
 		if err != nil || s == "" {
 			return nil, err
 		}
 		return []string{s}, nil
 	}
-	out := make([]string, len(seq.Values))
-	for i, e := range seq.Values {
+	out := make([]string, len(v.Items))
+	for i, e := range v.Items {
 		var err error
 		if out[i], err = scalar(e); err != nil {
 			return nil, fmt.Errorf("element %d: %w", i, err)
@@ -190,55 +128,14 @@ func scalars(v ast.Node) ([]string, error) {
 
 // scalar returns a value as the file writes it, so that a class may be called
 // no, 1.50 or true.
-func scalar(v ast.Node) (string, error) {
-	switch n := v.(type) {
-	case nil, *ast.NullNode:
+func scalar(v *yaml.Node) (string, error) {
+	switch v.Kind {
+	case yaml.Null:
 		return "", nil
-	case *ast.StringNode:
-		return n.Value, nil
-	case *ast.LiteralNode:
-		return strings.TrimSpace(n.Value.Value), nil
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-		return v.GetToken().Value, nil
+	case yaml.Scalar:
+		return strings.TrimRight(v.Text, "\n"), nil
 	}
-	return "", fmt.Errorf("must be text, not %s", kindOf(v))
-}
-
-func valueText(v ast.Node) string {
-	if s, err := scalar(v); err == nil {
-		return s
-	}
-	return kindOf(v)
-}
-
-func keyText(k ast.MapKeyNode) string { return tokenText(k.GetToken()) }
-
-func tokenText(t *token.Token) string {
-	if t == nil {
-		return ""
-	}
-	return t.Value
-}
-
-func lineOf(n ast.Node) int {
-	if t := n.GetToken(); t != nil && t.Position != nil {
-		return t.Position.Line
-	}
-	return 0
-}
-
-func kindOf(v ast.Node) string {
-	switch v.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode:
-		return "a map"
-	case *ast.SequenceNode:
-		return "a list"
-	case *ast.AliasNode, *ast.AnchorNode:
-		return "an anchor or alias, which data.yaml files may not use"
-	case nil, *ast.NullNode:
-		return "nothing"
-	}
-	return "a " + strings.ToLower(v.Type().String())
+	return "", fmt.Errorf("must be text, not %v", v.Kind)
 }
 
 // find is resolve against the base, or else against the working folder, as YOLOv5

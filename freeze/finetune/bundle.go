@@ -10,12 +10,11 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"yolofreeze/dataset"
 	"yolofreeze/freeze"
 	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/optim"
+	"yolofreeze/onnx/yaml"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -87,19 +86,19 @@ func lossOf(h dataset.Hyp) yolov5.LossOptions {
 
 // hypMap names the hyperparameters as YOLOv5's files do.
 func hypMap(h dataset.Hyp) (map[string]float64, error) {
-	text, err := yaml.Marshal(h)
+	text, err := yaml.Encode(h)
 	if err != nil {
 		return nil, fmt.Errorf("name the hyperparameters: %w", err)
 	}
 	named := map[string]float64{}
-	return named, yaml.Unmarshal(text, &named)
+	return named, yaml.Decode(text, &named)
 }
 
 // hypOf is hypMap's inverse.
 func hypOf(named map[string]float64) (h dataset.Hyp, err error) {
-	text, err := yaml.Marshal(named)
+	text, err := yaml.Encode(named)
 	if err == nil {
-		err = yaml.UnmarshalWithOptions(text, &h, yaml.Strict())
+		err = yaml.Decode(text, &h)
 	}
 	if err != nil {
 		return h, fmt.Errorf("hyperparameters: %w", err)

@@ -14,10 +14,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"yolofreeze/freeze"
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/yaml"
 )
 
 // ReadRun reads a run's folder: yolofreeze's own, or one that YOLOv5's train.py
@@ -210,11 +209,7 @@ func (r *ComparedRun) readSettings() error {
 			return err
 		}
 		options := map[string]any{}
-		if err := yaml.Unmarshal(data, &options); err != nil {
-			var syntax yaml.Error
-			if errors.As(err, &syntax) && syntax.GetToken() != nil {
-				err = fmt.Errorf("line %d: %s", syntax.GetToken().Position.Line, syntax.GetMessage())
-			}
+		if err := yaml.Decode(data, &options); err != nil {
 			return &InputError{filepath.Join(r.Dir, name), err}
 		}
 		for key, value := range options {

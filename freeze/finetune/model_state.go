@@ -4,14 +4,11 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
-	"strings"
-
-	"github.com/goccy/go-yaml"
 
 	"yolofreeze/onnx"
-	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/safetensors"
 	"yolofreeze/onnx/torch"
+	"yolofreeze/onnx/yaml"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -64,14 +61,14 @@ func tensorsOf(c *torch.Checkpoint) map[string]*onnx.Tensor {
 func modelOfState(path string, named map[string]*onnx.Tensor, cfg string) (*Model, error) {
 	var table map[string]any
 	if cfg != "" {
-		text, err := disk.ReadText(cfg, 1<<20)
+		root, err := yaml.Read(cfg)
 		if err != nil {
 			return nil, fmt.Errorf("read the layer table: %w", err)
 		}
-		if err := yaml.Unmarshal(text, &table); err != nil || table == nil {
-			first, _, _ := strings.Cut(fmt.Sprint(err), "\n")
-			return nil, &InputError{cfg, fmt.Errorf("not a YAML file of a model: %s", first)}
+		if root.Kind != yaml.Map {
+			return nil, &InputError{cfg, fmt.Errorf("not a YAML file of a model: holds %v", root.Kind)}
 		}
+		table = root.Value().(map[string]any)
 	}
 	net, state, err := yolov5.FromState(named, table)
 	if err != nil {

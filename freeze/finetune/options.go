@@ -8,11 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"yolofreeze/dataset"
 	"yolofreeze/freeze"
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/yaml"
 )
 
 // Options say what a run does; in opt.yaml they stand under YOLOv5's names.
@@ -215,12 +214,12 @@ func (o *Options) differences(other *Options) ([]string, error) {
 }
 
 func (o *Options) named() (map[string]any, error) {
-	text, err := yaml.Marshal(o)
+	text, err := yaml.Encode(o)
 	if err != nil {
 		return nil, fmt.Errorf("write the options: %w", err)
 	}
 	named := map[string]any{}
-	if err := yaml.Unmarshal(text, &named); err != nil {
+	if err := yaml.Decode(text, &named); err != nil {
 		return nil, fmt.Errorf("read the options: %w", err)
 	}
 	hyp, _ := named["hyp"].(map[string]any)

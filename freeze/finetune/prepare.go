@@ -10,12 +10,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 	"yolofreeze/freeze"
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/yaml"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -169,11 +168,11 @@ func (t *training) makeFolder() (err error) {
 		return fmt.Errorf("make the run's folder: %w", err)
 	}
 	t.dropLeftovers()
-	opt, err := yaml.Marshal(t.o)
+	opt, err := yaml.Encode(t.o)
 	if err != nil {
 		return fmt.Errorf("write the options: %w", err)
 	}
-	hyp, err := yaml.Marshal(t.o.Hyp)
+	hyp, err := yaml.Encode(t.o.Hyp)
 	if err != nil {
 		return fmt.Errorf("write the hyperparameters: %w", err)
 	}

@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/yaml"
 )
 
 // resume takes up an earlier run: its options, but for those that may change, and its progress.
@@ -53,7 +52,7 @@ func (e *resumeError) Hint() string {
 
 // encodeOptions and decodeOptions keep options in a checkpoint's metadata, under their names in opt.yaml.
 func encodeOptions(o *Options) (json.RawMessage, error) {
-	text, err := yaml.Marshal(o)
+	text, err := yaml.Encode(o)
 	if err != nil {
 		return nil, fmt.Errorf("write the options: %w", err)
 	}
@@ -65,7 +64,7 @@ func decodeOptions(raw json.RawMessage) (o Options, err error) {
 	if err := json.Unmarshal(raw, &text); err != nil {
 		return o, fmt.Errorf("options: %w", err)
 	}
-	if err := yaml.UnmarshalWithOptions([]byte(text), &o, yaml.Strict()); err != nil {
+	if err := yaml.Decode([]byte(text), &o); err != nil {
 		return o, fmt.Errorf("options: %w", err)
 	}
 	return o, nil

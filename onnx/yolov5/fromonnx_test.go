@@ -9,12 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
-
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/op"
 	"yolofreeze/onnx/ref"
 	"yolofreeze/onnx/wire"
+	"yolofreeze/onnx/yaml"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -55,7 +54,7 @@ head: [[-1, 1, Conv, [16, 1, 1]], [-1, 1, nn.Upsample, [None, 2, nearest]], [[-1
 func generation(t testing.TB, name string, folded bool) *yolov5.Network {
 	t.Helper()
 	var table map[string]any
-	if err := yaml.Unmarshal([]byte(generations[name]), &table); err != nil {
+	if err := yaml.Decode([]byte(generations[name]), &table); err != nil {
 		t.Fatal(err)
 	}
 	noneToNil(table)
