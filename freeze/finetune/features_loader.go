@@ -81,7 +81,9 @@ func (f *featureLoader) EpochFrom(ctx context.Context, epoch, first int) iter.Se
 			start := time.Now()
 			m, more := <-queue
 			f.waited += time.Since(start)
-			if !more {
+			if err := ctx.Err(); err != nil { // the maker may have ended before the epoch did
+				m = made{nil, err}
+			} else if !more {
 				return
 			}
 			if !yield(m.batch, m.err) || m.err != nil {

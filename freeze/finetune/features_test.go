@@ -119,8 +119,8 @@ func TestCachedFeatures(t *testing.T) {
 	}
 }
 
-// TestCachedFeaturesResume interrupts while features are made and while they are
-// trained from, also before and after layers are unfrozen.
+// TestCachedFeaturesResume interrupts while features are made, while they are
+// trained from and between epochs, also before and after layers are unfrozen.
 func TestCachedFeaturesResume(t *testing.T) {
 	o := cachedRun(t)
 	o.Unfreeze, o.FeatureType, o.CacheFeatures = []string{"2:1"}, "fp16", 2 // the last epoch trains layer 1 and needs pictures
@@ -130,7 +130,7 @@ func TestCachedFeaturesResume(t *testing.T) {
 	for _, name := range lasting {
 		straight[name] = mustRead(t, filepath.Join(dir, name))
 	}
-	for stop := range q.batches + 1 {
+	for stop := -o.Epochs + 1; stop <= q.batches; stop++ { // under 0: after that many epochs
 		if stop == 0 { // while the cache is made
 			if err := os.RemoveAll(featureFolder()); err != nil {
 				t.Fatal(err)
@@ -143,6 +143,10 @@ func TestCachedFeaturesResume(t *testing.T) {
 		}
 		r := &quiet{t: t, onBatch: func(n int) {
 			if n == stop {
+				cancel(stopped)
+			}
+		}, onEpoch: func(epoch int) {
+			if epoch+1 == -stop {
 				cancel(stopped)
 			}
 		}}

@@ -27,7 +27,7 @@ func sameFiles(t *testing.T, straight map[string][]byte, dir string) {
 	}
 }
 
-// TestResume interrupts a run at each of its batches and in validations, goes
+// TestResume interrupts a run at each of its batches, in validations and between epochs, goes
 // on, and must end in the bytes of a run that nothing has interrupted.
 func TestResume(t *testing.T) {
 	o := smallRun(t)
@@ -39,13 +39,13 @@ func TestResume(t *testing.T) {
 		straight[name] = mustRead(t, filepath.Join(dir, name))
 	}
 	stopped := errors.New("stopped")
-	type stop struct{ batch, val int }
-	stops := []stop{{0, 1}, {0, 3}}
+	type stop struct{ batch, val, epoch int } // the epoch after which, or -1
+	stops := []stop{{0, 1, -1}, {0, 3, -1}, {0, 0, 0}, {0, 0, 1}}
 	for n := 1; n <= 9; n++ {
-		stops = append(stops, stop{batch: n})
+		stops = append(stops, stop{n, 0, -1})
 	}
 	for _, s := range stops {
-		t.Run(fmt.Sprintf("batch%d,validation%d", s.batch, s.val), func(t *testing.T) {
+		t.Run(fmt.Sprintf("batch%d,validation%d,epoch%d", s.batch, s.val, s.epoch), func(t *testing.T) {
 			if err := os.RemoveAll(dir); err != nil {
 				t.Fatal(err)
 			}
@@ -57,6 +57,10 @@ func TestResume(t *testing.T) {
 				}
 			}, onVal: func(int) {
 				if vals++; vals == s.val {
+					cancel(stopped)
+				}
+			}, onEpoch: func(e int) {
+				if e == s.epoch {
 					cancel(stopped)
 				}
 			}}

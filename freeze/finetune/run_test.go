@@ -27,6 +27,7 @@ type quiet struct {
 	batches int
 	onBatch func(n int)
 	onVal   func(done int)
+	onEpoch func(epoch int)
 	onLine  func(line string)
 }
 
@@ -38,7 +39,12 @@ func (q *quiet) Logf(format string, args ...any) {
 }
 func (q *quiet) Warnf(format string, args ...any) { q.Logf("warning: "+format, args...) }
 func (q *quiet) Data(*dataset.Set)                {}
-func (q *quiet) Epoch(e EpochResult)              { q.rows = append(q.rows, e.Row) }
+
+func (q *quiet) Epoch(e EpochResult) {
+	if q.rows = append(q.rows, e.Row); q.onEpoch != nil {
+		q.onEpoch(e.Epoch)
+	}
+}
 
 func (q *quiet) Batch(BatchResult) {
 	if q.batches++; q.onBatch != nil {
