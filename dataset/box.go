@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -62,6 +63,31 @@ func (l Label) Clipped() Label {
 	y0, y1 := clip01(l.Y-l.H/2), clip01(l.Y+l.H/2)
 	l.X, l.W = (x0+x1)/2, x1-x0
 	l.Y, l.H = (y0+y1)/2, y1-y0
+	return l
+}
+
+// turned returns the label as EXIF orientation o turns its picture, a quarter and
+// perhaps mirrored; others leave it as it is.
+func (l Label) turned(o int) Label {
+	if o < 5 || o > 8 {
+		return l
+	}
+	move := func(x, y float64) (float64, float64) {
+		x, y = y, x
+		if o == 6 || o == 7 {
+			x = 1 - x
+		}
+		if o == 7 || o == 8 {
+			y = 1 - y
+		}
+		return x, y
+	}
+	l.X, l.Y = move(l.X, l.Y)
+	l.W, l.H = l.H, l.W
+	l.Polygon = slices.Clone(l.Polygon)
+	for i, p := range l.Polygon {
+		l.Polygon[i].X, l.Polygon[i].Y = move(p.X, p.Y)
+	}
 	return l
 }
 

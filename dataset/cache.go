@@ -44,7 +44,7 @@ type sizeEntry struct {
 const maxSizesFile = 1 << 30
 
 // sizesMagic names the layout and the version of the rules that made it.
-const sizesMagic = "yolofreeze picture sizes 2"
+const sizesMagic = "yolofreeze picture sizes 3"
 
 // openSizes loads what earlier runs found for the data set at path.
 func openSizes(dir, path string) *sizes {

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -82,6 +83,29 @@ var decoders = []struct {
 	{"bmp", "BM", bmp.DecodeConfig, bmp.Decode},
 }
 
+// strangers names, by their first bytes, pictures that are not understood.
+var strangers = []struct{ magic, name string }{
+	{"????ftypavi", "AVIF"},
+	{"????ftyp", "HEIC, AVIF or a film"},
+	{"\x00\x00\x00\x0cjP  ", "JPEG 2000"},
+	{"\xff\x4f\xff\x51", "JPEG 2000"},
+	{"\x00\x00\x00\x0cJXL ", "JPEG XL"},
+	{"\xff\x0a", "JPEG XL"},
+	{"II+\x00", "BigTIFF"},
+	{"MM\x00+", "BigTIFF"},
+	{"II\xbc", "JPEG XR"},
+	{"PF\n", "PFM"},
+	{"Pf\n", "PFM"},
+	{"P1", "PNM"}, {"P2", "PNM"}, {"P3", "PNM"}, {"P4", "PNM"}, {"P5", "PNM"}, {"P6", "PNM"}, {"P7", "PNM"},
+	{"#?RADIANCE", "Radiance HDR"},
+	{"\x76\x2f\x31\x01", "OpenEXR"},
+	{"8BPS", "Photoshop"},
+	{"\x00\x00\x01\x00", "an icon"},
+	{"Y\xa6j\x95", "Sun raster"},
+	{"%PDF", "PDF"},
+	{"<svg", "SVG"},
+}
+
 // sniff returns the index in decoders of what head starts, or an error that
 // says what the bytes look like instead.
 func sniff(head []byte) (int, error) {
@@ -95,8 +119,11 @@ func sniff(head []byte) (int, error) {
 		return 0, errors.New("the file is empty")
 	case matches(head, "version https://git-lfs"):
 		return 0, errors.New("a Git LFS pointer, not a picture: run git lfs pull")
-	case matches(head, "????ftyp"):
-		return 0, errors.New("HEIC, AVIF or a film: not among jpeg, png, gif, bmp, tiff, webp")
+	}
+	for _, s := range strangers {
+		if matches(head, s.magic) {
+			return 0, fmt.Errorf("%s: not among jpeg, png, gif, bmp, tiff, webp", s.name)
+		}
 	}
 	return 0, fmt.Errorf("not a picture: starts with %q, not as jpeg, png, gif, bmp, tiff or webp do", head[:min(len(head), 8)])
 }
@@ -178,14 +205,12 @@ func probe(r io.ReaderAt, size int64) (Info, error) {
 			return info, err
 		}
 	} else {
+		if err := misread(d.format, r); err != nil {
+			return info, err
+		}
 		c, err := d.config(io.NewSectionReader(r, 0, size))
 		if err != nil {
 			return info, fmt.Errorf("reading the %s header: %w", d.format, plainEOF(err))
-		}
-		if d.format == "tiff" {
-			if err := misreadTIFF(r); err != nil {
-				return info, err
-			}
 		}
 		info.Width, info.Height = c.Width, c.Height
 		info.Orientation = orientationOf(d.format, r, size)
@@ -194,6 +219,32 @@ func probe(r io.ReaderAt, size int64) (Info, error) {
 		info.Width, info.Height = info.Height, info.Width
 	}
 	return info, nil
+}
+
+// misread names the kinds of picture that the decoders refuse only in the middle,
+// or take for others.
+func misread(format string, r io.ReaderAt) error {
+	switch format {
+	case "tiff":
+		return misreadTIFF(r)
+	case "bmp":
+		var head [34]byte // file header; size of the next, width, height, planes, bits, compression
+		n, _ := r.ReadAt(head[:], 0)
+		bits, packing := binary.LittleEndian.Uint16(head[28:]), binary.LittleEndian.Uint32(head[30:])
+		switch {
+		case n < len(head):
+		case packing == 1 || packing == 2:
+			return errors.New("bmp with run lengths is not supported")
+		case head[14] != 12 && bits == 16:
+			return errors.New("bmp with 16 bits a pixel is not supported")
+		}
+	case "webp":
+		var head [21]byte // RIFF, size, WEBP, VP8X, size, flags
+		if n, _ := r.ReadAt(head[:], 0); n == len(head) && string(head[12:16]) == "VP8X" && head[20]&2 != 0 {
+			return errors.New("animated webp is not supported")
+		}
+	}
+	return nil
 }
 
 // plainEOF says in words what the decoders call "EOF".
@@ -223,32 +274,62 @@ func Decode(path string, l Limits) (*Image, error) {
 
 // DecodeBytes is Decode for a picture in memory.
 func DecodeBytes(data []byte, l Limits) (*Image, error) {
+	l = l.filled()
 	r := bytes.NewReader(data)
 	info, err := probe(r, int64(len(data)))
 	if err != nil {
 		return nil, err
 	}
-	if err := l.filled().check(info.Width, info.Height); err != nil {
+	if err := l.check(info.Width, info.Height); err != nil {
 		return nil, err
 	}
-	i, err := sniff(data)
+	img, err := decode(data, info)
 	if err != nil {
 		return nil, err
-	}
-	src, err := decoders[i].decode(r)
-	if err != nil && info.Format == "jpeg" && errors.Is(err, io.ErrUnexpectedEOF) {
-		src, err = jpeg.Decode(io.MultiReader(bytes.NewReader(data), bytes.NewReader([]byte{0xff, 0xd9})))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("decoding %s: %w", info.Format, plainEOF(err))
-	}
-	img, err := toRGB(src, info.Format)
-	if err != nil {
-		return nil, err
-	}
-	if info.Format == "gif" { // a frame may cover part of the picture
-		at := src.Bounds().Min
-		img = img.placed(info.Width, info.Height, at.X, at.Y)
 	}
 	return img.oriented(info.Orientation), nil
+}
+
+// decode reads a picture as it is stored.
+func decode(data []byte, info Info) (*Image, error) {
+	var src image.Image
+	i, err := sniff(data)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.Format == "jpeg":
+		return decodeJPEG(data)
+	case info.Format == "png":
+		data = criticalChunks(data)
+	}
+	if src, err = decoders[i].decode(bytes.NewReader(data)); err != nil {
+		return nil, fmt.Errorf("decoding %s: %w", info.Format, plainEOF(err))
+	}
+	switch info.Format {
+	case "tiff":
+		return fromTIFF(src, bytes.NewReader(data))
+	case "gif":
+		return fromGIF(src, data)
+	case "webp":
+		return toRGB(src, videoRange)
+	}
+	return toRGB(src, fullRange)
+}
+
+// criticalChunks is a PNG without its ancillary chunks, which OpenCV's colour
+// mode does not heed: transparency, gamma, text. A damaged one harms nothing.
+func criticalChunks(data []byte) []byte {
+	const signature, frame = 8, 12 // frame: length, name and checksum of a chunk
+	out := append(make([]byte, 0, len(data)), data[:signature]...)
+	for rest := data[signature:]; len(rest) > 0; {
+		n := int64(len(rest))
+		if n >= frame {
+			n = min(n, frame+int64(binary.BigEndian.Uint32(rest)))
+		}
+		if n < frame || rest[4]&0x20 == 0 { // a small letter begins the name of an ancillary one
+			out = append(out, rest[:n]...)
+		}
+		rest = rest[n:]
+	}
+	return out
 }

@@ -1,23 +1,21 @@
 package dataset
 
 import (
+	"encoding/binary"
 	"fmt"
 	"image"
 	"image/color"
 )
 
-// toRGB converts what the decoder of a format returned.
-func toRGB(src image.Image, format string) (*Image, error) {
+// toRGB converts what a decoder returned; convert is for pictures of luma and chroma.
+func toRGB(src image.Image, convert func(dst, luma, cb, cr []uint8)) (*Image, error) {
 	b := src.Bounds()
 	w, h := b.Dx(), b.Dy()
 	switch m := src.(type) {
 	case *image.YCbCr:
-		if format == "webp" {
-			return fromYCbCr(m, videoRange), nil
-		}
-		return fromYCbCr(m, fullRange), nil
+		return fromYCbCr(m, convert), nil
 	case *image.NYCbCrA:
-		return fromYCbCr(&m.YCbCr, videoRange), nil
+		return fromYCbCr(&m.YCbCr, convert), nil
 	case *image.Gray:
 		return fromSamples(w, h, m.Pix, m.Stride, 1, 0, 0, 0), nil
 	case *image.Gray16:
@@ -25,9 +23,6 @@ func toRGB(src image.Image, format string) (*Image, error) {
 	case *image.RGBA: // decoders use it for opaque pictures
 		return fromSamples(w, h, m.Pix, m.Stride, 4, 0, 1, 2), nil
 	case *image.NRGBA:
-		if format == "tiff" {
-			return fromBlended(m), nil
-		}
 		return fromSamples(w, h, m.Pix, m.Stride, 4, 0, 1, 2), nil
 	case *image.RGBA64:
 		return fromSamples(w, h, m.Pix, m.Stride, 8, 0, 2, 4), nil
@@ -35,8 +30,6 @@ func toRGB(src image.Image, format string) (*Image, error) {
 		return fromSamples(w, h, m.Pix, m.Stride, 8, 0, 2, 4), nil
 	case *image.Paletted:
 		return fromPalette(m), nil
-	case *image.CMYK:
-		return fromCMYK(m), nil
 	}
 	return nil, fmt.Errorf("pictures of kind %T are not supported", src)
 }
@@ -50,22 +43,6 @@ func fromSamples(w, h int, pix []uint8, stride, step, r, g, b int) *Image {
 		for x := range w {
 			p := row[x*step : x*step+step]
 			dst[3*x], dst[3*x+1], dst[3*x+2] = p[r], p[g], p[b]
-		}
-	}
-	return out
-}
-
-// fromBlended multiplies by alpha, as libtiff does for OpenCV.
-func fromBlended(m *image.NRGBA) *Image {
-	w, h := m.Rect.Dx(), m.Rect.Dy()
-	out := NewImage(w, h)
-	for y := range h {
-		row, dst := m.Pix[y*m.Stride:], out.Pix[3*w*y:3*w*(y+1)]
-		for x := range w {
-			p := row[4*x : 4*x+4]
-			for c := range 3 {
-				dst[3*x+c] = uint8((int(p[c])*int(p[3]) + 127) / 255)
-			}
 		}
 	}
 	return out
@@ -94,33 +71,34 @@ func fromPalette(m *image.Paletted) *Image {
 	return out
 }
 
-// fromCMYK multiplies light, which is what OpenCV does with the inverted inks
-// that such files hold.
-func fromCMYK(m *image.CMYK) *Image {
-	w, h := m.Rect.Dx(), m.Rect.Dy()
-	out := NewImage(w, h)
-	for y := range h {
-		row, dst := m.Pix[y*m.Stride:], out.Pix[3*w*y:3*w*(y+1)]
-		for x := range w {
-			p := row[4*x : 4*x+4]
-			light := 255 - int32(p[3])
-			for c := range 3 {
-				dst[3*x+c] = uint8(light - int32(p[c])*light>>8)
-			}
+// fromGIF puts the first frame on the screen's background, which also shows
+// through transparent pixels.
+func fromGIF(src image.Image, data []byte) (*Image, error) {
+	const flags, background, table = 10, 11, 13 // places in the file
+	m, ok := src.(*image.Paletted)
+	if !ok {
+		return nil, fmt.Errorf("gif pictures of kind %T are not supported", src)
+	}
+	var back color.NRGBA
+	if i := table + 3*int(data[background]); data[flags]&0x80 != 0 && i+3 <= len(data) && int(data[background])>>(data[flags]&7+1) == 0 {
+		back = color.NRGBA{data[i], data[i+1], data[i+2], 255}
+	}
+	for i, c := range m.Palette {
+		if _, _, _, alpha := c.RGBA(); alpha == 0 {
+			m.Palette[i] = back
 		}
 	}
-	return out
-}
-
-// placed returns the picture on black at the given place.
-func (img *Image) placed(w, h, left, top int) *Image {
-	if img.Width == w && img.Height == h && left == 0 && top == 0 {
-		return img
+	w, h := int(binary.LittleEndian.Uint16(data[6:])), int(binary.LittleEndian.Uint16(data[8:]))
+	frame, at := fromPalette(m), m.Rect.Min
+	if frame.Width == w && frame.Height == h {
+		return frame, nil
 	}
 	out := NewImage(w, h)
-	width := min(img.Width, w-left)
-	for y := range min(img.Height, h-top) {
-		copy(out.Pix[3*(w*(top+y)+left):], img.Pix[3*img.Width*y:][:3*width])
+	for i := 0; i < len(out.Pix); i += 3 {
+		out.Pix[i], out.Pix[i+1], out.Pix[i+2] = back.R, back.G, back.B
 	}
-	return out
+	for y := range frame.Height {
+		copy(out.Pix[3*(w*(at.Y+y)+at.X):], frame.Pix[3*frame.Width*y:][:3*frame.Width])
+	}
+	return out, nil
 }

@@ -3,16 +3,7 @@ package dataset
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"io"
-)
-
-// Tags of the first directory of a TIFF structure: TIFF 6.0 and EXIF 2.32.
-const (
-	tagCompression = 259
-	tagFillOrder   = 266
-	tagOrientation = 274
-	tagPlanes      = 284
 )
 
 // orientationOf finds the EXIF orientation of a picture that is no JPEG; 1
@@ -63,56 +54,10 @@ func chunkOrientation(r io.ReaderAt, at, size int64, name string, order binary.B
 // tiffOrientation reads the orientation from a TIFF structure; anything out of
 // order counts as upright, as other readers do.
 func tiffOrientation(r io.ReaderAt) int {
-	if v := tiffTag(r, tagOrientation); v >= 1 && v <= 8 {
+	if v := tiffTag(r, tagOrientation, 1); v >= 1 && v <= 8 {
 		return v
 	}
 	return 1
-}
-
-// misreadTIFF names the kinds of TIFF that the decoder takes for others.
-func misreadTIFF(r io.ReaderAt) error {
-	if tiffTag(r, tagPlanes) == 2 {
-		return errors.New("tiff with its colours in separate planes is not supported")
-	}
-	if c := tiffTag(r, tagCompression); tiffTag(r, tagFillOrder) == 2 && c != 3 && c != 4 {
-		return errors.New("tiff with reversed bits is not supported")
-	}
-	return nil
-}
-
-// tiffTag returns a number from the first directory of a TIFF structure, 0
-// where it is missing or anything is out of order.
-func tiffTag(r io.ReaderAt, tag uint16) int {
-	var buf [12]byte
-	if _, err := r.ReadAt(buf[:8], 0); err != nil {
-		return 0
-	}
-	var order binary.ByteOrder
-	switch string(buf[:2]) {
-	case "II":
-		order = binary.LittleEndian
-	case "MM":
-		order = binary.BigEndian
-	default:
-		return 0
-	}
-	at := int64(order.Uint32(buf[4:]))
-	if _, err := r.ReadAt(buf[:2], at); err != nil {
-		return 0
-	}
-	for i := range int64(order.Uint16(buf[:])) {
-		if n, _ := r.ReadAt(buf[:], at+2+12*i); n < 12 {
-			return 0
-		}
-		if order.Uint16(buf[:]) != tag {
-			continue
-		}
-		if order.Uint16(buf[2:]) == 4 { // written as LONG
-			return int(order.Uint32(buf[8:]))
-		}
-		return int(order.Uint16(buf[8:]))
-	}
-	return 0
 }
 
 // oriented returns the picture turned as EXIF orientation o asks. The value

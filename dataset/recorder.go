@@ -18,6 +18,8 @@ type Recorder struct {
 	unknown  map[string]int
 	seen     map[boxKey]bool
 	left     bool // the picture is left out
+	upright  int  // EXIF orientation of the picture, heeded already
+	turn     int  // EXIF orientation that the labels have not heeded yet; 0: they have
 	missing  bool
 	classes  int
 	o        ReadOptions
@@ -39,6 +41,7 @@ func (r *Recorder) picture(it Item, classes int, sizes *sizes, read Reader, o Re
 		return
 	}
 	r.sample = Sample{Path: it.Picture, Width: info.Width, Height: info.Height}
+	r.upright = info.Orientation
 	read(it, info.Width, info.Height, r)
 	if r.seen = nil; r.left {
 		return
@@ -76,6 +79,26 @@ func (r *Recorder) Note(p Problem) {
 		return
 	}
 	r.more++
+}
+
+// Size compares the size that an annotation gives with that of the picture, w by h, and
+// returns the one in which its boxes count. Where it is that of the picture before a quarter
+// turn by its EXIF orientation, all objects handed over are of that picture, and turned
+// with it. The problem to report has its place and value filled in already.
+func (r *Recorder) Size(saidW, saidH, w, h int, place Problem) (int, int) {
+	switch {
+	case saidW == w && saidH == h:
+		return w, h
+	case saidW == h && saidH == w && r.upright >= 5:
+		r.turn = r.upright
+		place.Want = fmt.Sprintf("the picture is %dx%d after its EXIF orientation %d", w, h, r.upright)
+		place.Action = "boxes turned with it"
+		r.Note(place)
+		return h, w
+	}
+	place.Want, place.Action = fmt.Sprintf("the picture is %dx%d", w, h), "the picture's own size is used"
+	r.Note(place)
+	return w, h
 }
 
 // Ignore counts a sound object that is left out by choice.
@@ -132,6 +155,7 @@ func (r *Recorder) Object(l Label, place Problem) {
 	if r.o.BoxesOnly {
 		l.Polygon = nil
 	}
+	l = l.turned(r.turn)
 	if field, v := outside(l); field != "" {
 		p := place
 		p.Field, p.Value, p.Want = field, fmt.Sprint(v), "must be from 0 to 1"

@@ -208,10 +208,8 @@ func (rd *reader) number(names []string) {
 func (rd *reader) read(it dataset.Item, w, h int, r *dataset.Recorder) {
 	p := &rd.pending[it.Index]
 	doc := rd.docs[p.doc]
-	if p.image.Width != w || p.image.Height != h {
-		r.Note(dataset.Problem{File: doc.file, Unit: "image", Line: int(p.image.ID), Field: "size", Value: fmt.Sprintf("%dx%d", p.image.Width, p.image.Height),
-			Want: fmt.Sprintf("the picture is %dx%d", w, h), Action: "the picture's own size is used"})
-	}
+	w, h = r.Size(p.image.Width, p.image.Height, w, h, dataset.Problem{File: doc.file, Unit: "image", Line: int(p.image.ID), Field: "size",
+		Value: fmt.Sprintf("%dx%d", p.image.Width, p.image.Height)})
 	for _, i := range p.notes {
 		rd.object(&doc.annotations[i], doc, rd.classes[p.doc], w, h, r)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -278,7 +279,7 @@ func (rd *reader) read(it dataset.Item, w, h int, r *dataset.Recorder) {
 		r.Missing()
 		return
 	}
-	rd.compare(it, a, w, h, r)
+	w, h = rd.compare(it, a, w, h, r)
 	for i := range a.Objects {
 		o := &a.Objects[i]
 		place := dataset.Problem{File: it.Source, Unit: "object", Line: i + 1}
@@ -297,17 +298,18 @@ func (rd *reader) read(it dataset.Item, w, h int, r *dataset.Recorder) {
 	}
 }
 
-// compare notes where an annotation speaks of another picture. The real one
-// counts.
-func (rd *reader) compare(it dataset.Item, a *annotation, w, h int, r *dataset.Recorder) {
-	if sw, sh := strings.TrimSpace(a.Width), strings.TrimSpace(a.Height); sw != fmt.Sprint(w) || sh != fmt.Sprint(h) {
-		r.Note(dataset.Problem{File: it.Source, Field: "size", Value: sw + "x" + sh,
-			Want: fmt.Sprintf("the picture is %dx%d", w, h), Action: "the picture's own size is used"})
-	}
+// compare notes where an annotation speaks of another picture. The real one counts.
+// It returns the size in which the boxes count.
+func (rd *reader) compare(it dataset.Item, a *annotation, w, h int, r *dataset.Recorder) (int, int) {
+	sw, sh := strings.TrimSpace(a.Width), strings.TrimSpace(a.Height)
+	saidW, _ := strconv.Atoi(sw) // 0, like no picture, where it is no number
+	saidH, _ := strconv.Atoi(sh)
+	w, h = r.Size(saidW, saidH, w, h, dataset.Problem{File: it.Source, Field: "size", Value: sw + "x" + sh})
 	base := filepath.Base(it.Picture)
 	name := strings.TrimSpace(a.Filename)
 	if name != "" && name != base && name != strings.TrimSuffix(base, filepath.Ext(base)) {
 		r.Note(dataset.Problem{File: it.Source, Field: "filename", Value: name,
 			Want: "the picture is " + base, Action: "noted"})
 	}
+	return w, h
 }

@@ -1,12 +1,16 @@
 package voc
 
 import (
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"image"
 	"image/png"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -227,4 +231,42 @@ func FuzzVOC(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestTurned: boxes of the stored picture, as annotation tools that do not heed EXIF
+// have them, go with it. The object covers the stored pixels 4 to 14 and 2 to 9 of 40 by 20;
+// where each orientation shows them is its definition.
+func TestTurned(t *testing.T) {
+	for o, want := range map[int][4]float64{ // shares of 20 by 40: left, top, width, height
+		5: {2. / 20, 4. / 40, 7. / 20, 10. / 40}, 6: {11. / 20, 4. / 40, 7. / 20, 10. / 40},
+		7: {11. / 20, 26. / 40, 7. / 20, 10. / 40}, 8: {2. / 20, 26. / 40, 7. / 20, 10. / 40},
+		1: {4. / 40, 2. / 20, 10. / 40, 7. / 20}, 3: {4. / 40, 2. / 20, 10. / 40, 7. / 20},
+	} {
+		dir := devkit(t, t.TempDir(), map[string]string{"a": note(obj("cat", "5", "3", "15", "10", ""))}, map[string]string{"train": "a\n"})
+		path := filepath.Join(dir, "JPEGImages", "a.jpg")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chunk := append([]byte("eXIfMM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00"), byte(o), 0, 0, 0, 0, 0, 0)
+		frame := binary.BigEndian.AppendUint32(nil, uint32(len(chunk)-4))
+		frame = binary.BigEndian.AppendUint32(append(frame, chunk...), crc32.ChecksumIEEE(chunk))
+		if err := os.WriteFile(path, slices.Concat(data[:33], frame, data[33:]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		set, err := Open(dir, dataset.ReadOptions{Classes: []string{"cat"}})
+		if err != nil {
+			t.Fatalf("orientation %d: %v", o, err)
+		}
+		l := set.Splits["train"][0].Labels[0]
+		for i, got := range [4]float64{l.X - l.W/2, l.Y - l.H/2, l.W, l.H} {
+			if math.Abs(got-want[i]) > 1e-6 {
+				t.Errorf("orientation %d: %+v, want left, top, width, height %v", o, l, want)
+				break
+			}
+		}
+		if problems := fmt.Sprint(set.Report.Problems); (o >= 5) != strings.Contains(problems, fmt.Sprintf(`size "40x20": the picture is 20x40 after its EXIF orientation %d (boxes turned with it)`, o)) {
+			t.Errorf("orientation %d: problems %s", o, problems)
+		}
+	}
 }
