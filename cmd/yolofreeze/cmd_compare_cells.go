@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/freeze/finetune"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/yaml"
 )
@@ -212,6 +213,14 @@ func setFromMatrix(c *cli.Context, file string, pair yaml.Pair) error {
 
 func matrixEntry(file string, pair yaml.Pair) (configEntry, error) {
 	e, err := entryOf(pair)
+	switch strings.ReplaceAll(e.key, "_", "-") {
+	case "device":
+		for _, device := range e.values {
+			err = errors.Join(err, finetune.CheckStored(device, nil))
+		}
+	case "provider-option":
+		err = errors.Join(err, finetune.CheckStored("", e.values))
+	}
 	if err != nil {
 		err = badInput(fmt.Errorf("%s:%d: key %s: %w", file, e.line, e.key, err))
 	}

@@ -39,7 +39,7 @@ func runCells(ctx context.Context, t *terminal, output string, cells []trainingC
 		case exists(filepath.Join(weights, "last.safetensors")):
 			t.logf("%s: goes on where it stopped", title)
 			os.Remove(filepath.Join(weights, "best.onnx")) // of a run that was killed between its last two files
-			args = []string{"--resume-from=" + dirs[i]}
+			args = append([]string{"--resume-from=" + dirs[i]}, cell.deviceFlags()...)
 		default:
 			t.logf("%s: %s", title, strings.Join(cell.Flags, " "))
 			if err := cell.claim(dirs[i]); err != nil {
@@ -52,6 +52,13 @@ func runCells(ctx context.Context, t *terminal, output string, cells []trainingC
 		}
 	}
 	return dirs, nil
+}
+
+// deviceFlags are those that a checkpoint may not decide, and a resumed run is given again.
+func (cell trainingCell) deviceFlags() []string {
+	return slices.DeleteFunc(slices.Clone(cell.Flags), func(f string) bool {
+		return !strings.HasPrefix(f, "--device=") && !strings.HasPrefix(f, "--provider-option=")
+	})
 }
 
 // checkFolder refuses a folder that another run stands in.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -147,6 +148,10 @@ func trainOptions(c *cli.Context, o *finetune.Options) error {
 	for name, to := range lists {
 		set(name, func() { *to = c.StringSlice(name) })
 	}
+	o.Withheld = slices.DeleteFunc(o.Withheld, func(flag string) bool {
+		name, _, _ := strings.Cut(strings.TrimPrefix(flag, "--"), " ")
+		return c.IsSet(name)
+	})
 	numbers := map[string]*int{"epochs": &o.Epochs, "batch-size": &o.BatchSize, "imgsz": &o.ImageSize, "patience": &o.Patience,
 		"close-mosaic": &o.CloseMosaic, "save-period": &o.SavePeriod, "workers": &o.Workers}
 	for name, to := range numbers {

@@ -83,13 +83,21 @@ func lastFile(path string) string {
 }
 
 // ResumeOptions returns the options of the run that path, a last.safetensors or
-// a run's folder, belongs to.
+// a run's folder, belongs to, but for those that are Withheld.
 func ResumeOptions(path string) (Options, error) {
 	s, err := readSaved(path)
 	if err != nil {
 		return Options{}, err
 	}
-	return s.options, nil
+	o := s.options
+	if err := CheckStored(o.Device, nil); err != nil {
+		o.Device, o.Withheld = "", append(o.Withheld, "--device "+o.Device)
+	}
+	if len(o.ProviderOptions) > 0 {
+		o.Withheld = append(o.Withheld, "--provider-option "+strings.Join(o.ProviderOptions, ","))
+		o.ProviderOptions = nil
+	}
+	return o, nil
 }
 
 func readSaved(path string) (*saved, error) {

@@ -7,6 +7,39 @@ import (
 	"yolofreeze/onnx/ort"
 )
 
+// CheckStored refuses what a file that others may have written (a checkpoint, a matrix of
+// runs) must not choose: a library of a provider, which runs code as it is loaded, and
+// options of a provider, which may name libraries and files.
+func CheckStored(device string, providerOptions []string) error {
+	if len(providerOptions) > 0 {
+		return fmt.Errorf("provider option %s: only the command line, the environment and --config may set them", providerOptions[0])
+	}
+	if strings.EqualFold(device, "auto") {
+		return nil
+	}
+	d, err := ort.ParseDevice(device)
+	if err == nil && d.Library != "" {
+		err = fmt.Errorf("device %q: only the command line, the environment and --config may name a provider's library", device)
+	}
+	return err
+}
+
+// withheldError says what a checkpoint asks for and a file may not decide.
+type withheldError struct {
+	path string
+	list []string
+}
+
+func (e *withheldError) Error() string {
+	return fmt.Sprintf("resume from %s: it asks for %s, which a file may not decide", e.path, strings.Join(e.list, " and "))
+}
+
+func (e *withheldError) BadInput() bool { return true }
+
+func (e *withheldError) Hint() string {
+	return "give the flags again if the run is yours, or others: a provider's library and options can run any code"
+}
+
 // checkDevice looks at the options that say how graphs run.
 func (o *Options) checkDevice() error {
 	if _, err := ParseAMP(o.AMP); err != nil {

@@ -73,6 +73,10 @@ type Options struct {
 	Version    string `yaml:"version"` // of the program
 	ResumeFrom string `yaml:"-"`       // a last.safetensors, or a run's folder
 	Force      bool   `yaml:"-"`       // resume although options or data differ
+
+	// Withheld are settings of the device that a checkpoint asks for and a file may not
+	// decide (see CheckStored). A run begins when they are given anew and this list is empty.
+	Withheld []string `yaml:"-"`
 }
 
 // Caches are the values of Options.Cache: decoded pictures are kept in memory
@@ -134,6 +138,9 @@ func (o *Options) check() error {
 		return bad("cuda-graph repeats a step of one size: not with multi-scale or rect, whose batches differ")
 	case o.CloseMosaic < 0:
 		return bad("close-mosaic %d: want 0 or more", o.CloseMosaic)
+	}
+	if len(o.Withheld) > 0 {
+		return &withheldError{o.ResumeFrom, o.Withheld}
 	}
 	_, err := o.readOptions().Checked()
 	if err == nil {
