@@ -11,7 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/compare"
 	"yolofreeze/onnx/disk"
 )
 
@@ -26,7 +26,7 @@ func compareCommand() *cli.Command {
 			"--matrix FILE is a YAML file of these flags in which runs may name variants:\n" +
 			"  epochs: 30\n  seeds: [0, 1, 2]\n  runs:\n    unfrozen: {}\n    backbone: {freeze: backbone}\n    neck too: {freeze: \"0-23\", bn: batch}",
 		Flags:  append(compareFlags(), sharedTrainFlags()...),
-		Action: compare,
+		Action: compareRuns,
 	}
 }
 
@@ -86,7 +86,7 @@ func (l *list) String() string { return strings.Join(l.values, " ") }
 
 func listOf(c *cli.Context, name string) []string { return c.Generic(name).(*list).values }
 
-func compare(c *cli.Context) error {
+func compareRuns(c *cli.Context) error {
 	t := termOf(c)
 	for _, share := range c.Float64Slice("reach") {
 		if !(share > 0 && share <= 100) {
@@ -162,10 +162,10 @@ func exists(path string) bool {
 
 // report reads runs, writes the report and prints its summary.
 func report(t *terminal, output, title string, dirs []string, reach []float64) error {
-	runs := make([]*finetune.ComparedRun, len(dirs))
+	runs := make([]*compare.Run, len(dirs))
 	for i, dir := range dirs {
 		var err error
-		if runs[i], err = finetune.ReadRun(dir); err != nil {
+		if runs[i], err = compare.Read(dir); err != nil {
 			return err
 		}
 		for _, warning := range runs[i].Warnings {
@@ -176,16 +176,16 @@ func report(t *terminal, output, title string, dirs []string, reach []float64) e
 	for i, percent := range reach {
 		targets[i] = percent / 100
 	}
-	comparison, err := finetune.NewComparison(title, runs, targets...)
+	comparison, err := compare.New(title, runs, targets...)
 	if err != nil {
 		return err
 	}
-	files, err := finetune.WriteReport(output, comparison)
+	files, err := compare.WriteReport(output, comparison)
 	if err != nil {
 		return err
 	}
 	result := struct {
-		*finetune.Comparison
+		*compare.Comparison
 		Files []string `json:"files"`
 	}{comparison, files}
 	return t.result(result, func(w io.Writer) error {

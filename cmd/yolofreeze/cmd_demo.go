@@ -11,6 +11,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/synth"
 	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/yaml"
 	"yolofreeze/onnx/yolov5"
 )
@@ -58,7 +59,7 @@ func demo(c *cli.Context) error {
 	}
 	t, start, images := termOf(c), time.Now(), c.Int("images")
 	t.stopGracefully(saving)
-	dir, err := finetune.NewFolder(c.String("project"), c.String("name"), false)
+	dir, err := runs.NewFolder(c.String("project"), c.String("name"), false)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"yolofreeze/dataset"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/runs"
 )
 
 // pictureSaver writes what detect finds into the run's folder.
@@ -40,7 +40,7 @@ func newPictureSaver(c *cli.Context) (*pictureSaver, error) {
 		return s, nil
 	}
 	var err error
-	if s.dir, err = finetune.NewFolder(c.String("project"), c.String("name"), c.Bool("exist-ok")); err != nil {
+	if s.dir, err = runs.NewFolder(c.String("project"), c.String("name"), c.Bool("exist-ok")); err != nil {
 		return nil, err
 	}
 	if s.text {

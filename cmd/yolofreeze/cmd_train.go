@@ -189,7 +189,7 @@ func trainOptions(c *cli.Context, o *finetune.Options) error {
 	return nil
 }
 
-func writeReport(w io.Writer, r *finetune.Report) error {
+func writeReport(w io.Writer, r *finetune.Summary) error {
 	m, p := r.Metrics, r.Phases
 	fmt.Fprintf(w, "\n%d epochs in %s: best epoch %d with P %.3g, R %.3g, mAP50 %.3g, mAP50-95 %.3g\n",
 		r.Epochs, seconds(r.Seconds), m.Epoch, m.Precision, m.Recall, m.MAP50, m.MAP)

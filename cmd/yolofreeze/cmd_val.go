@@ -12,6 +12,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
 )
@@ -48,20 +49,20 @@ func valCommand() *cli.Command {
 
 // valResult is what val prints with --json.
 type valResult struct {
-	Weights   string                     `json:"weights"`
-	Data      string                     `json:"data"`
-	Split     string                     `json:"split"`
-	ImageSize int                        `json:"imgsz"`
-	Images    int                        `json:"images"`
-	Instances int                        `json:"instances"`
-	Precision float64                    `json:"precision"`
-	Recall    float64                    `json:"recall"`
-	MAP50     float64                    `json:"map50"`
-	MAP       float64                    `json:"map"`
-	PerClass  []finetune.ClassEvaluation `json:"per_class"`
-	Speed     finetune.Speed             `json:"speed_ms"`
-	Skipped   []string                   `json:"skipped,omitempty"`
-	RunDir    string                     `json:"run_dir,omitempty"`
+	Weights   string         `json:"weights"`
+	Data      string         `json:"data"`
+	Split     string         `json:"split"`
+	ImageSize int            `json:"imgsz"`
+	Images    int            `json:"images"`
+	Instances int            `json:"instances"`
+	Precision float64        `json:"precision"`
+	Recall    float64        `json:"recall"`
+	MAP50     float64        `json:"map50"`
+	MAP       float64        `json:"map"`
+	PerClass  []runs.Class   `json:"per_class"`
+	Speed     finetune.Speed `json:"speed_ms"`
+	Skipped   []string       `json:"skipped,omitempty"`
+	RunDir    string         `json:"run_dir,omitempty"`
 }
 
 func validate(c *cli.Context) error {

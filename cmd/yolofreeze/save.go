@@ -13,6 +13,7 @@ import (
 
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/runs"
 )
 
 // detectionSaver writes detections of val as YOLO labels, one file a picture,
@@ -44,7 +45,7 @@ func newDetectionSaver(c *cli.Context, names []string) (*detectionSaver, error) 
 		return nil, nil
 	}
 	var err error
-	s.dir, err = finetune.NewFolder(c.String("project"), c.String("name"), c.Bool("exist-ok"))
+	s.dir, err = runs.NewFolder(c.String("project"), c.String("name"), c.Bool("exist-ok"))
 	if err == nil && s.text {
 		err = os.MkdirAll(filepath.Join(s.dir, "labels"), 0o777)
 	}

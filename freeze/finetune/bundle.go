@@ -13,6 +13,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/freeze"
 	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/yaml"
 	"yolofreeze/onnx/yolov5"
@@ -138,7 +139,7 @@ func ArtifactsOptions(dir string) (Options, error) {
 	m := b.Manifest
 	o.ImageSize, o.BatchSize, o.Optimizer = m.ImgSize, m.Batch, m.Optimizer.Name
 	if o.Hyp, err = hypOf(m.Hyp); err != nil {
-		return o, &InputError{filepath.Join(dir, artifact.ManifestFile), err}
+		return o, &disk.InputError{Path: filepath.Join(dir, artifact.ManifestFile), Err: err}
 	}
 	return o, nil
 }
@@ -149,7 +150,7 @@ func ArtifactsOptions(dir string) (Options, error) {
 func Refreeze(dir, version string, m *Model, b *artifact.Bundle, plan *freeze.Plan) error {
 	hyp, err := hypOf(b.Manifest.Hyp)
 	if err != nil {
-		return &InputError{filepath.Join(dir, artifact.ManifestFile), err}
+		return &disk.InputError{Path: filepath.Join(dir, artifact.ManifestFile), Err: err}
 	}
 	fresh, err := NewBundle(m, plan, b.Manifest.Source, BundleOptions{version, b.Manifest.Batch, b.Manifest.ImgSize, hyp, b.Manifest.Optimizer.Name})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/disk"
@@ -41,7 +42,7 @@ type progress struct {
 }
 
 // rowFields is a Row as checkpoints hold it.
-type rowFields Row
+type rowFields runs.Row
 
 // stateInfo is what the metadata of last.safetensors says under stateKey.
 type stateInfo struct {
@@ -105,20 +106,20 @@ func readSaved(path string) (*saved, error) {
 	f, err := safetensors.Read(file)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			err = &InputError{file, errors.New("no such checkpoint to resume from")}
+			err = &disk.InputError{Path: file, Err: errors.New("no such checkpoint to resume from")}
 		}
 		return nil, err
 	}
 	text, ok := f.Metadata[stateKey]
 	if !ok {
-		return nil, &InputError{file, fmt.Errorf("weights only: a run resumes from its %s", lastName)}
+		return nil, &disk.InputError{Path: file, Err: fmt.Errorf("weights only: a run resumes from its %s", lastName)}
 	}
 	s := &saved{path: file, tensors: f.Tensors, averages: map[string]*onnx.Tensor{}}
 	if err := json.Unmarshal([]byte(text), &s.info); err != nil {
-		return nil, &InputError{file, fmt.Errorf("metadata %s: %w", stateKey, err)}
+		return nil, &disk.InputError{Path: file, Err: fmt.Errorf("metadata %s: %w", stateKey, err)}
 	}
 	if s.options, err = decodeOptions(s.info.Options); err != nil {
-		return nil, &InputError{file, fmt.Errorf("metadata %s: %w", stateKey, err)}
+		return nil, &disk.InputError{Path: file, Err: fmt.Errorf("metadata %s: %w", stateKey, err)}
 	}
 	if s.model, err = modelOf(file, f); err != nil {
 		return nil, err
@@ -130,7 +131,7 @@ func readSaved(path string) (*saved, error) {
 			continue
 		}
 		if !sameType(raw, t) {
-			return nil, &InputError{file, fmt.Errorf("%s%s is %v %v, want %v %v", weightPrefix, name, raw.DType, raw.Shape, t.DType, t.Shape)}
+			return nil, &disk.InputError{Path: file, Err: fmt.Errorf("%s%s is %v %v, want %v %v", weightPrefix, name, raw.DType, raw.Shape, t.DType, t.Shape)}
 		}
 		s.model.State[name] = raw
 	}

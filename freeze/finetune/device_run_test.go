@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/ort"
 )
 
@@ -183,7 +184,7 @@ func TestDeviceWithoutFloat16(t *testing.T) {
 }
 
 // runOnDevice does a run that is interrupted on the way, and holds it against that on the CPU.
-func runOnDevice(t *testing.T, o Options, onCPU []Row) {
+func runOnDevice(t *testing.T, o Options, onCPU []runs.Row) {
 	t.Helper()
 	stopped := errors.New("stopped")
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -9,6 +9,7 @@ import (
 
 	"yolofreeze/dataset/metric"
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/wire"
 	"yolofreeze/onnx/yolov5"
@@ -41,7 +42,7 @@ func OpenExported(path string, o ort.Options) (*Exported, error) {
 	}
 	e := &Exported{Path: path}
 	if err := e.describe(g); err != nil {
-		return nil, &InputError{path, err}
+		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -144,7 +145,7 @@ func (e *Exported) Detect(images []uint8, n, height, width int, o metric.NMSOpti
 		if e.chooses {
 			chosen, err := e.chosen(out, count, o)
 			if err != nil {
-				return nil, &InputError{e.Path, err}
+				return nil, &disk.InputError{Path: e.Path, Err: err}
 			}
 			found = append(found, chosen...)
 			continue
@@ -208,11 +209,11 @@ func (e *Exported) chosen(out map[string]*onnx.Tensor, n int, o metric.NMSOption
 func (e *Exported) rows(out map[string]*onnx.Tensor, n int) (*onnx.Tensor, error) {
 	rows := out[e.output]
 	if len(rows.Shape) != 3 || int(rows.Shape[0]) != n || rows.Shape[2] < 6 {
-		return nil, &InputError{e.Path, fmt.Errorf("output %s is %v for %d pictures, want [N, rows, 5+classes]", e.output, rows.Shape, n)}
+		return nil, &disk.InputError{Path: e.Path, Err: fmt.Errorf("output %s is %v for %d pictures, want [N, rows, 5+classes]", e.output, rows.Shape, n)}
 	}
 	if classes := int(rows.Shape[2]) - 5; len(e.Names) != classes {
 		if len(e.Names) > 0 {
-			return nil, &InputError{e.Path, fmt.Errorf("metadata names %d classes, output %s has %d", len(e.Names), e.output, classes)}
+			return nil, &disk.InputError{Path: e.Path, Err: fmt.Errorf("metadata names %d classes, output %s has %d", len(e.Names), e.output, classes)}
 		}
 		_ = e.readNames("", classes)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/torch"
 	"yolofreeze/onnx/yolov5"
@@ -69,5 +70,5 @@ func WriteState(path string, m *Model, toHalf bool) error {
 	if err != nil {
 		return fmt.Errorf("export %s: %w", m.Path, err)
 	}
-	return writeFile(path, data)
+	return runs.WriteFile(path, data)
 }

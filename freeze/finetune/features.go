@@ -45,7 +45,7 @@ func (t *training) planFeatures() error {
 	plan := t.stages[0].Plan
 	cut := Cut{cutOf(plan), FeatureTypes[t.o.FeatureType]}
 	if cut.Layers == 0 {
-		return &InputError{t.o.Weights, fmt.Errorf("--cache-features keeps what frozen first layers put out, but %s: freeze layers from the first one on, with fixed statistics, such as --freeze 10 --bn eval", plan.Moves(plan.FixedPrefix()))}
+		return &disk.InputError{Path: t.o.Weights, Err: fmt.Errorf("--cache-features keeps what frozen first layers put out, but %s: freeze layers from the first one on, with fixed statistics, such as --freeze 10 --bn eval", plan.Moves(plan.FixedPrefix()))}
 	}
 	shapes, err := cut.shapes(t.model.Net, 1, t.side, t.side)
 	if err != nil {
@@ -151,7 +151,7 @@ func (t *training) checkFeatureBudget(budget int64, what string) error {
 	if t.o.FeatureType == "fp32" {
 		hint += ", --feature-type fp16 halves it"
 	}
-	return &InputError{featureFolder(), fmt.Errorf("the feature cache takes %s, %s is %s; %s", sizeText(need), what, sizeText(budget), hint)}
+	return &disk.InputError{Path: featureFolder(), Err: fmt.Errorf("the feature cache takes %s, %s is %s; %s", sizeText(need), what, sizeText(budget), hint)}
 }
 
 // featureBudget is what all caches together may take; under 0 when nobody knows.

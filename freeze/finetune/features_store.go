@@ -144,7 +144,7 @@ func openFeatures(dir string, l featureLayout) (*featureStore, error) {
 	}
 	s := &featureStore{featureLayout: l, path: filepath.Join(dir, featureData)}
 	damaged := func(format string, args ...any) error {
-		return &InputError{dir, fmt.Errorf(format+"; remove the folder: it is made again", args...)}
+		return &disk.InputError{Path: dir, Err: fmt.Errorf(format+"; remove the folder: it is made again", args...)}
 	}
 	want, err := json.Marshal(l)
 	if err != nil {
@@ -200,7 +200,7 @@ func (s *featureStore) read(record int, to [][]byte) error {
 		sum = crc32.Update(sum, castagnoli, part)
 	}
 	if int64(sum) != s.sums[record] {
-		return &InputError{s.path, fmt.Errorf("record %d has checksum %08x, not %08x; remove the folder: it is made again", record, sum, s.sums[record])}
+		return &disk.InputError{Path: s.path, Err: fmt.Errorf("record %d has checksum %08x, not %08x; remove the folder: it is made again", record, sum, s.sums[record])}
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func Inspect(path string) (*Info, error) {
 	case ".pt", ".pth":
 		return inspectTorch(path)
 	}
-	return nil, &InputError{path, fmt.Errorf("not a model file that is known: want .pt, .onnx, .safetensors or an artifacts folder")}
+	return nil, &disk.InputError{Path: path, Err: fmt.Errorf("not a model file that is known: want .pt, .onnx, .safetensors or an artifacts folder")}
 }
 
 func inspectTorch(path string) (*Info, error) {
@@ -209,7 +209,7 @@ func (m *Model) info(kind string, tensors map[string]*onnx.Tensor, frozen func(n
 	info.outline(m)
 	params, err := m.Net.Params()
 	if err != nil {
-		return nil, &InputError{m.Path, err}
+		return nil, &disk.InputError{Path: m.Path, Err: err}
 	}
 	for _, p := range params {
 		t := tensors[p.Name]
@@ -294,7 +294,7 @@ func inspectONNX(path string) (*Info, error) {
 	}
 	params, err := m.Net.Params()
 	if err != nil {
-		return nil, &InputError{path, err}
+		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	for _, p := range params {
 		t := m.State[p.Name]
@@ -313,7 +313,7 @@ func (info *Info) describe(g *onnx.Model) error {
 	if text, ok := g.Metadata["names"]; ok {
 		names, err := yolov5.ParseNames(text)
 		if err != nil {
-			return &InputError{info.Path, fmt.Errorf("metadata: %w", err)}
+			return &disk.InputError{Path: info.Path, Err: fmt.Errorf("metadata: %w", err)}
 		}
 		info.NC, info.Names = len(names), names
 	}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"yolofreeze/onnx/disk"
 )
 
 // lockFolder keeps other processes out of a run's folder until unlock is called
@@ -25,7 +27,7 @@ func lockFolder(dir string) (unlock func(), err error) {
 			holder := make([]byte, 20)
 			n, _ := f.Read(holder)
 			f.Close()
-			return nil, &InputError{dir, fmt.Errorf("process %s is training here", strings.TrimSpace(string(holder[:n])))}
+			return nil, &disk.InputError{Path: dir, Err: fmt.Errorf("process %s is training here", strings.TrimSpace(string(holder[:n])))}
 		}
 		if err == nil && !stillThere(f, path) { // the holder has just removed it
 			f.Close()

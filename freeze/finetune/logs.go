@@ -10,11 +10,12 @@ import (
 
 	"yolofreeze/freeze/finetune/mlflow"
 	"yolofreeze/freeze/finetune/tensorboard"
+	"yolofreeze/freeze/runs"
 )
 
 // logger is told of a run. One that fails is told no more; the run goes on.
 type logger interface {
-	epoch(Row) error
+	epoch(runs.Row) error
 	end(t *training, cause error) error // cause is nil of a run that came to its end
 }
 
@@ -59,10 +60,10 @@ func (t *training) stopLoggers(cause error) {
 // boardLogger writes an event file for TensorBoard.
 type boardLogger struct{ w *tensorboard.Writer }
 
-func (l boardLogger) epoch(r Row) error {
+func (l boardLogger) epoch(r runs.Row) error {
 	var scalars []tensorboard.Scalar
 	for i, v := range r.Values()[1:] {
-		scalars = append(scalars, tensorboard.Scalar{Tag: Columns[i+1], Value: v})
+		scalars = append(scalars, tensorboard.Scalar{Tag: runs.Columns[i+1], Value: v})
 	}
 	return l.w.Scalars(r.Epoch, scalars...)
 }
@@ -100,7 +101,7 @@ func (t *training) startMLflow(c mlflow.Config) (logger, error) {
 	if err != nil || id != "" {
 		return mlflowLogger{run}, err
 	}
-	if err := writeFile(path, []byte(run.ID+"\n")); err != nil {
+	if err := runs.WriteFile(path, []byte(run.ID+"\n")); err != nil {
 		return nil, err
 	}
 	params, err := t.o.named()
@@ -114,10 +115,10 @@ func (t *training) startMLflow(c mlflow.Config) (logger, error) {
 	return mlflowLogger{run}, run.Params(texts)
 }
 
-func (l mlflowLogger) epoch(r Row) error {
+func (l mlflowLogger) epoch(r runs.Row) error {
 	metrics := map[string]float64{}
 	for i, v := range r.Values()[1:] {
-		metrics[Columns[i+1]] = v
+		metrics[runs.Columns[i+1]] = v
 	}
 	return l.run.Metrics(r.Epoch, metrics)
 }

@@ -12,6 +12,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/finetune/plot"
+	"yolofreeze/freeze/runs"
 )
 
 const (
@@ -145,18 +146,18 @@ func (t *training) logTable(e *Evaluation) {
 // panels are the columns of results.csv in the order that they are drawn in.
 var panels = [plot.Panels]struct {
 	column string
-	of     func(*EpochPoint) Figure
+	of     func(*runs.EpochPoint) runs.Figure
 }{
-	{"train/box_loss", func(p *EpochPoint) Figure { return p.Train[0] }},
-	{"train/obj_loss", func(p *EpochPoint) Figure { return p.Train[1] }},
-	{"train/cls_loss", func(p *EpochPoint) Figure { return p.Train[2] }},
-	{"metrics/precision", func(p *EpochPoint) Figure { return p.Precision }},
-	{"metrics/recall", func(p *EpochPoint) Figure { return p.Recall }},
-	{"val/box_loss", func(p *EpochPoint) Figure { return p.Val[0] }},
-	{"val/obj_loss", func(p *EpochPoint) Figure { return p.Val[1] }},
-	{"val/cls_loss", func(p *EpochPoint) Figure { return p.Val[2] }},
-	{"metrics/mAP_0.5", func(p *EpochPoint) Figure { return p.MAP50 }},
-	{"metrics/mAP_0.5:0.95", func(p *EpochPoint) Figure { return p.MAP }},
+	{"train/box_loss", func(p *runs.EpochPoint) runs.Figure { return p.Train[0] }},
+	{"train/obj_loss", func(p *runs.EpochPoint) runs.Figure { return p.Train[1] }},
+	{"train/cls_loss", func(p *runs.EpochPoint) runs.Figure { return p.Train[2] }},
+	{"metrics/precision", func(p *runs.EpochPoint) runs.Figure { return p.Precision }},
+	{"metrics/recall", func(p *runs.EpochPoint) runs.Figure { return p.Recall }},
+	{"val/box_loss", func(p *runs.EpochPoint) runs.Figure { return p.Val[0] }},
+	{"val/obj_loss", func(p *runs.EpochPoint) runs.Figure { return p.Val[1] }},
+	{"val/cls_loss", func(p *runs.EpochPoint) runs.Figure { return p.Val[2] }},
+	{"metrics/mAP_0.5", func(p *runs.EpochPoint) runs.Figure { return p.MAP50 }},
+	{"metrics/mAP_0.5:0.95", func(p *runs.EpochPoint) runs.Figure { return p.MAP }},
 }
 
 // drawResults draws every results*.csv of a run's folder over the others.
@@ -168,7 +169,7 @@ func drawResults(dir string) error {
 	slices.Sort(files)
 	var series []plot.Series
 	for _, path := range files {
-		curve, _, err := readCurve(path)
+		curve, _, err := runs.ReadCurve(path)
 		if err != nil {
 			return fmt.Errorf("draw results.png: %w", err)
 		}

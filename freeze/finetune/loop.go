@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"yolofreeze/dataset"
+	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/disk"
 )
 
@@ -171,7 +172,7 @@ func (t *training) kept() string {
 func (t *training) closeEpoch(ctx context.Context) error {
 	p := &t.p
 	result := EpochResult{Epochs: t.o.Epochs, Names: t.model.Names}
-	row := Row(p.Last)
+	row := runs.Row(p.Last)
 	row.Epoch, row.Train = p.Epoch, t.means()
 	final := p.Epoch+1 == t.o.Epochs
 	if !t.o.NoVal || final || t.mayStop() {
@@ -252,29 +253,20 @@ func (e *Evaluation) maps(classes int) []float64 {
 	return list
 }
 
-// tables are the run's files that grow by epochs.
-func (t *training) tables() [3]table {
-	return [3]table{
-		{filepath.Join(t.dir, "results.csv"), resultsHeader()},
-		{filepath.Join(t.dir, "per_class.csv"), classHeader},
-		{filepath.Join(t.dir, "timing.csv"), timingHeader},
-	}
-}
-
 // save writes an epoch's rows, then weights. The checkpoint comes last: what
 // it does not know of yet is taken back when the run resumes.
 func (t *training) save(epoch int, r EpochResult, final bool) error {
 	start := time.Now()
 	defer func() { t.clock.saving += time.Since(start) }()
-	lines := [3]string{r.line(), "", t.clock.line(epoch)}
+	lines := [3]string{r.Line(), "", t.clock.line(epoch)}
 	if r.Evaluation != nil {
 		var err error
-		if lines[1], err = classLines(epoch, r.Evaluation.Classes(t.model.Names)); err != nil {
+		if lines[1], err = runs.ClassLines(epoch, r.Evaluation.Classes(t.model.Names)); err != nil {
 			return err
 		}
 	}
-	for i, table := range t.tables() {
-		if err := table.add(lines[i]); err != nil {
+	for i, table := range runs.Tables(t.dir) {
+		if err := table.Add(lines[i]); err != nil {
 			return err
 		}
 	}

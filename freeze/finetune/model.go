@@ -46,16 +46,6 @@ func (m *Model) Notes() (notes []string) {
 	return notes
 }
 
-// InputError is an error of an input file, which it names.
-type InputError struct {
-	Path string
-	Err  error
-}
-
-func (e *InputError) Error() string  { return e.Path + ": " + e.Err.Error() }
-func (e *InputError) Unwrap() error  { return e.Err }
-func (e *InputError) BadInput() bool { return true }
-
 // LoadModel reads a checkpoint (.pt), an exported model (.onnx), a file that
 // SaveModel wrote (.safetensors), a bare state dict (.pt, .safetensors), whose
 // network it guesses, an artifacts folder, or a folder of ONNX Runtime's
@@ -75,7 +65,7 @@ func LoadModel(path string) (*Model, error) {
 	case ".onnx":
 		return loadONNX(path)
 	}
-	return nil, &InputError{path, fmt.Errorf("not a model file that is known: want .pt, .onnx, .safetensors or an artifacts folder")}
+	return nil, &disk.InputError{Path: path, Err: fmt.Errorf("not a model file that is known: want .pt, .onnx, .safetensors or an artifacts folder")}
 }
 
 func loadTorch(path string) (*Model, error) {
@@ -91,14 +81,14 @@ func loadTorch(path string) (*Model, error) {
 
 func modelOfTorch(path string, c *torch.Checkpoint) (*Model, error) {
 	if bad := c.NonFinite(); len(bad) > 0 {
-		return nil, &InputError{path, fmt.Errorf("NaN or infinity in %s", strings.Join(bad, ", "))}
+		return nil, &disk.InputError{Path: path, Err: fmt.Errorf("NaN or infinity in %s", strings.Join(bad, ", "))}
 	}
 	if c.Model == nil {
 		return modelOfState(path, tensorsOf(c), "")
 	}
 	net, state, err := yolov5.FromCheckpoint(c)
 	if err != nil {
-		return nil, &InputError{path, err}
+		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	m := &Model{Path: path, Net: net, State: state, Names: c.Names}
 	return m, m.checkNames()
@@ -112,7 +102,7 @@ func (m *Model) checkNames() error {
 		}
 	}
 	if len(m.Names) != m.Net.NC {
-		return &InputError{m.Path, fmt.Errorf("%d class names for nc %d", len(m.Names), m.Net.NC)}
+		return &disk.InputError{Path: m.Path, Err: fmt.Errorf("%d class names for nc %d", len(m.Names), m.Net.NC)}
 	}
 	return nil
 }
@@ -177,14 +167,14 @@ func loadSafetensors(path string) (*Model, error) {
 func modelOf(path string, f *safetensors.File) (*Model, error) {
 	text, ok := f.Metadata[modelKey]
 	if !ok {
-		return nil, &InputError{path, fmt.Errorf("metadata lacks %s: not a model that yolofreeze saved", modelKey)}
+		return nil, &disk.InputError{Path: path, Err: fmt.Errorf("metadata lacks %s: not a model that yolofreeze saved", modelKey)}
 	}
 	m, err := describedModel(path, text)
 	if err != nil {
 		return nil, err
 	}
 	if m.State, err = m.Net.Pick(f.Tensors); err != nil {
-		return nil, &InputError{path, err}
+		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	m.Metadata = map[string]string{}
 	for key, value := range f.Metadata {
@@ -199,11 +189,11 @@ func modelOf(path string, f *safetensors.File) (*Model, error) {
 func describedModel(path, text string) (*Model, error) {
 	var info modelInfo
 	if err := json.Unmarshal([]byte(text), &info); err != nil {
-		return nil, &InputError{path, fmt.Errorf("metadata %s: %w", modelKey, err)}
+		return nil, &disk.InputError{Path: path, Err: fmt.Errorf("metadata %s: %w", modelKey, err)}
 	}
 	net, err := yolov5.ParseTable(info.Table, len(info.Names))
 	if err != nil {
-		return nil, &InputError{path, err}
+		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	m := &Model{Path: path, Net: net, Names: info.Names}
 	return m, m.checkNames()
@@ -215,7 +205,7 @@ func describedModel(path, text string) (*Model, error) {
 func (m *Model) ForClasses(names []string, seed uint64) (*Model, []string, error) {
 	net, state, fresh, err := m.Net.Rehead(m.State, len(names), seed)
 	if err != nil {
-		return nil, nil, &InputError{m.Path, err}
+		return nil, nil, &disk.InputError{Path: m.Path, Err: err}
 	}
 	metadata := m.Metadata
 	if len(fresh) > 0 {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/op"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/pass"
@@ -33,10 +34,10 @@ func LoadForVal(path string) (*Model, error) {
 	}
 	heads, err := yolov5.Heads(floats)
 	if err != nil {
-		return nil, &InputError{path, err}
+		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	if err := toEval(g, heads); err != nil {
-		return nil, &InputError{path, fmt.Errorf("take the graph apart: %w", err)}
+		return nil, &disk.InputError{Path: path, Err: fmt.Errorf("take the graph apart: %w", err)}
 	}
 	m.quantised = g
 	return m, nil
@@ -49,14 +50,14 @@ func dequantised(path string, g *onnx.Model) (*onnx.Model, error) {
 	}
 	data, err := wire.Encode(g)
 	if err != nil {
-		return nil, &InputError{path, err}
+		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	floats, err := wire.Decode(data)
 	if err != nil {
-		return nil, &InputError{path, err}
+		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	if err := pass.Dequantise(floats); err != nil {
-		return nil, &InputError{path, err}
+		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	return floats, nil
 }

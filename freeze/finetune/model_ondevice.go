@@ -6,6 +6,7 @@ import (
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -30,7 +31,7 @@ func loadOnDevice(path string) (*Model, error) {
 	}
 	params, err := m.Net.Params()
 	if err != nil {
-		return nil, &InputError{path, err}
+		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	var names []string
 	for _, p := range params {
@@ -43,7 +44,7 @@ func loadOnDevice(path string) (*Model, error) {
 	}
 	plan, err := m.Plan(names, nil)
 	if err != nil {
-		return nil, &InputError{path, fmt.Errorf("its list of frozen parameters: %w", err)}
+		return nil, &disk.InputError{Path: path, Err: fmt.Errorf("its list of frozen parameters: %w", err)}
 	}
 	m.Freeze = frozenPrefixes(plan)
 	return m, nil
@@ -53,7 +54,7 @@ func modelOfOnDevice(path string, named map[string]*onnx.Tensor, about string) (
 	if about == "" {
 		net, state, err := yolov5.FromState(named, nil)
 		if err != nil {
-			return nil, &InputError{path, fmt.Errorf("%w (no property %s)", err, modelKey)}
+			return nil, &disk.InputError{Path: path, Err: fmt.Errorf("%w (no property %s)", err, modelKey)}
 		}
 		m := &Model{Path: path, Net: net, State: state}
 		return m, m.checkNames()
@@ -63,7 +64,7 @@ func modelOfOnDevice(path string, named map[string]*onnx.Tensor, about string) (
 		return nil, err
 	}
 	if m.State, err = m.Net.Pick(named); err != nil {
-		return nil, &InputError{path, err}
+		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	return m, nil
 }

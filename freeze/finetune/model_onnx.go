@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/ref"
 	"yolofreeze/onnx/wire"
 	"yolofreeze/onnx/yolov5"
@@ -24,7 +25,7 @@ func loadONNX(path string) (*Model, error) {
 func modelOfONNX(path string, g *onnx.Model) (*Model, error) {
 	net, state, err := yolov5.FromGraph(g, evaluate)
 	if err != nil {
-		return nil, &InputError{path, err}
+		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	m := &Model{Path: path, Net: net, State: state, Metadata: map[string]string{}}
 	for key, value := range g.Metadata {
@@ -39,14 +40,14 @@ func modelOfONNX(path string, g *onnx.Model) (*Model, error) {
 		}
 		described.Net.SetFolded(net.Folded)
 		if m.State, err = described.Net.Pick(state); err != nil {
-			return nil, &InputError{path, fmt.Errorf("metadata %s does not fit the graph: %w", modelKey, err)}
+			return nil, &disk.InputError{Path: path, Err: fmt.Errorf("metadata %s does not fit the graph: %w", modelKey, err)}
 		}
 		m.Net, m.Names = described.Net, described.Names
 		return m, nil
 	}
 	if text, ok := g.Metadata["names"]; ok {
 		if m.Names, err = yolov5.ParseNames(text); err != nil {
-			return nil, &InputError{path, fmt.Errorf("metadata: %w", err)}
+			return nil, &disk.InputError{Path: path, Err: fmt.Errorf("metadata: %w", err)}
 		}
 	}
 	return m, m.checkNames()

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/safetensors"
 	"yolofreeze/onnx/torch"
 	"yolofreeze/onnx/yaml"
@@ -24,7 +25,7 @@ func LoadModelAs(path, cfg string) (*Model, error) {
 		return nil, err
 	}
 	if named == nil {
-		return nil, &InputError{path, fmt.Errorf("knows its own layers: %s is for bare state dicts", cfg)}
+		return nil, &disk.InputError{Path: path, Err: fmt.Errorf("knows its own layers: %s is for bare state dicts", cfg)}
 	}
 	return modelOfState(path, named, cfg)
 }
@@ -66,18 +67,18 @@ func modelOfState(path string, named map[string]*onnx.Tensor, cfg string) (*Mode
 			return nil, fmt.Errorf("read the layer table: %w", err)
 		}
 		if root.Kind != yaml.Map {
-			return nil, &InputError{cfg, fmt.Errorf("not a YAML file of a model: holds %v", root.Kind)}
+			return nil, &disk.InputError{Path: cfg, Err: fmt.Errorf("not a YAML file of a model: holds %v", root.Kind)}
 		}
 		table = root.Value().(map[string]any)
 	}
 	net, state, err := yolov5.FromState(named, table)
 	if err != nil {
-		return nil, &InputError{path, err}
+		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	for name, t := range state {
 		for i, v := range onnx.Data[float32](t) {
 			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-				return nil, &InputError{path, fmt.Errorf("tensor %s holds %v at %d", name, v, i)}
+				return nil, &disk.InputError{Path: path, Err: fmt.Errorf("tensor %s holds %v at %d", name, v, i)}
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 	"yolofreeze/freeze"
+	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/yaml"
 	"yolofreeze/onnx/yolov5"
@@ -47,7 +48,7 @@ func (t *training) openData() error {
 		return nil
 	}
 	if !t.o.Force {
-		return &InputError{set.Path, errors.New("the data are not those that the run was started with")}
+		return &disk.InputError{Path: set.Path, Err: errors.New("the data are not those that the run was started with")}
 	}
 	t.r.Warnf("%s: the data are not those that the run was started with", set.Path)
 	return nil
@@ -96,7 +97,7 @@ func (t *training) fitModel() error {
 		return err
 	}
 	if t.resumed != nil && len(fresh) > 0 {
-		return &InputError{t.set.Path, fmt.Errorf("%d classes, the run has %d", len(t.set.Names), t.model.Net.NC)}
+		return &disk.InputError{Path: t.set.Path, Err: fmt.Errorf("%d classes, the run has %d", len(t.set.Names), t.model.Net.NC)}
 	}
 	t.model = m
 	params, err := m.Net.Params()
@@ -155,7 +156,7 @@ func (t *training) plan() (err error) {
 func (t *training) makeFolder() (err error) {
 	if t.resumed != nil {
 		t.dir = t.resumed.runDir()
-	} else if t.dir, err = NewFolder(t.o.Project, t.o.Name, t.o.ExistOK); err != nil {
+	} else if t.dir, err = runs.NewFolder(t.o.Project, t.o.Name, t.o.ExistOK); err != nil {
 		return err
 	} else {
 		files, err := os.ReadDir(t.dir)
@@ -177,12 +178,12 @@ func (t *training) makeFolder() (err error) {
 		return fmt.Errorf("write the hyperparameters: %w", err)
 	}
 	for name, data := range map[string][]byte{"opt.yaml": opt, "hyp.yaml": hyp, "freeze.yaml": t.planFile()} {
-		if err := writeFile(filepath.Join(t.dir, name), data); err != nil {
+		if err := runs.WriteFile(filepath.Join(t.dir, name), data); err != nil {
 			return err
 		}
 	}
-	for _, table := range t.tables() {
-		if err := table.start(t.p.Epoch); err != nil {
+	for _, table := range runs.Tables(t.dir) {
+		if err := table.Start(t.p.Epoch); err != nil {
 			return err
 		}
 	}
@@ -223,27 +224,27 @@ func (t *training) dropLeftovers() {
 
 func (t *training) makeLoaders() (err error) {
 	train, val := t.set.Splits["train"], t.set.Splits["val"]
-	ram, disk := cacheBudgets(t.o.Cache)
+	ram, decoded := cacheBudgets(t.o.Cache)
 	share := ram * int64(len(train)) / int64(max(len(train)+len(val), 1))
 	o := dataset.LoaderOptions{
 		Samples: train, BatchSize: max(t.batch, 1), ImageSize: t.side, Stride: int(t.model.Net.MaxStride()),
 		Augment: true, Hyp: t.o.Hyp, Epochs: t.o.Epochs, CloseMosaic: t.o.CloseMosaic, MultiScale: t.o.MultiScale, Quad: t.o.Quad, Nine: t.o.Mosaic9,
 		Rect: t.o.Rect, Seed: t.o.Seed, Shuffle: !t.o.Rect, BadImages: t.o.BadImages,
-		Workers: t.o.Workers, CacheRAM: share, Disk: disk, Prepare: t.match,
+		Workers: t.o.Workers, CacheRAM: share, Disk: decoded, Prepare: t.match,
 	}
 	if t.o.ImageWeights {
 		classes := dataset.ClassWeights(train, len(t.set.Names))
 		o.Weights = func(int) []float64 { return dataset.ImageWeights(train, classes, t.p.Maps) }
 	}
 	if t.loader, err = dataset.NewLoader(o); err != nil {
-		return &InputError{t.set.Path, err}
+		return &disk.InputError{Path: t.set.Path, Err: err}
 	}
 	v := ValDefaults()
 	v.Samples, v.BatchSize, v.ImageSize, v.SingleCls, v.Loss = val, 2*t.o.BatchSize, t.side, t.o.SingleCls, &t.loss
 	v.AMP = t.o.products()
-	v.Loader = dataset.LoaderOptions{Workers: t.o.Workers, CacheRAM: ram - share, Disk: disk, BadImages: t.o.BadImages}
+	v.Loader = dataset.LoaderOptions{Workers: t.o.Workers, CacheRAM: ram - share, Disk: decoded, BadImages: t.o.BadImages}
 	if t.validator, err = NewValidator(t.model.Net, v); err != nil {
-		return &InputError{t.set.Path, err}
+		return &disk.InputError{Path: t.set.Path, Err: err}
 	}
 	t.validator.Progress = t.r.Validating
 	t.schedule = Schedule{Hyp: t.o.Hyp, Epochs: t.o.Epochs, Batches: t.loader.Batches(), BatchSize: t.o.BatchSize,

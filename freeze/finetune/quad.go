@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/disk"
 )
 
 // quadPictures is how many pictures --quad joins to one of twice the side.
@@ -16,7 +17,7 @@ func (t *training) planQuad() error {
 		return nil
 	}
 	if t.batch < quadPictures {
-		return &InputError{t.set.Path, fmt.Errorf("batches of %d pictures: quad needs at least %d", t.batch, quadPictures)}
+		return &disk.InputError{Path: t.set.Path, Err: fmt.Errorf("batches of %d pictures: quad needs at least %d", t.batch, quadPictures)}
 	}
 	t.batch -= t.batch % quadPictures
 	t.o.BatchSize -= t.o.BatchSize % quadPictures // of AutoBatch

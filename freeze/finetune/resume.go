@@ -29,7 +29,7 @@ func (t *training) resume() error {
 	}
 	t.resumed, t.p = s, s.info.Progress
 	if finished := t.p.Epoch >= t.o.Epochs || t.p.Stopped; finished && disk.IsFile(strings.TrimSuffix(s.path, lastName)+exportName) {
-		return &InputError{s.path, fmt.Errorf("the run has finished: %d of %d epochs are done", t.p.Epoch, t.o.Epochs)}
+		return &disk.InputError{Path: s.path, Err: fmt.Errorf("the run has finished: %d of %d epochs are done", t.p.Epoch, t.o.Epochs)}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/freeze"
+	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/optim"
@@ -45,7 +46,7 @@ type BatchResult struct {
 
 // EpochResult is what an epoch ended with.
 type EpochResult struct {
-	Row
+	runs.Row
 	Epochs     int
 	Evaluation *Evaluation // nil when the epoch was not validated
 	Names      []string
@@ -85,7 +86,7 @@ type training struct {
 
 // Run trains as the options say and keeps the run's folder. When the context
 // ends, the step is finished, the state saved, and the context's cause returned.
-func Run(ctx context.Context, o Options, r Reporter) (report *Report, err error) {
+func Run(ctx context.Context, o Options, r Reporter) (report *Summary, err error) {
 	t := &training{o: o, r: r, clock: startClock(), unread: map[string]bool{}}
 	defer func() { t.dropUnstarted(err) }()
 	defer t.close()
@@ -243,7 +244,7 @@ func (t *training) announce() {
 }
 
 // validateOnly is a run of no epochs.
-func (t *training) validateOnly(ctx context.Context) (*Report, error) {
+func (t *training) validateOnly(ctx context.Context) (*Summary, error) {
 	start := time.Now()
 	e, err := t.validator.Run(ctx, t.model.Net, t.model.State, t.o.runtime())
 	if err != nil {
@@ -252,12 +253,12 @@ func (t *training) validateOnly(ctx context.Context) (*Report, error) {
 	t.clock.validation += time.Since(start)
 	t.nameUnread()
 	r := t.report()
-	r.Metrics = metricsOf(0, Row{Precision: e.Precision, Recall: e.Recall, MAP50: e.MAP50, MAP: e.MAP})
+	r.Metrics = runs.MetricsOf(0, runs.Row{Precision: e.Precision, Recall: e.Recall, MAP50: e.MAP50, MAP: e.MAP})
 	return r, nil
 }
 
 // finish exports the best weights, draws, and sums the run up.
-func (t *training) finish(ctx context.Context) (*Report, error) {
+func (t *training) finish(ctx context.Context) (*Summary, error) {
 	start := time.Now()
 	best, err := LoadModel(t.weights(bestName))
 	if err != nil {
@@ -279,6 +280,6 @@ func (t *training) finish(ctx context.Context) (*Report, error) {
 	t.look(func() error { return drawResults(t.dir) })
 	r := t.report()
 	r.Best, r.Last, r.Export = t.weights(bestName), t.weights(lastName), t.weights(exportName)
-	r.Metrics = metricsOf(t.p.BestEpoch, Row(t.p.Best))
-	return r, r.write(filepath.Join(t.dir, "summary.json"))
+	r.Metrics = runs.MetricsOf(t.p.BestEpoch, runs.Row(t.p.Best))
+	return r, r.write(filepath.Join(t.dir, runs.SummaryFile))
 }

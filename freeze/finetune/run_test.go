@@ -15,6 +15,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/synth"
 	"yolofreeze/freeze"
+	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/wire"
 )
@@ -23,7 +24,7 @@ import (
 type quiet struct {
 	t       *testing.T
 	lines   []string
-	rows    []Row
+	rows    []runs.Row
 	batches int
 	onBatch func(n int)
 	onVal   func(done int)
@@ -85,7 +86,7 @@ func smallRun(t *testing.T) Options {
 	return o
 }
 
-func mustRun(t *testing.T, o Options, r Reporter) *Report {
+func mustRun(t *testing.T, o Options, r Reporter) *Summary {
 	t.Helper()
 	report, err := Run(t.Context(), o, r)
 	if err != nil {
@@ -110,12 +111,12 @@ func TestRunFolder(t *testing.T) {
 	}
 	text, _ := os.ReadFile(filepath.Join(report.RunDir, "results.csv"))
 	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
-	if len(lines) != 4 || len(q.rows) != 3 || lines[0]+"\n" != resultsHeader() {
+	if len(lines) != 4 || len(q.rows) != 3 || lines[0]+"\n" != runs.ResultsHeader() {
 		t.Fatalf("results.csv:\n%s", text)
 	}
 	for i, line := range lines[1:] {
-		if line+"\n" != q.rows[i].line() || q.rows[i].Epoch != i {
-			t.Errorf("row %d is %q, reported %q", i, line, q.rows[i].line())
+		if line+"\n" != q.rows[i].Line() || q.rows[i].Epoch != i {
+			t.Errorf("row %d is %q, reported %q", i, line, q.rows[i].Line())
 		}
 	}
 	for _, want := range []string{"freezing model.0.conv.weight", "frozen 3 of", "reinitialised model.4.m.0.weight", "Transferred "} {
@@ -133,7 +134,7 @@ func TestRunFolder(t *testing.T) {
 }
 
 // checkWeights looks at what was frozen, and at the export.
-func checkWeights(t *testing.T, o Options, report *Report) {
+func checkWeights(t *testing.T, o Options, report *Summary) {
 	before, err := LoadModel(o.Weights)
 	if err != nil {
 		t.Fatal(err)

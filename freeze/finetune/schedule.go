@@ -77,6 +77,3 @@ func (s Schedule) At(epoch, batch int) (Rates, int) {
 
 // EMADecay returns the decay of the moving average at the n-th optimizer step, the first being 1.
 func EMADecay(n int) float64 { return 0.9999 * (1 - math.Exp(-float64(n)/2000)) }
-
-// Fitness weighs the two average precisions as YOLOv5 does to choose the best epoch.
-func Fitness(map50, mAP float64) float64 { return 0.1*map50 + 0.9*mAP }

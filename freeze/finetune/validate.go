@@ -9,6 +9,7 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/metric"
+	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/yolov5"
@@ -41,24 +42,11 @@ type Evaluation struct {
 	Total                       time.Duration
 }
 
-// ClassEvaluation is one class's share of an evaluation; its JSON keys are stable.
-type ClassEvaluation struct {
-	Class     int     `json:"class"`
-	Name      string  `json:"name"`
-	Images    int     `json:"images"`
-	Instances int     `json:"instances"`
-	Precision float64 `json:"precision"`
-	Recall    float64 `json:"recall"`
-	F1        float64 `json:"f1"`
-	AP50      float64 `json:"map50"`
-	AP        float64 `json:"map"`
-}
-
 // Classes lists the classes that occur in the labels.
-func (e *Evaluation) Classes(names []string) []ClassEvaluation {
-	list := make([]ClassEvaluation, len(e.PerClass))
+func (e *Evaluation) Classes(names []string) []runs.Class {
+	list := make([]runs.Class, len(e.PerClass))
 	for i, c := range e.PerClass {
-		list[i] = ClassEvaluation{c.Class, names[c.Class], c.Images, c.Instances, c.P, c.R, c.F1, c.AP50, c.AP}
+		list[i] = runs.Class{Class: c.Class, Name: names[c.Class], Images: c.Images, Instances: c.Instances, Precision: c.P, Recall: c.R, F1: c.F1, AP50: c.AP50, AP: c.AP}
 	}
 	return list
 }

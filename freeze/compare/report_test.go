@@ -1,4 +1,4 @@
-package finetune
+package compare
 
 import (
 	"encoding/json"
@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"yolofreeze/freeze/runs"
 )
 
 // The page is whole, names nothing outside itself and escapes what it is given.
@@ -101,11 +103,11 @@ func balanced(t *testing.T, page string) {
 func TestReportOfLittle(t *testing.T) {
 	dir := t.TempDir()
 	writeFiles(t, dir, map[string]string{"results.csv": "epoch,metrics/mAP_0.5,metrics/mAP_0.5:0.95\n0,0,0\n"})
-	r, err := ReadRun(dir)
+	r, err := Read(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := NewComparison("little", []*ComparedRun{r})
+	c, err := New("little", []*Run{r})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +123,7 @@ func TestReportOfLittle(t *testing.T) {
 	if !strings.Contains(string(text), `"seconds": null`) {
 		t.Errorf("an unknown figure is not null:\n%s", text)
 	}
-	if _, err := NewComparison("none", nil); err == nil {
+	if _, err := New("none", nil); err == nil {
 		t.Error("no runs are compared")
 	}
 }
@@ -130,18 +132,18 @@ func TestReportOfLittle(t *testing.T) {
 func TestReadTiming(t *testing.T) {
 	dir := madeRun{name: "run", epochs: 4, peak: .3}.write(t, t.TempDir())
 	writeFiles(t, dir, map[string]string{
-		"timing.csv": timingHeader +
+		"timing.csv": runs.TimingHeader +
 			"0,10.5,1,6,1,2,0.5,0,20,1000\n" +
 			"1,20.5,2,12,2,4,0.5,0,20,2000\n" +
 			"2,11,1,7,1,2,0.1,0,10,1500\n" +
 			"3,21,2,14,2,4,0.2,0,10,1800\n",
 		"summary.json": `{"seconds": 22, "phases": {"data": 1.9996, "step": 14, "optimizer": 2, "validation": 4, "saving": 1}, "images_per_second": 10, "peak_rss_bytes": 1900}`,
 	})
-	r, err := ReadRun(dir)
+	r, err := Read(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []Figure{10.5, 20.5, 31.5, 41.5} {
+	for i, want := range []runs.Figure{10.5, 20.5, 31.5, 41.5} {
 		if r.Curve[i].Seconds != want {
 			t.Errorf("epoch %d ends after %v s, want %v", i, r.Curve[i].Seconds, want)
 		}
@@ -150,15 +152,15 @@ func TestReadTiming(t *testing.T) {
 	if r.Seconds != 42.5 || r.Images != 500 || math.Abs(float64(r.ImagesPerSecond)-500./34) > 1e-3 || r.PeakRSS != 2000 || r.Phases.Saving != 1.5 {
 		t.Errorf("seconds %v, images %v, %v a second, peak %v, phases %+v", r.Seconds, r.Images, r.ImagesPerSecond, r.PeakRSS, r.Phases)
 	}
-	writeFiles(t, dir, map[string]string{"timing.csv": timingHeader + "0,x,1,6,1,2,0.5,0,20,1000\n"})
-	if _, err := ReadRun(dir); err == nil || !strings.Contains(err.Error(), `timing.csv: line 2: column seconds: "x" is not a number`) {
+	writeFiles(t, dir, map[string]string{"timing.csv": runs.TimingHeader + "0,x,1,6,1,2,0.5,0,20,1000\n"})
+	if _, err := Read(dir); err == nil || !strings.Contains(err.Error(), `timing.csv: line 2: column seconds: "x" is not a number`) {
 		t.Errorf("a bad second: %v", err)
 	}
 }
 
 func TestTexts(t *testing.T) {
 	for _, test := range []struct{ got, want string }{
-		{countText(1234567), "1\u202f234\u202f567"}, {countText(12), "12"}, {countText(123), "123"}, {countText(2.5), "2.5"}, {countText(Unknown), "–"},
+		{countText(1234567), "1\u202f234\u202f567"}, {countText(12), "12"}, {countText(123), "123"}, {countText(2.5), "2.5"}, {countText(runs.Unknown), "–"},
 		{secondsText(3.14), "3.1 s"}, {secondsText(119.7), "2 min 00 s"}, {secondsText(3725), "1 h 02 min"},
 		{significant(0.01234), "0.0123"}, {significant(1.234), "1.23"}, {significant(123.4), "123"}, {significant(12345), "12345"}, {significant(0), "0.00"},
 		{signedText(-.0123, 3), "−0.012"}, {signedText(.0123, 3), "+0.012"}, {signedText(-.0001, 3), "±0.000"},

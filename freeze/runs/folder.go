@@ -1,4 +1,4 @@
-package finetune
+package runs
 
 import (
 	"errors"
@@ -31,8 +31,8 @@ func NewFolder(project, name string, reuse bool) (string, error) {
 	}
 }
 
-// writeFile replaces a file whole or not at all.
-func writeFile(path string, data []byte) error {
+// WriteFile replaces a file whole or not at all.
+func WriteFile(path string, data []byte) error {
 	if err := disk.Write(path, data); err != nil {
 		return fmt.Errorf("write %s, %d bytes: %w", path, len(data), err)
 	}

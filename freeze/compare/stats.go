@@ -1,4 +1,4 @@
-package finetune
+package compare
 
 import (
 	"cmp"
@@ -7,32 +7,34 @@ import (
 
 	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/gonum/stat/distuv"
+
+	"yolofreeze/freeze/runs"
 )
 
 // Spread describes a figure over the runs of a group; unknown ones are left out.
 type Spread struct {
-	Mean Figure `json:"mean"`
-	SD   Figure `json:"sd"` // of the sample; unknown for one run
-	Min  Figure `json:"min"`
-	Max  Figure `json:"max"`
-	N    int    `json:"n"`
+	Mean runs.Figure `json:"mean"`
+	SD   runs.Figure `json:"sd"` // of the sample; unknown for one run
+	Min  runs.Figure `json:"min"`
+	Max  runs.Figure `json:"max"`
+	N    int         `json:"n"`
 }
 
 func spreadOf(values []float64) Spread {
 	values = slices.DeleteFunc(values, func(v float64) bool { return math.IsNaN(v) })
-	s := Spread{Unknown, Unknown, Unknown, Unknown, len(values)}
+	s := Spread{runs.Unknown, runs.Unknown, runs.Unknown, runs.Unknown, len(values)}
 	if s.N == 0 {
 		return s
 	}
 	mean, sd := stat.MeanStdDev(values, nil)
-	s.Mean, s.Min, s.Max = Figure(mean), Figure(slices.Min(values)), Figure(slices.Max(values))
+	s.Mean, s.Min, s.Max = runs.Figure(mean), runs.Figure(slices.Min(values)), runs.Figure(slices.Max(values))
 	if s.N > 1 {
-		s.SD = Figure(sd)
+		s.SD = runs.Figure(sd)
 	}
 	return s
 }
 
-func (g *RunGroup) spread(of func(*ComparedRun) Figure) Spread {
+func (g *Group) spread(of func(*Run) runs.Figure) Spread {
 	values := make([]float64, len(g.members))
 	for i, r := range g.members {
 		values[i] = float64(of(r))
@@ -41,89 +43,70 @@ func (g *RunGroup) spread(of func(*ComparedRun) Figure) Spread {
 }
 
 // summarise computes what a group's runs have in common.
-func (g *RunGroup) summarise(targets int) {
+func (g *Group) summarise(targets int) {
 	first := g.members[0]
 	g.Frozen, g.Trainable = first.Frozen, first.Trainable
-	g.Epochs = g.spread(func(r *ComparedRun) Figure { return Figure(r.Epochs) })
-	g.MAP50 = g.spread(func(r *ComparedRun) Figure { return r.MAP50 })
-	g.MAP = g.spread(func(r *ComparedRun) Figure { return r.MAP })
-	g.Seconds = g.spread(func(r *ComparedRun) Figure { return r.Seconds })
-	g.ImagesPerSecond = g.spread(func(r *ComparedRun) Figure { return r.ImagesPerSecond })
-	g.PeakRSS = g.spread(func(r *ComparedRun) Figure { return r.PeakRSS })
+	g.Epochs = g.spread(func(r *Run) runs.Figure { return runs.Figure(r.Epochs) })
+	g.MAP50 = g.spread(func(r *Run) runs.Figure { return r.MAP50 })
+	g.MAP = g.spread(func(r *Run) runs.Figure { return r.MAP })
+	g.Seconds = g.spread(func(r *Run) runs.Figure { return r.Seconds })
+	g.ImagesPerSecond = g.spread(func(r *Run) runs.Figure { return r.ImagesPerSecond })
+	g.PeakRSS = g.spread(func(r *Run) runs.Figure { return r.PeakRSS })
 	for i := range targets {
-		s := g.spread(func(r *ComparedRun) Figure { return r.SecondsTo[i] })
+		s := g.spread(func(r *Run) runs.Figure { return r.SecondsTo[i] })
 		g.SecondsTo = append(g.SecondsTo, s)
 	}
 	g.Band = g.band()
 }
 
 // band averages the runs epoch by epoch, as far as all of them go.
-func (g *RunGroup) band() []EpochRange {
+func (g *Group) band() []EpochRange {
 	epochs := len(g.members[0].Curve)
 	for _, r := range g.members {
 		epochs = min(epochs, len(r.Curve))
 	}
 	list := make([]EpochRange, epochs)
 	for i := range list {
-		at := func(of func(*EpochPoint) *Figure) Spread {
-			return g.spread(func(r *ComparedRun) Figure { return *of(&r.Curve[i]) })
+		at := func(of func(*runs.EpochPoint) *runs.Figure) Spread {
+			return g.spread(func(r *Run) runs.Figure { return *of(&r.Curve[i]) })
 		}
 		e := &list[i]
-		for _, of := range epochFigures {
+		for _, of := range runs.EpochFigures {
 			*of(&e.Mean) = at(of).Mean
 		}
-		m, m50 := at(func(p *EpochPoint) *Figure { return &p.MAP }), at(func(p *EpochPoint) *Figure { return &p.MAP50 })
+		m, m50 := at(func(p *runs.EpochPoint) *runs.Figure { return &p.MAP }), at(func(p *runs.EpochPoint) *runs.Figure { return &p.MAP50 })
 		e.MinMAP, e.MaxMAP, e.MinMAP50, e.MaxMAP50 = m.Min, m.Max, m50.Min, m50.Max
 	}
 	return list
-}
-
-// epochFigures reach every figure of a point.
-var epochFigures = []func(*EpochPoint) *Figure{
-	func(p *EpochPoint) *Figure { return &p.Epoch },
-	func(p *EpochPoint) *Figure { return &p.Seconds },
-	func(p *EpochPoint) *Figure { return &p.Train[0] },
-	func(p *EpochPoint) *Figure { return &p.Train[1] },
-	func(p *EpochPoint) *Figure { return &p.Train[2] },
-	func(p *EpochPoint) *Figure { return &p.Precision },
-	func(p *EpochPoint) *Figure { return &p.Recall },
-	func(p *EpochPoint) *Figure { return &p.MAP50 },
-	func(p *EpochPoint) *Figure { return &p.MAP },
-	func(p *EpochPoint) *Figure { return &p.Val[0] },
-	func(p *EpochPoint) *Figure { return &p.Val[1] },
-	func(p *EpochPoint) *Figure { return &p.Val[2] },
-	func(p *EpochPoint) *Figure { return &p.LR[0] },
-	func(p *EpochPoint) *Figure { return &p.LR[1] },
-	func(p *EpochPoint) *Figure { return &p.LR[2] },
 }
 
 // ClassDifference is one class's average precision in every group.
 type ClassDifference struct {
 	Name      string       `json:"name"`
 	Instances int          `json:"instances"`
-	Baseline  Figure       `json:"baseline"` // mean AP over IoU .5 … .95
+	Baseline  runs.Figure  `json:"baseline"` // mean AP over IoU .5 … .95
 	Groups    []Difference `json:"groups"`   // by group, the baseline's own is 0
 }
 
 // Difference is a group's mean minus the baseline's.
 type Difference struct {
-	Mean Figure `json:"mean"`
+	Mean runs.Figure `json:"mean"`
 	// Half is half the width of the 95 % confidence interval: Student's t over
 	// differences between runs of the same seed, or, where seeds do not pair up,
 	// Welch's over both groups. Unknown for single runs.
-	Half Figure `json:"half"`
+	Half runs.Figure `json:"half"`
 }
 
 // classDifferences compares classes by name, largest difference first.
-func classDifferences(base *RunGroup, groups []*RunGroup) []ClassDifference {
+func classDifferences(base *Group, groups []*Group) []ClassDifference {
 	var list []ClassDifference
 	for _, name := range classNames(groups) {
-		d := ClassDifference{Name: name, Baseline: Unknown}
+		d := ClassDifference{Name: name, Baseline: runs.Unknown}
 		own := classAP(base, name, &d.Instances)
 		d.Baseline = spreadOf(values(own)).Mean
 		for _, g := range groups {
 			if g == base {
-				d.Groups = append(d.Groups, Difference{0, Unknown})
+				d.Groups = append(d.Groups, Difference{0, runs.Unknown})
 				continue
 			}
 			d.Groups = append(d.Groups, difference(classAP(g, name, &d.Instances), own))
@@ -143,7 +126,7 @@ func classDifferences(base *RunGroup, groups []*RunGroup) []ClassDifference {
 }
 
 // classNames lists the classes of all runs in the order in which they come.
-func classNames(groups []*RunGroup) []string {
+func classNames(groups []*Group) []string {
 	var names []string
 	seen := map[string]bool{}
 	for _, g := range groups {
@@ -169,7 +152,7 @@ func values(list []seeded) []float64 {
 	return out
 }
 
-func classAP(g *RunGroup, name string, instances *int) (list []seeded) {
+func classAP(g *Group, name string, instances *int) (list []seeded) {
 	for _, r := range g.members {
 		for _, c := range r.PerClass {
 			if c.Name == name {
@@ -185,13 +168,13 @@ const confidence = .95
 
 // difference is the mean of a minus that of b.
 func difference(a, b []seeded) Difference {
-	d := Difference{Unknown, Unknown}
+	d := Difference{runs.Unknown, runs.Unknown}
 	if len(a) == 0 || len(b) == 0 {
 		return d
 	}
 	meanA, sdA := stat.MeanStdDev(values(a), nil)
 	meanB, sdB := stat.MeanStdDev(values(b), nil)
-	d.Mean = Figure(meanA - meanB)
+	d.Mean = runs.Figure(meanA - meanB)
 	if pairs := paired(a, b); len(pairs) == len(a) && len(pairs) == len(b) && len(pairs) > 1 {
 		_, sd := stat.MeanStdDev(pairs, nil)
 		d.Half = halfWidth(sd/math.Sqrt(float64(len(pairs))), float64(len(pairs)-1))
@@ -206,12 +189,12 @@ func difference(a, b []seeded) Difference {
 	return d
 }
 
-func halfWidth(standardError, freedom float64) Figure {
+func halfWidth(standardError, freedom float64) runs.Figure {
 	if standardError == 0 {
 		return 0
 	}
 	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: freedom}.Quantile(1 - (1-confidence)/2)
-	return Figure(t * standardError)
+	return runs.Figure(t * standardError)
 }
 
 // paired returns the differences between figures of equal seeds.

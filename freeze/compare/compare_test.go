@@ -1,4 +1,4 @@
-package finetune
+package compare
 
 import (
 	"bytes"
@@ -16,6 +16,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"yolofreeze/freeze"
+	"yolofreeze/freeze/runs"
+	"yolofreeze/onnx/disk"
 )
 
 // madeRun is a run's folder made for a test.
@@ -35,21 +37,21 @@ func (m madeRun) write(t *testing.T, root string) string {
 	dir := filepath.Join(root, m.name)
 	rng := rand.New(rand.NewPCG(uint64(m.seed), 7))
 	var results, classes, timing strings.Builder
-	results.WriteString(resultsHeader())
-	timing.WriteString(timingHeader)
-	classes.WriteString(classHeader)
+	results.WriteString(runs.ResultsHeader())
+	timing.WriteString(runs.TimingHeader)
+	classes.WriteString(runs.ClassHeader)
 	for e := range m.epochs {
 		progress := 1 - math.Exp(-float64(e+1)/float64(m.epochs)*3)
 		mAP := m.peak*progress + .01*rng.Float64()
-		row := Row{Epoch: e, Precision: .8 * progress, Recall: .7 * progress, MAP50: min(1, 1.5*mAP), MAP: mAP,
+		row := runs.Row{Epoch: e, Precision: .8 * progress, Recall: .7 * progress, MAP50: min(1, 1.5*mAP), MAP: mAP,
 			Train: [3]float64{.1 - .05*progress, .05 - .01*progress, .03 - .02*progress}, Val: [3]float64{.1 - .04*progress, .05, .04 - .02*progress}}
-		results.WriteString(row.line())
-		var list []ClassEvaluation
+		results.WriteString(row.Line())
+		var list []runs.Class
 		for i, name := range []string{"person", "bicycle, motor", "dog"} {
 			ap := mAP + .05*float64(i) + .01*rng.Float64()
-			list = append(list, ClassEvaluation{i, name, 10, 20 + i, .5, .5, .5, ap, ap})
+			list = append(list, runs.Class{Class: i, Name: name, Images: 10, Instances: 20 + i, Precision: .5, Recall: .5, F1: .5, AP50: ap, AP: ap})
 		}
-		lines, err := classLines(e, list)
+		lines, err := runs.ClassLines(e, list)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,18 +106,18 @@ func madePlan(t *testing.T, selectors []string) *freeze.Plan {
 func madeComparison(t *testing.T) *Comparison {
 	t.Helper()
 	root := t.TempDir()
-	var runs []*ComparedRun
+	var runs []*Run
 	for seed := range 3 {
 		for _, m := range []madeRun{{"unfrozen-seed%d", nil, seed, 12, "", .42, 3}, {"backbone-seed%d", []string{"2"}, seed, 12, "", .36, 2}} {
 			m.name = fmt.Sprintf(m.name, seed)
-			r, err := ReadRun(m.write(t, root))
+			r, err := Read(m.write(t, root))
 			if err != nil {
 				t.Fatal(err)
 			}
 			runs = append(runs, r)
 		}
 	}
-	c, err := NewComparison("Frozen against unfrozen", runs)
+	c, err := New("Frozen against unfrozen", runs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +157,7 @@ func TestComparisonTargets(t *testing.T) {
 	c := madeComparison(t)
 	for _, r := range c.Runs {
 		for i, share := range c.Targets {
-			want := Unknown
+			want := runs.Unknown
 			for _, p := range r.Curve {
 				if float64(p.MAP) >= share*float64(c.BestMAP) {
 					want = p.Seconds
@@ -189,16 +191,16 @@ func TestComparisonGroupNames(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			root := t.TempDir()
-			var runs []*ComparedRun
+			var runs []*Run
 			for _, m := range test.runs {
 				m.epochs, m.peak = 2, .3
-				r, err := ReadRun(m.write(t, root))
+				r, err := Read(m.write(t, root))
 				if err != nil {
 					t.Fatal(err)
 				}
 				runs = append(runs, r)
 			}
-			c, err := NewComparison("t", runs)
+			c, err := New("t", runs)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -226,7 +228,7 @@ func TestReadYOLOv5Run(t *testing.T) {
 		"hyp.yaml":    "lr0: 0.01\n",
 		"events.out.tfevents.1700000000.host.1.0": string(eventFile([][2]float64{{100, -1}, {107, 0}, {112.5, 1}, {118, 2}})),
 	})
-	r, err := ReadRun(dir)
+	r, err := Read(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +259,7 @@ func eventFile(events [][2]float64) []byte {
 }
 
 func TestReadRunErrors(t *testing.T) {
-	good := resultsHeader() + Row{}.line()
+	good := runs.ResultsHeader() + runs.Row{}.Line()
 	tests := []struct {
 		name  string
 		files map[string]string
@@ -265,31 +267,31 @@ func TestReadRunErrors(t *testing.T) {
 	}{
 		{"no results", map[string]string{"opt.yaml": ""}, "results.csv: no such file or directory"},
 		{"empty", map[string]string{"results.csv": ""}, "results.csv: the file is empty"},
-		{"header only", map[string]string{"results.csv": resultsHeader()}, "results.csv: no epoch after the header"},
+		{"header only", map[string]string{"results.csv": runs.ResultsHeader()}, "results.csv: no epoch after the header"},
 		{"foreign columns", map[string]string{"results.csv": "epoch,loss\n0,1\n"}, "results.csv: line 1: no column metrics/mAP_0.5"},
 		{"not a number", map[string]string{"results.csv": strings.Replace(good, " 0,", " x,", 1)}, `results.csv: line 2: column epoch: "x" is not a number`},
 		{"half an epoch", map[string]string{"results.csv": strings.Replace(good, " 0,", " 0.5,", 1)}, "results.csv: line 2: column epoch: 0.5 is not a whole number"},
-		{"short line", map[string]string{"results.csv": resultsHeader() + "0,2\n"}, "results.csv: line 2: 2 fields, not 14"},
+		{"short line", map[string]string{"results.csv": runs.ResultsHeader() + "0,2\n"}, "results.csv: line 2: 2 fields, not 14"},
 		{"options", map[string]string{"results.csv": good, "opt.yaml": "a: [1\n"}, "opt.yaml: line 1"},
 		{"plan", map[string]string{"results.csv": good, "freeze.yaml": "version: 2\n"}, "freeze.yaml: line 1: version 2 of plan files is not known"},
 		{"classes", map[string]string{"results.csv": good, "per_class.csv": "a,b\n"}, "per_class.csv: line 1: the columns are not epoch,class"},
-		{"class figure", map[string]string{"results.csv": good, "per_class.csv": classHeader + "0,0,dog,1,1,x,0,0,0,0\n"}, `per_class.csv: line 2: column precision: "x" is not a number`},
+		{"class figure", map[string]string{"results.csv": good, "per_class.csv": runs.ClassHeader + "0,0,dog,1,1,x,0,0,0,0\n"}, `per_class.csv: line 2: column precision: "x" is not a number`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
 			writeFiles(t, dir, test.files)
-			_, err := ReadRun(dir)
+			_, err := Read(dir)
 			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), dir) {
 				t.Fatalf("error %v, want %s… %s", err, dir, test.want)
 			}
-			var input *InputError
+			var input *disk.InputError
 			if !errors.As(err, &input) {
 				t.Errorf("%v is not marked as bad input", err)
 			}
 		})
 	}
-	if _, err := ReadRun(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if _, err := Read(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("a folder that is not there: %v", err)
 	}
 }
@@ -308,7 +310,7 @@ func TestDamagedRows(t *testing.T) {
 		for cut := first; cut < len(data)-20; cut += 7 {
 			for _, behind := range []string{"", string(data[last:]), "\x00\x00\x00"} {
 				writeFiles(t, whole, map[string]string{name: string(data[:cut]) + behind})
-				r, err := ReadRun(whole)
+				r, err := Read(whole)
 				if err != nil {
 					t.Fatalf("%s cut at %d: %v", name, cut, err)
 				}

@@ -1,4 +1,4 @@
-package finetune
+package compare
 
 import (
 	"bytes"
@@ -17,6 +17,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"yolofreeze/freeze/runs"
 )
 
 // chart is a figure of lines over a vertical axis from 0, drawn as inline SVG whose colours are the page's
@@ -212,39 +214,39 @@ func (l chartLine) line(p *plot.Plot) error {
 // charts draws the comparison's curves: a line a group with a band over its
 // runs where there are several.
 func (c *Comparison) charts() []*chart {
-	epoch := func(p *EpochPoint) Figure { return p.Epoch + 1 }
-	unit, length := "seconds", Figure(1)
+	epoch := func(p *runs.EpochPoint) runs.Figure { return p.Epoch + 1 }
+	unit, length := "seconds", runs.Figure(1)
 	for _, r := range c.Runs {
 		if last := r.Curve[len(r.Curve)-1].Seconds; last > 6000 {
 			unit, length = "minutes", 60
 		}
 	}
-	time := func(p *EpochPoint) Figure { return p.Seconds / length }
-	mAP := func(p *EpochPoint) Figure { return p.MAP }
-	map50 := func(p *EpochPoint) Figure { return p.MAP50 }
+	time := func(p *runs.EpochPoint) runs.Figure { return p.Seconds / length }
+	mAP := func(p *runs.EpochPoint) runs.Figure { return p.MAP }
+	map50 := func(p *runs.EpochPoint) runs.Figure { return p.MAP50 }
 	list := []*chart{
 		c.chart("mAP 0.5:0.95 by epoch", "epoch", epoch, mAP),
 		c.chart("mAP 0.5:0.95 against wall time", unit, time, mAP),
 		c.chart("mAP 0.5 by epoch", "epoch", epoch, map50),
 		c.chart("mAP 0.5 against wall time", unit, time, map50),
-		c.chart("precision", "epoch", epoch, func(p *EpochPoint) Figure { return p.Precision }),
-		c.chart("recall", "epoch", epoch, func(p *EpochPoint) Figure { return p.Recall }),
+		c.chart("precision", "epoch", epoch, func(p *runs.EpochPoint) runs.Figure { return p.Precision }),
+		c.chart("recall", "epoch", epoch, func(p *runs.EpochPoint) runs.Figure { return p.Recall }),
 	}
 	for i, part := range []string{"box", "objectness", "class"} {
 		list = append(list,
-			c.chart("training loss, "+part, "epoch", epoch, func(p *EpochPoint) Figure { return p.Train[i] }),
-			c.chart("validation loss, "+part, "epoch", epoch, func(p *EpochPoint) Figure { return p.Val[i] }))
+			c.chart("training loss, "+part, "epoch", epoch, func(p *runs.EpochPoint) runs.Figure { return p.Train[i] }),
+			c.chart("validation loss, "+part, "epoch", epoch, func(p *runs.EpochPoint) runs.Figure { return p.Val[i] }))
 	}
 	return slices.DeleteFunc(list, (*chart).empty)
 }
 
-func (c *Comparison) chart(title, xLabel string, x, y func(*EpochPoint) Figure) *chart {
+func (c *Comparison) chart(title, xLabel string, x, y func(*runs.EpochPoint) runs.Figure) *chart {
 	out := &chart{Title: title, X: xLabel}
 	for i, g := range c.Groups {
 		mean := chartLine{group: i}
 		for k := range g.Band {
 			p := &g.Band[k].Mean
-			spread := g.spread(func(r *ComparedRun) Figure { return y(&r.Curve[k]) })
+			spread := g.spread(func(r *Run) runs.Figure { return y(&r.Curve[k]) })
 			mean.x, mean.y = append(mean.x, float64(x(p))), append(mean.y, float64(y(p)))
 			mean.low, mean.high = append(mean.low, float64(spread.Min)), append(mean.high, float64(spread.Max))
 		}

@@ -1,4 +1,4 @@
-package finetune
+package compare
 
 import (
 	"fmt"
@@ -7,18 +7,20 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+
+	"yolofreeze/freeze/runs"
 )
 
 const dash = "–" // stands for what is not known
 
-func scoreText(f Figure) string {
+func scoreText(f runs.Figure) string {
 	if !f.Known() {
 		return dash
 	}
 	return fmt.Sprintf("%.3f", float64(f))
 }
 
-func signedText(f Figure, digits int) string {
+func signedText(f runs.Figure, digits int) string {
 	if !f.Known() {
 		return dash
 	}
@@ -33,7 +35,7 @@ func signedText(f Figure, digits int) string {
 }
 
 // countText groups digits by threes.
-func countText(f Figure) string {
+func countText(f runs.Figure) string {
 	if !f.Known() {
 		return dash
 	}
@@ -48,7 +50,7 @@ func countText(f Figure) string {
 	return whole
 }
 
-func secondsText(f Figure) string {
+func secondsText(f runs.Figure) string {
 	if !f.Known() {
 		return dash
 	}
@@ -62,7 +64,7 @@ func secondsText(f Figure) string {
 	return fmt.Sprintf("%d h %02d min", int(s/60+.5)/60, int(s/60+.5)%60)
 }
 
-func rateText(f Figure) string {
+func rateText(f runs.Figure) string {
 	if !f.Known() {
 		return dash
 	}
@@ -78,7 +80,7 @@ func significant(v float64) string {
 	return strconv.FormatFloat(v, 'f', digits, 64)
 }
 
-func bytesText(f Figure) string {
+func bytesText(f runs.Figure) string {
 	if !f.Known() {
 		return dash
 	}
@@ -88,7 +90,7 @@ func bytesText(f Figure) string {
 	return fmt.Sprintf("%.0f MiB", float64(f)/(1<<20))
 }
 
-func ratioText(own, of Figure) string {
+func ratioText(own, of runs.Figure) string {
 	if !own.Known() || !of.Known() || of == 0 {
 		return dash
 	}
@@ -96,7 +98,7 @@ func ratioText(own, of Figure) string {
 }
 
 // spreadText writes the mean, and the deviation where there is one, with one unit for both.
-func spreadText(s Spread, text func(Figure) string) string {
+func spreadText(s Spread, text func(runs.Figure) string) string {
 	out := text(s.Mean)
 	if !s.SD.Known() || s.SD == 0 {
 		return out

@@ -1,8 +1,10 @@
-package finetune
+package compare
 
 import (
 	"fmt"
 	"strings"
+
+	"yolofreeze/freeze/runs"
 )
 
 // reportTable is a table of the report, whatever it is written as.
@@ -34,7 +36,7 @@ func (c reportCell) Dashes() string {
 	return strings.Join(parts, " ")
 }
 
-func groupCell(i int, g *RunGroup) reportCell {
+func groupCell(i int, g *Group) reportCell {
 	c := reportCell{Text: g.Name, Key: i + 1}
 	if n := len(g.members); n > 1 {
 		c.Sub = fmt.Sprintf("%d runs", n)
@@ -52,7 +54,7 @@ func (c *Comparison) tables() []*reportTable {
 	return list
 }
 
-func (c *Comparison) base() *RunGroup {
+func (c *Comparison) base() *Group {
 	for _, g := range c.Groups {
 		if g.Name == c.Baseline {
 			return g
@@ -64,23 +66,23 @@ func (c *Comparison) base() *RunGroup {
 // measure is a column of the summary.
 type measure struct {
 	head   string
-	of     func(*RunGroup) Spread
-	text   func(Figure) string
+	of     func(*Group) Spread
+	text   func(runs.Figure) string
 	score  bool // compared by difference, not by ratio
 	better int  // +1: more is better, -1: less is
 }
 
-func constant(f Figure) Spread { return Spread{Mean: f, SD: Unknown, Min: f, Max: f, N: 1} }
+func constant(f runs.Figure) Spread { return Spread{Mean: f, SD: runs.Unknown, Min: f, Max: f, N: 1} }
 
 var measures = []measure{
-	{"mAP 0.5", func(g *RunGroup) Spread { return g.MAP50 }, scoreText, true, 1},
-	{"mAP 0.5:0.95", func(g *RunGroup) Spread { return g.MAP }, scoreText, true, 1},
-	{"wall time", func(g *RunGroup) Spread { return g.Seconds }, secondsText, false, -1},
-	{"images/s", func(g *RunGroup) Spread { return g.ImagesPerSecond }, rateText, false, 1},
-	{"peak memory", func(g *RunGroup) Spread { return g.PeakRSS }, bytesText, false, -1},
-	{"trainable parameters", func(g *RunGroup) Spread { return constant(g.Trainable) }, countText, false, 0},
-	{"frozen parameters", func(g *RunGroup) Spread { return constant(g.Frozen) }, countText, false, 0},
-	{"epochs", func(g *RunGroup) Spread { return g.Epochs }, countText, false, 0},
+	{"mAP 0.5", func(g *Group) Spread { return g.MAP50 }, scoreText, true, 1},
+	{"mAP 0.5:0.95", func(g *Group) Spread { return g.MAP }, scoreText, true, 1},
+	{"wall time", func(g *Group) Spread { return g.Seconds }, secondsText, false, -1},
+	{"images/s", func(g *Group) Spread { return g.ImagesPerSecond }, rateText, false, 1},
+	{"peak memory", func(g *Group) Spread { return g.PeakRSS }, bytesText, false, -1},
+	{"trainable parameters", func(g *Group) Spread { return constant(g.Trainable) }, countText, false, 0},
+	{"frozen parameters", func(g *Group) Spread { return constant(g.Frozen) }, countText, false, 0},
+	{"epochs", func(g *Group) Spread { return g.Epochs }, countText, false, 0},
 }
 
 func (c *Comparison) summaryTable() *reportTable {
@@ -107,10 +109,10 @@ func (c *Comparison) summaryTable() *reportTable {
 	return t
 }
 
-func (m measure) cell(g, base *RunGroup, groups []*RunGroup) reportCell {
+func (m measure) cell(g, base *Group, groups []*Group) reportCell {
 	own, of := m.of(g), m.of(base)
 	out := reportCell{Text: spreadText(own, m.text)}
-	most := Figure(0)
+	most := runs.Figure(0)
 	for _, other := range groups {
 		if v := m.of(other).Mean; v.Known() {
 			most = max(most, v)
@@ -141,7 +143,7 @@ func (c *Comparison) targetTable() *reportTable {
 	t := &reportTable{Title: "Time to reach", Head: []string{"group"},
 		Note: fmt.Sprintf("Wall time until mAP 0.5:0.95 first reached a share of the best of all runs, %s.", scoreText(c.BestMAP))}
 	for _, share := range c.Targets {
-		t.Head = append(t.Head, fmt.Sprintf("%g %% (%s)", 100*share, scoreText(Figure(share)*c.BestMAP)))
+		t.Head = append(t.Head, fmt.Sprintf("%g %% (%s)", 100*share, scoreText(runs.Figure(share)*c.BestMAP)))
 	}
 	base, any := c.base(), false
 	for i, g := range c.Groups {
@@ -169,22 +171,22 @@ func (c *Comparison) targetTable() *reportTable {
 }
 
 // timed reports whether the group's runs say when their epochs ended.
-func (g *RunGroup) timed() bool {
+func (g *Group) timed() bool {
 	return len(g.Band) > 0 && g.Band[len(g.Band)-1].Mean.Seconds.Known()
 }
 
 // phases are the columns of phaseTable; trains are those that every training picture passes.
 var phases = []struct {
 	head   string
-	of     func(*Phases) float64
+	of     func(*runs.Phases) float64
 	trains bool
 }{
-	{"waiting for pictures", func(p *Phases) float64 { return p.Data }, true},
-	{"forward and backward", func(p *Phases) float64 { return p.Step }, true},
-	{"optimizer", func(p *Phases) float64 { return p.Optimizer }, true},
-	{"validation", func(p *Phases) float64 { return p.Validation }, false},
-	{"saving", func(p *Phases) float64 { return p.Saving }, false},
-	{"caching features", func(p *Phases) float64 { return p.Features }, false},
+	{"waiting for pictures", func(p *runs.Phases) float64 { return p.Data }, true},
+	{"forward and backward", func(p *runs.Phases) float64 { return p.Step }, true},
+	{"optimizer", func(p *runs.Phases) float64 { return p.Optimizer }, true},
+	{"validation", func(p *runs.Phases) float64 { return p.Validation }, false},
+	{"saving", func(p *runs.Phases) float64 { return p.Saving }, false},
+	{"caching features", func(p *runs.Phases) float64 { return p.Features }, false},
 }
 
 func (c *Comparison) phaseTable() *reportTable {
@@ -199,13 +201,13 @@ func (c *Comparison) phaseTable() *reportTable {
 		}
 		row, rest := []reportCell{groupCell(i, g)}, g.Seconds.Mean
 		for _, p := range phases {
-			seconds := g.spread(func(r *ComparedRun) Figure {
+			seconds := g.spread(func(r *Run) runs.Figure {
 				if r.Phases == nil {
-					return Unknown
+					return runs.Unknown
 				}
-				return Figure(p.of(r.Phases))
+				return runs.Figure(p.of(r.Phases))
 			}).Mean
-			images := g.spread(func(r *ComparedRun) Figure { return r.Images }).Mean
+			images := g.spread(func(r *Run) runs.Figure { return r.Images }).Mean
 			out := reportCell{Text: secondsText(seconds), Bar: int(100 * seconds / max(g.Seconds.Mean, 1e-9))}
 			if p.trains && seconds > 0 && images.Known() {
 				out.Sub = rateText(images/seconds) + " images/s"
@@ -229,7 +231,7 @@ func (c *Comparison) classTable() *reportTable {
 		}
 	}
 	for _, d := range c.Classes {
-		row := []reportCell{{Text: d.Name}, {Text: countText(Figure(d.Instances))}, {Text: scoreText(d.Baseline)}}
+		row := []reportCell{{Text: d.Name}, {Text: countText(runs.Figure(d.Instances))}, {Text: scoreText(d.Baseline)}}
 		for i, g := range c.Groups {
 			if g == c.base() {
 				continue
@@ -325,7 +327,7 @@ func (c *Comparison) findings() []string {
 			continue
 		}
 		var parts []string
-		add := func(own, of Figure, format string) {
+		add := func(own, of runs.Figure, format string) {
 			if own.Known() && of.Known() && of > 0 {
 				parts = append(parts, fmt.Sprintf(format, strings.TrimPrefix(ratioText(own, of), "×")))
 			}

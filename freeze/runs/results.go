@@ -1,4 +1,4 @@
-package finetune
+package runs
 
 import (
 	"bytes"
@@ -61,8 +61,8 @@ func (r Row) MarshalJSON() ([]byte, error) {
 // Fitness is what the best epoch has most of.
 func (r Row) Fitness() float64 { return Fitness(r.MAP50, r.MAP) }
 
-// line formats a row as YOLOv5 does: fields 20 wide, five significant digits.
-func (r Row) line() string {
+// Line formats a row as YOLOv5 does: fields 20 wide, five significant digits.
+func (r Row) Line() string {
 	fields := make([]string, len(Columns))
 	for i, v := range r.Values() {
 		fields[i] = fmt.Sprintf("%20.5g", v)
@@ -70,7 +70,8 @@ func (r Row) line() string {
 	return strings.Join(fields, ",") + "\n"
 }
 
-func resultsHeader() string {
+// ResultsHeader is the first line of results.csv.
+func ResultsHeader() string {
 	fields := make([]string, len(Columns))
 	for i, name := range Columns {
 		fields[i] = fmt.Sprintf("%20s", name)
@@ -78,8 +79,8 @@ func resultsHeader() string {
 	return strings.Join(fields, ",") + "\n"
 }
 
-// classLines are the rows of per_class.csv for one epoch.
-func classLines(epoch int, classes []ClassEvaluation) (string, error) {
+// ClassLines are the rows of per_class.csv for one epoch.
+func ClassLines(epoch int, classes []Class) (string, error) {
 	var b strings.Builder
 	w := csv.NewWriter(&b)
 	for _, c := range classes {
@@ -95,17 +96,34 @@ func classLines(epoch int, classes []ClassEvaluation) (string, error) {
 	return b.String(), w.Error()
 }
 
-const classHeader = "epoch,class,name,images,instances,precision,recall,f1,map50,map\n"
+// ClassHeader is the first line of per_class.csv.
+const ClassHeader = "epoch,class,name,images,instances,precision,recall,f1,map50,map\n"
 
-// table is a CSV file of a run's folder that grows by epochs. The first field
+// Table is a CSV file of a run's folder that grows by epochs. The first field
 // of every line but the header is the epoch.
-type table struct {
+type Table struct {
 	path   string
 	header string
 }
 
-// start makes the file begin with its header and hold no epoch from the given one on.
-func (t table) start(epoch int) error {
+// Files of a run's folder that grow by epochs.
+const (
+	ResultsFile  = "results.csv"
+	PerClassFile = "per_class.csv"
+	TimingFile   = "timing.csv"
+)
+
+// Tables are the files of a run's folder that grow by epochs: results, classes, timing.
+func Tables(dir string) [3]Table {
+	return [3]Table{
+		{filepath.Join(dir, ResultsFile), ResultsHeader()},
+		{filepath.Join(dir, PerClassFile), ClassHeader},
+		{filepath.Join(dir, TimingFile), TimingHeader},
+	}
+}
+
+// Start makes the file begin with its header and hold no epoch from the given one on.
+func (t Table) Start(epoch int) error {
 	old, err := os.ReadFile(t.path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("start %s: %w", filepath.Base(t.path), err)
@@ -119,11 +137,11 @@ func (t table) start(epoch int) error {
 			kept.WriteString(line)
 		}
 	}
-	return writeFile(t.path, []byte(kept.String()))
+	return WriteFile(t.path, []byte(kept.String()))
 }
 
-// add appends lines and makes them durable.
-func (t table) add(lines string) error {
+// Add appends lines and makes them durable.
+func (t Table) Add(lines string) error {
 	f, err := os.OpenFile(t.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
 	if err != nil {
 		return fmt.Errorf("append to %s: %w", t.path, err)
@@ -133,4 +151,20 @@ func (t table) add(lines string) error {
 		return fmt.Errorf("append to %s: %w", t.path, err)
 	}
 	return nil
+}
+
+// Fitness weighs the two average precisions as YOLOv5 does to choose the best epoch.
+func Fitness(map50, mAP float64) float64 { return 0.1*map50 + 0.9*mAP }
+
+// Class is one class's share of an evaluation; its JSON keys are stable.
+type Class struct {
+	Class     int     `json:"class"`
+	Name      string  `json:"name"`
+	Images    int     `json:"images"`
+	Instances int     `json:"instances"`
+	Precision float64 `json:"precision"`
+	Recall    float64 `json:"recall"`
+	F1        float64 `json:"f1"`
+	AP50      float64 `json:"map50"`
+	AP        float64 `json:"map"`
 }

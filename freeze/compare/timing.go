@@ -1,4 +1,4 @@
-package finetune
+package compare
 
 import (
 	"encoding/binary"
@@ -12,15 +12,16 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/disk"
 )
 
 // readTiming reads timing.csv and summary.json. Every process of a run counts
 // from its own start: where a column falls, the run was resumed.
-func (r *ComparedRun) readTiming() error {
+func (r *Run) readTiming() error {
 	var before, last spent
 	at := map[int]spent{}
-	err := r.readOwn("timing.csv", timingHeader, func(row []string) error {
+	err := r.readOwn(runs.TimingFile, runs.TimingHeader, func(row []string) error {
 		epoch, now, err := spentOf(row)
 		if err != nil {
 			return err
@@ -37,34 +38,34 @@ func (r *ComparedRun) readTiming() error {
 	}
 	for i := range r.Curve {
 		if s, ok := at[int(r.Curve[i].Epoch)]; ok {
-			r.Curve[i].Seconds = Figure(s.Seconds)
+			r.Curve[i].Seconds = runs.Figure(s.Seconds)
 		}
 	}
 	all, err := r.readSummary(before, last)
 	if err != nil {
 		return err
 	}
-	r.Seconds, r.Phases = Figure(all.Seconds), &all.Phases
+	r.Seconds, r.Phases = runs.Figure(all.Seconds), &all.Phases
 	if all.PeakRSS > 0 {
-		r.PeakRSS = Figure(all.PeakRSS)
+		r.PeakRSS = runs.Figure(all.PeakRSS)
 	}
 	if busy := all.busy(); busy > 0 {
-		r.Images, r.ImagesPerSecond = Figure(math.Round(all.images)), Figure(all.images/busy)
+		r.Images, r.ImagesPerSecond = runs.Figure(math.Round(all.images)), runs.Figure(all.images/busy)
 	}
 	return nil
 }
 
 // readSummary adds what the last process did after its last epoch.
-func (r *ComparedRun) readSummary(before, last spent) (spent, error) {
-	data, err := r.readOptional(summaryFile)
+func (r *Run) readSummary(before, last spent) (spent, error) {
+	data, err := r.readOptional(runs.SummaryFile)
 	if err != nil || data == nil {
 		return before.plus(last), err
 	}
-	var report Report
+	var report runs.Timing
 	if err := json.Unmarshal(data, &report); err != nil {
-		return last, &InputError{filepath.Join(r.Dir, summaryFile), err}
+		return last, &disk.InputError{Path: filepath.Join(r.Dir, runs.SummaryFile), Err: err}
 	}
-	final := spent{Timing: report.Timing}
+	final := spent{Timing: report}
 	final.images = report.ImagesPerSecond * final.busy()
 	if final.restarted(last) {
 		before = before.plus(last)
@@ -72,12 +73,9 @@ func (r *ComparedRun) readSummary(before, last spent) (spent, error) {
 	return before.plus(final), nil
 }
 
-// summaryFile is written when a run has ended.
-const summaryFile = "summary.json"
-
 // spent is what a process, or several, took.
 type spent struct {
-	Timing
+	runs.Timing
 	images float64
 }
 
@@ -96,8 +94,8 @@ func (s spent) restarted(last spent) bool {
 
 func (s spent) plus(t spent) spent {
 	a, b := s.Phases, t.Phases
-	return spent{Timing{Seconds: s.Seconds + t.Seconds, PeakRSS: max(s.PeakRSS, t.PeakRSS),
-		Phases: Phases{a.Data + b.Data, a.Step + b.Step, a.Optimizer + b.Optimizer, a.Validation + b.Validation, a.Saving + b.Saving, a.Features + b.Features}}, s.images + t.images}
+	return spent{runs.Timing{Seconds: s.Seconds + t.Seconds, PeakRSS: max(s.PeakRSS, t.PeakRSS),
+		Phases: runs.Phases{Data: a.Data + b.Data, Step: a.Step + b.Step, Optimizer: a.Optimizer + b.Optimizer, Validation: a.Validation + b.Validation, Saving: a.Saving + b.Saving, Features: a.Features + b.Features}}, s.images + t.images}
 }
 
 // spentOf reads a line of timing.csv.
@@ -105,11 +103,11 @@ func spentOf(row []string) (epoch int, s spent, err error) {
 	values := make([]float64, len(row))
 	for i, text := range row {
 		if values[i], err = strconv.ParseFloat(text, 64); err != nil || !finite(values[i]) || values[i] < 0 {
-			return 0, s, fmt.Errorf("column %s: %q is not a number", strings.Split(strings.TrimSpace(timingHeader), ",")[i], text)
+			return 0, s, fmt.Errorf("column %s: %q is not a number", strings.Split(strings.TrimSpace(runs.TimingHeader), ",")[i], text)
 		}
 	}
 	s.Seconds, s.PeakRSS = values[1], int64(values[9])
-	s.Phases = Phases{values[2], values[3], values[4], values[5], values[6], values[7]}
+	s.Phases = runs.Phases{Data: values[2], Step: values[3], Optimizer: values[4], Validation: values[5], Saving: values[6], Features: values[7]}
 	s.images = values[8] * s.busy()
 	return int(values[0]), s, nil
 }
@@ -117,7 +115,7 @@ func spentOf(row []string) (epoch int, s spent, err error) {
 // readEvents takes the times of epochs from TensorBoard's event files, which
 // YOLOv5 writes beside results.csv, where nothing else tells them. Damaged or
 // foreign files tell nothing.
-func (r *ComparedRun) readEvents() error {
+func (r *Run) readEvents() error {
 	if r.Seconds.Known() {
 		return nil
 	}
@@ -125,15 +123,15 @@ func (r *ComparedRun) readEvents() error {
 	if err != nil || len(files) != 1 {
 		return nil // several: the run was resumed, and the time between does not count
 	}
-	data, err := disk.Read(files[0], mostBytes)
+	data, err := disk.Read(files[0], runs.MostBytes)
 	if err != nil {
 		return nil
 	}
 	start, written := eventTimes(data)
-	last := Unknown
+	last := runs.Unknown
 	for i := range r.Curve {
 		if t, ok := written[int64(r.Curve[i].Epoch)]; ok && t >= start {
-			r.Curve[i].Seconds = Figure(t - start)
+			r.Curve[i].Seconds = runs.Figure(t - start)
 			last = r.Curve[i].Seconds
 		}
 	}

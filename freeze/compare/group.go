@@ -1,4 +1,4 @@
-package finetune
+package compare
 
 import (
 	"cmp"
@@ -10,17 +10,18 @@ import (
 	"strings"
 
 	"yolofreeze/freeze"
+	"yolofreeze/freeze/runs"
 )
 
-// RunGroup is runs that differ in nothing but the seed.
-type RunGroup struct {
+// Group is runs that differ in nothing but the seed.
+type Group struct {
 	Name   string   `json:"name"`
 	Runs   []string `json:"runs"`
 	Freeze []string `json:"freeze"` // selectors
 	BN     []string `json:"bn"`
 
-	Frozen    Figure `json:"frozen"` // parameters
-	Trainable Figure `json:"trainable"`
+	Frozen    runs.Figure `json:"frozen"` // parameters
+	Trainable runs.Figure `json:"trainable"`
 
 	Epochs          Spread       `json:"epochs"`
 	MAP50           Spread       `json:"map50"`
@@ -31,16 +32,16 @@ type RunGroup struct {
 	SecondsTo       []Spread     `json:"seconds_to"` // each of the comparison's targets
 	Band            []EpochRange `json:"band"`
 
-	members []*ComparedRun
+	members []*Run
 }
 
 // EpochRange is a group at one epoch: the mean over its runs, and the mAPs' range.
 type EpochRange struct {
-	Mean     EpochPoint `json:"mean"`
-	MinMAP   Figure     `json:"min_map"`
-	MaxMAP   Figure     `json:"max_map"`
-	MinMAP50 Figure     `json:"min_map50"`
-	MaxMAP50 Figure     `json:"max_map50"`
+	Mean     runs.EpochPoint `json:"mean"`
+	MinMAP   runs.Figure     `json:"min_map"`
+	MaxMAP   runs.Figure     `json:"max_map"`
+	MinMAP50 runs.Figure     `json:"min_map50"`
+	MaxMAP50 runs.Figure     `json:"max_map50"`
 }
 
 // incidental are options that do not make runs different: the seed, where
@@ -52,7 +53,7 @@ var incidental = map[string]bool{
 }
 
 // nameRuns makes the names of runs distinct by leading folders.
-func nameRuns(runs []*ComparedRun) {
+func nameRuns(runs []*Run) {
 	for depth := 2; depth < 8; depth++ {
 		count := map[string]int{}
 		for _, r := range runs {
@@ -72,10 +73,10 @@ func lastSegments(dir string, n int) string {
 }
 
 // groupRuns gathers runs of equal settings, in the order of their first runs.
-func groupRuns(runs []*ComparedRun) []*RunGroup {
+func groupRuns(runs []*Run) []*Group {
 	differing := differingSettings(runs)
-	index := map[string]*RunGroup{}
-	var groups []*RunGroup
+	index := map[string]*Group{}
+	var groups []*Group
 	for _, r := range runs {
 		key := ""
 		for _, name := range differing {
@@ -83,7 +84,7 @@ func groupRuns(runs []*ComparedRun) []*RunGroup {
 		}
 		g := index[key]
 		if g == nil {
-			g = &RunGroup{Freeze: r.Freeze, BN: r.BN}
+			g = &Group{Freeze: r.Freeze, BN: r.BN}
 			index[key], groups = g, append(groups, g)
 		}
 		g.Runs, g.members = append(g.Runs, r.Name), append(g.members, r)
@@ -93,7 +94,7 @@ func groupRuns(runs []*ComparedRun) []*RunGroup {
 }
 
 // differingSettings names the settings that two runs state differently.
-func differingSettings(runs []*ComparedRun) []string {
+func differingSettings(runs []*Run) []string {
 	first, differ := map[string]string{}, map[string]bool{}
 	for _, r := range runs {
 		for name, value := range r.Settings {
@@ -111,7 +112,7 @@ var seedSuffix = regexp.MustCompile(`[-_. ]s(eed)?[-_=]?\d+$`)
 
 // nameGroups names groups as their runs are called but for the seed; where that
 // does not tell all of them apart, by what differs.
-func nameGroups(groups []*RunGroup, differing []string) {
+func nameGroups(groups []*Group, differing []string) {
 	used := map[string]bool{}
 	for _, g := range groups {
 		name := seedSuffix.ReplaceAllString(g.Runs[0], "")
@@ -120,10 +121,10 @@ func nameGroups(groups []*RunGroup, differing []string) {
 			g.Name, used[name] = name, true
 		}
 	}
-	if slices.ContainsFunc(groups, func(g *RunGroup) bool { return g.Name == "" }) {
+	if slices.ContainsFunc(groups, func(g *Group) bool { return g.Name == "" }) {
 		for i, g := range groups {
 			g.Name = g.describe(differing)
-			if slices.ContainsFunc(groups[:i], func(o *RunGroup) bool { return o.Name == g.Name }) {
+			if slices.ContainsFunc(groups[:i], func(o *Group) bool { return o.Name == g.Name }) {
 				g.Name += " #" + strconv.Itoa(i+1)
 			}
 		}
@@ -136,7 +137,7 @@ func nameGroups(groups []*RunGroup, differing []string) {
 }
 
 // describe words a group's freezing and its differing settings.
-func (g *RunGroup) describe(differing []string) string {
+func (g *Group) describe(differing []string) string {
 	text := freezeLabel(g.Freeze)
 	for _, name := range differing {
 		if value := g.members[0].Settings[name]; name != "freeze" && value != "" && len(text) < 60 {
@@ -157,7 +158,7 @@ func nothingFrozen(selectors []string) bool {
 	return len(selectors) == 0 || len(selectors) == 1 && (selectors[0] == "0" || selectors[0] == "nothing" || selectors[0] == "")
 }
 
-func (g *RunGroup) unfrozen() bool { return nothingFrozen(g.Freeze) }
+func (g *Group) unfrozen() bool { return nothingFrozen(g.Freeze) }
 
 // SettingDifference is an option or hyperparameter in which groups differ.
 type SettingDifference struct {
@@ -165,8 +166,8 @@ type SettingDifference struct {
 	Values []string `json:"values"` // by group
 }
 
-func settingDifferences(groups []*RunGroup) []SettingDifference {
-	firsts := make([]*ComparedRun, len(groups))
+func settingDifferences(groups []*Group) []SettingDifference {
+	firsts := make([]*Run, len(groups))
 	for i, g := range groups {
 		firsts[i] = g.members[0]
 	}
@@ -190,7 +191,7 @@ type PlanRow struct {
 }
 
 // planRows lays the freeze plans side by side, layers that are alike in one row.
-func planRows(groups []*RunGroup) []PlanRow {
+func planRows(groups []*Group) []PlanRow {
 	layers, backbone, head := 0, 0, 0
 	for _, g := range groups {
 		if p := g.members[0].plan; p != nil {

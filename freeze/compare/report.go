@@ -1,4 +1,4 @@
-package finetune
+package compare
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"text/template"
+
+	"yolofreeze/freeze/runs"
 )
 
 //go:embed report
@@ -38,7 +40,7 @@ func WriteReport(dir string, c *Comparison) ([]string, error) {
 			return nil, fmt.Errorf("write %s: %w", file.name, err)
 		}
 		path := filepath.Join(dir, file.name)
-		if err := writeFile(path, data); err != nil {
+		if err := runs.WriteFile(path, data); err != nil {
 			return nil, err
 		}
 		paths = append(paths, path)

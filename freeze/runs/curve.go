@@ -1,0 +1,201 @@
+package runs
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"yolofreeze/onnx/disk"
+)
+
+// EpochFigures reach every figure of a point.
+var EpochFigures = []func(*EpochPoint) *Figure{
+	func(p *EpochPoint) *Figure { return &p.Epoch },
+	func(p *EpochPoint) *Figure { return &p.Seconds },
+	func(p *EpochPoint) *Figure { return &p.Train[0] },
+	func(p *EpochPoint) *Figure { return &p.Train[1] },
+	func(p *EpochPoint) *Figure { return &p.Train[2] },
+	func(p *EpochPoint) *Figure { return &p.Precision },
+	func(p *EpochPoint) *Figure { return &p.Recall },
+	func(p *EpochPoint) *Figure { return &p.MAP50 },
+	func(p *EpochPoint) *Figure { return &p.MAP },
+	func(p *EpochPoint) *Figure { return &p.Val[0] },
+	func(p *EpochPoint) *Figure { return &p.Val[1] },
+	func(p *EpochPoint) *Figure { return &p.Val[2] },
+	func(p *EpochPoint) *Figure { return &p.LR[0] },
+	func(p *EpochPoint) *Figure { return &p.LR[1] },
+	func(p *EpochPoint) *Figure { return &p.LR[2] },
+}
+
+// Figure is a number that may be unknown: NaN, which JSON has as null.
+type Figure float64
+
+// Unknown is a figure that nobody wrote down.
+var Unknown = Figure(math.NaN())
+
+// Known reports whether there is a number.
+func (f Figure) Known() bool { return !math.IsNaN(float64(f)) && !math.IsInf(float64(f), 0) }
+
+// MarshalJSON writes the number, or null.
+func (f Figure) MarshalJSON() ([]byte, error) {
+	if !f.Known() {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(f))
+}
+
+// UnmarshalJSON reads a number or null.
+func (f *Figure) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		*f = Unknown
+		return nil
+	}
+	return json.Unmarshal(data, (*float64)(f))
+}
+
+// EpochPoint is one row of results.csv, and when it was written.
+type EpochPoint struct {
+	Epoch     Figure    `json:"epoch"`   // the first is 0
+	Seconds   Figure    `json:"seconds"` // since the run's start
+	Train     [3]Figure `json:"train"`   // box, objectness, class loss
+	Precision Figure    `json:"precision"`
+	Recall    Figure    `json:"recall"`
+	MAP50     Figure    `json:"map50"`
+	MAP       Figure    `json:"map"`
+	Val       [3]Figure `json:"val"`
+	LR        [3]Figure `json:"lr"`
+}
+
+// MostBytes is the most that is read of a text file in a run's folder.
+const MostBytes = 64 << 20
+
+// curveColumns are the columns of results.csv and where they go.
+var curveColumns = map[string]func(*EpochPoint) *Figure{
+	"epoch":                func(p *EpochPoint) *Figure { return &p.Epoch },
+	"train/box_loss":       func(p *EpochPoint) *Figure { return &p.Train[0] },
+	"train/obj_loss":       func(p *EpochPoint) *Figure { return &p.Train[1] },
+	"train/cls_loss":       func(p *EpochPoint) *Figure { return &p.Train[2] },
+	"metrics/precision":    func(p *EpochPoint) *Figure { return &p.Precision },
+	"metrics/recall":       func(p *EpochPoint) *Figure { return &p.Recall },
+	"metrics/mAP_0.5":      func(p *EpochPoint) *Figure { return &p.MAP50 },
+	"metrics/mAP_0.5:0.95": func(p *EpochPoint) *Figure { return &p.MAP },
+	"val/box_loss":         func(p *EpochPoint) *Figure { return &p.Val[0] },
+	"val/obj_loss":         func(p *EpochPoint) *Figure { return &p.Val[1] },
+	"val/cls_loss":         func(p *EpochPoint) *Figure { return &p.Val[2] },
+	"x/lr0":                func(p *EpochPoint) *Figure { return &p.LR[0] },
+	"x/lr1":                func(p *EpochPoint) *Figure { return &p.LR[1] },
+	"x/lr2":                func(p *EpochPoint) *Figure { return &p.LR[2] },
+}
+
+// neededColumns are those without which there is nothing to compare.
+var neededColumns = []string{"epoch", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95"}
+
+// ReadTable reads a CSV file whose header fits. Rows that have not as many fields
+// as the header, or that row refuses, are left out and returned: a crash in the middle
+// of writing leaves such a row, and the next epoch perhaps on the same line. Where no
+// row is left, the first one's error is returned.
+func ReadTable(path string, fits func(header []string) error, row func(header, fields []string) error) (damaged []error, err error) {
+	data, err := disk.ReadText(path, MostBytes)
+	if err != nil {
+		return nil, &disk.InputError{Path: path, Err: disk.Cause(err)}
+	}
+	reader := csv.NewReader(bytes.NewReader(data))
+	reader.TrimLeadingSpace, reader.LazyQuotes, reader.FieldsPerRecord = true, true, -1
+	header, err := reader.Read()
+	if errors.Is(err, io.EOF) {
+		err = errors.New("the file is empty")
+	}
+	for i := range header {
+		header[i] = strings.TrimSpace(header[i])
+	}
+	if err == nil {
+		err = fits(header)
+	}
+	if err != nil {
+		return nil, &disk.InputError{Path: path, Err: err}
+	}
+	for good := 0; ; {
+		fields, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			if good == 0 && len(damaged) > 0 {
+				return nil, damaged[0]
+			}
+			return damaged, nil
+		}
+		if err != nil {
+			return nil, &disk.InputError{Path: path, Err: err}
+		}
+		if len(fields) != len(header) {
+			err = fmt.Errorf("%d fields, not %d", len(fields), len(header))
+		} else {
+			err = row(header, fields)
+		}
+		if err == nil {
+			good++
+		} else {
+			line, _ := reader.FieldPos(0)
+			damaged = append(damaged, &disk.InputError{Path: path, Err: fmt.Errorf("line %d: %w", line, err)})
+		}
+	}
+}
+
+// ReadCurve reads results.csv, whose fields are padded with blanks. Where an
+// epoch stands twice, as after a crash and a resumption, the later row holds.
+func ReadCurve(path string) (curve []EpochPoint, damaged []error, err error) {
+	fits := func(header []string) error {
+		for _, name := range neededColumns {
+			if !slices.Contains(header, name) {
+				return fmt.Errorf("line 1: no column %s", name)
+			}
+		}
+		return nil
+	}
+	damaged, err = ReadTable(path, fits, func(header, fields []string) error {
+		p, err := curvePoint(header, fields)
+		if err != nil {
+			return err
+		}
+		i, found := slices.BinarySearchFunc(curve, p, func(a, b EpochPoint) int { return int(a.Epoch - b.Epoch) })
+		if found {
+			curve[i] = p
+		} else {
+			curve = slices.Insert(curve, i, p)
+		}
+		return nil
+	})
+	if err == nil && len(curve) == 0 {
+		err = &disk.InputError{Path: path, Err: errors.New("no epoch after the header")}
+	}
+	return curve, damaged, err
+}
+
+func curvePoint(header, record []string) (EpochPoint, error) {
+	var p EpochPoint
+	p.Seconds = Unknown
+	for _, of := range EpochFigures {
+		*of(&p) = Unknown
+	}
+	for i, name := range header {
+		of := curveColumns[name]
+		if of == nil {
+			continue
+		}
+		text := strings.TrimSpace(record[i])
+		v, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return p, fmt.Errorf("column %s: %q is not a number", name, text)
+		}
+		*of(&p) = Figure(v)
+	}
+	if e := float64(p.Epoch); e != math.Trunc(e) || e < 0 || e > 1e9 {
+		return p, fmt.Errorf("column epoch: %v is not a whole number", p.Epoch)
+	}
+	return p, nil
+}
