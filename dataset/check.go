@@ -3,10 +3,10 @@ package dataset
 import (
 	"crypto/sha256"
 	"sort"
-	"sync"
 	"sync/atomic"
 
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/workers"
 )
 
 // CheckOptions says how much Check looks at.
@@ -47,10 +47,10 @@ func Check(s *Set, o CheckOptions) error {
 }
 
 // each calls f for 0 … n−1 from several goroutines.
-func each(n, workers int, f func(i int)) {
+func each(n, most int, f func(i int)) {
 	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(workers, n) {
+	var wg workers.Group
+	for range min(most, n) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				f(i)

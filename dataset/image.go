@@ -10,6 +10,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -184,7 +185,7 @@ func Probe(path string, l Limits) (Info, error) {
 		err = l.check(info.Width, info.Height)
 	}
 	if err != nil {
-		return info, fmt.Errorf("%s: %w", path, err)
+		return info, pathed(path, err)
 	}
 	return info, nil
 }
@@ -261,15 +262,35 @@ func plainEOF(err error) error {
 // the format, not the name. The limits hold before anything is allocated.
 func Decode(path string, l Limits) (*Image, error) {
 	l = l.filled()
-	data, err := disk.ReadAll(openPicture(path, l.MaxBytes))
+	f, size, err := openPicture(path, l.MaxBytes)
 	if err != nil {
 		return nil, err
 	}
-	img, err := DecodeBytes(data, l)
+	info, err := probe(f, size) // before all of it is read
+	if err == nil {
+		err = l.check(info.Width, info.Height)
+	}
+	if err != nil {
+		f.Close()
+		return nil, pathed(path, err)
+	}
+	data, err := disk.ReadAll(f, size, nil)
+	if err != nil {
+		return nil, err
+	}
+	img, err := decode(data, info)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return img, nil
+	return img.oriented(info.Orientation), nil
+}
+
+// pathed names the file of an error that does not do so itself.
+func pathed(path string, err error) error {
+	if system := (*fs.PathError)(nil); errors.As(err, &system) {
+		err = system.Err
+	}
+	return fmt.Errorf("%s: %w", path, err)
 }
 
 // DecodeBytes is Decode for a picture in memory.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // Item is a picture that belongs to a split, before it is read.
@@ -17,6 +18,17 @@ type Item struct {
 	Unusable *Problem  // why the picture must not even be opened
 	Bad      []Problem // labels known to be bad before the picture is read
 }
+
+// FaultError is an error of the system, not of the data: no permission, too many open
+// files, a disk that has gone.
+type FaultError struct{ Err error }
+
+func (e *FaultError) Error() string { return e.Err.Error() }
+
+func (e *FaultError) Unwrap() error { return e.Err }
+
+// BadInput marks the error as not the data's fault, whoever wraps it.
+func (e *FaultError) BadInput() bool { return false }
 
 // Reader fetches the labels of one picture of w by h pixels and hands them to
 // the recorder. It is called from several goroutines.
@@ -34,9 +46,19 @@ func Index(path string, names []string, items []Item, read Reader, o ReadOptions
 	sortItems(items)
 	sizes := openSizes(o.CacheDir, path)
 	results := make([]Recorder, len(items))
+	var fault atomic.Pointer[error]
 	each(len(items), o.Workers, func(i int) {
-		results[i].picture(items[i], len(names), sizes, read, o)
+		if fault.Load() != nil {
+			return
+		}
+		r := &results[i]
+		if r.picture(items[i], len(names), sizes, read, o); r.fault != nil {
+			fault.CompareAndSwap(nil, &r.fault)
+		}
 	})
+	if err := fault.Load(); err != nil {
+		return nil, &FaultError{*err}
+	}
 	sizes.save()
 	return collect(path, names, items, results, o)
 }

@@ -11,6 +11,10 @@ import (
 	"time"
 )
 
+// MaxImageSize bounds the side to which pictures are brought: a batch of one then has
+// 200 MB, and a network's values many times that.
+const MaxImageSize = 8192
+
 // LoaderOptions says what a Loader makes. The zero values of fields not marked
 // otherwise switch things off.
 type LoaderOptions struct {
@@ -85,6 +89,8 @@ func NewLoader(o LoaderOptions) (*Loader, error) {
 		return nil, fmt.Errorf("load pictures: quad needs at least 4 pictures and no rect")
 	case o.Stride < 1 || o.ImageSize < o.Stride || o.ImageSize%o.Stride != 0:
 		return nil, fmt.Errorf("load pictures: image size %d, want a multiple of the stride %d", o.ImageSize, o.Stride)
+	case o.ImageSize > MaxImageSize:
+		return nil, fmt.Errorf("load pictures: image size %d, want %d at most", o.ImageSize, MaxImageSize)
 	case len(o.Samples) == 0:
 		return nil, fmt.Errorf("load pictures: the split is empty")
 	case o.BadImages != Skip && o.BadImages != Reject:

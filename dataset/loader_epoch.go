@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"yolofreeze/onnx/workers"
 )
 
 // What a generator is for, told apart in its seed.
@@ -92,9 +94,13 @@ func (e *epoch) produce(ctx context.Context, first int, jobs chan<- *job, tasks 
 		if e.o.MultiScale {
 			p.width, p.height = e.scaled(i, p.width, p.height)
 		}
-		b := &Batch{Size: n, Width: p.width, Height: p.height, Images: e.buffer(n * 3 * p.width * p.height)}
+		b := &Batch{Size: n, Width: p.width, Height: p.height}
 		j := &job{plan: p, index: i, slotWidth: w, slotHeight: h, batch: b, made: make([]made, n), done: make(chan struct{})}
 		j.left.Store(int64(n))
+		if j.err = workers.Try(func() { b.Images = e.buffer(n * 3 * p.width * p.height) }); j.err != nil {
+			close(j.done)
+			n = 0
+		}
 		select {
 		case jobs <- j:
 		case <-ctx.Done():
@@ -126,31 +132,35 @@ func (e *epoch) scaled(batch, w, h int) (int, int) {
 }
 
 func (e *epoch) work(ctx context.Context, tasks <-chan task) {
-	st := e.studio()
+	st := e.studio(ctx)
 	defer e.giveBack(st)
 	for t := range tasks {
 		if ctx.Err() != nil {
 			return
 		}
 		j := t.job
-		j.made[t.i] = e.picture(st, j, t.i)
+		if err := workers.Try(func() { j.made[t.i] = e.picture(st, j, t.i) }); err != nil {
+			j.made[t.i] = made{err: err}
+		}
 		if j.left.Add(-1) == 0 {
-			j.err = e.finish(j)
+			if err := workers.Try(func() { j.err = e.finish(j) }); err != nil {
+				j.err = err
+			}
 			close(j.done)
 		}
 	}
 }
 
-// studio returns an idle studio or a new one.
-func (e *epoch) studio() *studio {
+// studio returns an idle studio or a new one, which opens pictures until ctx ends.
+func (e *epoch) studio(ctx context.Context) *studio {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	st := &studio{size: e.o.ImageSize, hyp: &e.o.Hyp}
 	if n := len(e.studios); n > 0 {
-		st := e.studios[n-1]
-		e.studios = e.studios[:n-1]
-		return st
+		st, e.studios = e.studios[n-1], e.studios[:n-1]
 	}
-	return &studio{size: e.o.ImageSize, hyp: &e.o.Hyp, open: e.store.open}
+	st.open = func(i int) (*Image, []Label, error) { return e.store.open(ctx, i) }
+	return st
 }
 
 func (e *epoch) giveBack(st *studio) {

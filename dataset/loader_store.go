@@ -1,10 +1,13 @@
 package dataset
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sort"
 	"sync"
+	"syscall"
+	"time"
 )
 
 // errSkipped stands for a picture left out because it cannot be decoded.
@@ -29,6 +32,7 @@ type pictureStore struct {
 
 	mu     sync.Mutex
 	kept   []*Image // by sample; nil: not in memory
+	seen   []bool   // by sample: it was decoded before
 	budget int64    // bytes that may still be kept
 	failed map[int]error
 }
@@ -37,7 +41,7 @@ func newPictureStore(o *LoaderOptions) (*pictureStore, error) {
 	s := &pictureStore{
 		samples: o.Samples, size: o.ImageSize, smooth: !o.Augment, limits: o.Limits,
 		reject: o.BadImages == Reject, replace: o.Augment || o.Shuffle,
-		kept: make([]*Image, len(o.Samples)), budget: o.CacheRAM, failed: map[int]error{},
+		kept: make([]*Image, len(o.Samples)), seen: make([]bool, len(o.Samples)), budget: o.CacheRAM, failed: map[int]error{},
 	}
 	if o.Disk.Dir == "" {
 		return s, nil
@@ -50,13 +54,18 @@ func newPictureStore(o *LoaderOptions) (*pictureStore, error) {
 // open returns a sample's picture, which must not be changed, and its labels.
 // In training the sample that follows stands in for one that cannot be
 // decoded, so that batches keep their size; in validation that is errSkipped.
-func (s *pictureStore) open(i int) (*Image, []Label, error) {
+// A picture that the system does not give, or that was sound before, ends the epoch
+// instead: what is trained on and measured never depends on such a thing.
+func (s *pictureStore) open(ctx context.Context, i int) (*Image, []Label, error) {
 	var last error
 	for range s.samples {
-		img, err := s.picture(i)
+		img, err := s.picture(ctx, i)
+		var lost *LostPictureError
 		switch {
 		case err == nil:
 			return img, s.samples[i].Labels, nil
+		case errors.As(err, &lost), ctx.Err() != nil:
+			return nil, nil, err
 		case s.reject:
 			return nil, nil, &BadPictureError{err}
 		case !s.replace:
@@ -67,6 +76,14 @@ func (s *pictureStore) open(i int) (*Image, []Label, error) {
 	}
 	return nil, nil, &BadPictureError{fmt.Errorf("none of %d pictures can be decoded; the last: %w", len(s.samples), last)}
 }
+
+// LostPictureError is a picture that was there when the run began and that the system
+// does not give any more, or that has become unreadable since.
+type LostPictureError struct{ Err error }
+
+func (e *LostPictureError) Error() string { return e.Err.Error() }
+
+func (e *LostPictureError) Unwrap() error { return e.Err }
 
 // BadPictureError is a picture that cannot be used where that is not to be
 // skipped.
@@ -80,17 +97,24 @@ func (e *BadPictureError) Unwrap() error { return e.Err }
 func (e *BadPictureError) BadInput() bool { return true }
 
 // picture finds a picture in memory, on disk, or decodes it.
-func (s *pictureStore) picture(i int) (*Image, error) {
+func (s *pictureStore) picture(ctx context.Context, i int) (*Image, error) {
 	s.mu.Lock()
 	img, err := s.kept[i], s.failed[i]
 	s.mu.Unlock()
 	if img != nil || err != nil {
 		return img, err
 	}
-	img, err = s.load(&s.samples[i])
+	img, err = s.patiently(ctx, &s.samples[i])
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil {
+	switch {
+	case err == nil:
+		s.seen[i] = true
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case s.seen[i] || isSystem(err):
+		return nil, &LostPictureError{err}
+	default:
 		s.failed[i] = err
 		return nil, err
 	}
@@ -99,6 +123,32 @@ func (s *pictureStore) picture(i int) (*Image, error) {
 		s.budget -= n
 	}
 	return img, nil
+}
+
+// patience is how often, with growing waits of together four seconds, a picture is
+// asked for that the system does not give.
+const patience = 6
+
+func (s *pictureStore) patiently(ctx context.Context, sample *Sample) (img *Image, err error) {
+	wait := 60 * time.Millisecond
+	for range patience {
+		if img, err = s.load(sample); !isSystem(err) {
+			return img, err
+		}
+		select {
+		case <-time.After(wait):
+			wait *= 2
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return nil, err
+}
+
+// isSystem tells an error that the system answers for from one of what is in a file.
+func isSystem(err error) bool {
+	var number syscall.Errno
+	return errors.As(err, &number)
 }
 
 func (s *pictureStore) load(sample *Sample) (*Image, error) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+
+	"yolofreeze/onnx/disk"
 )
 
 const actionRejected = "rejected"
@@ -18,8 +20,9 @@ type Recorder struct {
 	unknown  map[string]int
 	seen     map[boxKey]bool
 	left     bool // the picture is left out
-	upright  int  // EXIF orientation of the picture, heeded already
-	turn     int  // EXIF orientation that the labels have not heeded yet; 0: they have
+	fault    error
+	upright  int // EXIF orientation of the picture, heeded already
+	turn     int // EXIF orientation that the labels have not heeded yet; 0: they have
 	missing  bool
 	classes  int
 	o        ReadOptions
@@ -36,6 +39,10 @@ func (r *Recorder) picture(it Item, classes int, sizes *sizes, read Reader, o Re
 		return
 	}
 	info, err := sizes.probe(it.Picture, o.Limits)
+	if disk.Fault(err) {
+		r.fault = err
+		return
+	}
 	if err != nil {
 		r.leaveOut(Problem{File: it.Picture, Want: withoutPath(err, it.Picture)}, o.BadImages)
 		return
@@ -43,7 +50,7 @@ func (r *Recorder) picture(it Item, classes int, sizes *sizes, read Reader, o Re
 	r.sample = Sample{Path: it.Picture, Width: info.Width, Height: info.Height}
 	r.upright = info.Orientation
 	read(it, info.Width, info.Height, r)
-	if r.seen = nil; r.left {
+	if r.seen = nil; r.left || r.fault != nil {
 		return
 	}
 	r.counts.Pictures, r.counts.Objects = 1, len(r.sample.Labels)
@@ -121,6 +128,16 @@ func (r *Recorder) Bad(p Problem) {
 		r.counts.Dropped++
 	}
 	r.Note(p)
+}
+
+// Unread reports a label source that cannot be read, unless the system is to blame for
+// that, which ends the reading of the whole set.
+func (r *Recorder) Unread(file string, err error) {
+	if disk.Fault(err) {
+		r.fault = pathed(file, err)
+		return
+	}
+	r.BadSource(Problem{File: file, Want: err.Error()})
 }
 
 // BadSource reports a label source that cannot be read as a whole: its picture

@@ -22,12 +22,13 @@ type room struct {
 }
 
 // ground are the packages that all may know, by which files come in.
-var ground = []string{"onnx/disk", "onnx/yaml"}
+var ground = []string{"onnx/disk", "onnx/yaml", "onnx/workers"}
 
 // rooms is the table of onnx/DESIGN.md: which package may know which.
 var rooms = map[string]room{
 	"onnx/disk":                   {},
 	"onnx/yaml":                   {},
+	"onnx/workers":                {standard: true},
 	"onnx":                        {standard: true},
 	"freeze":                      {standard: true},
 	"onnx/wire":                   {allows: []string{"onnx"}},

@@ -116,8 +116,8 @@ func bundleOptions(c *cli.Context) (o finetune.BundleOptions, err error) {
 	switch {
 	case i < 0:
 		return o, usageErrorf("convert: --optimizer %s: want one of %s", o.Optimizer, strings.Join(finetune.Optimizers, ", "))
-	case o.Batch < 1 || c.Int("imgsz") < 1:
-		return o, usageErrorf("convert: --batch-size %d, --imgsz %d: want at least 1", o.Batch, c.Int("imgsz"))
+	case o.Batch < 1:
+		return o, usageErrorf("convert: --batch-size %d: want at least 1", o.Batch)
 	}
 	o.Optimizer = finetune.Optimizers[i]
 	if o.Hyp, err = dataset.LoadHyp(c.String("hyp")); err != nil {

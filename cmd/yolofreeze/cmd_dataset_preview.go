@@ -79,7 +79,7 @@ func preview(c *cli.Context) error {
 
 // previewOptions are those of train's loader, but for the samples.
 func previewOptions(c *cli.Context) (o dataset.LoaderOptions, err error) {
-	for name, least := range map[string]int{"batches": 1, "epoch": 0, "imgsz": 1, "batch-size": 1, "stride": 1} {
+	for name, least := range map[string]int{"batches": 1, "epoch": 0, "batch-size": 1, "stride": 1} {
 		if v := c.Int(name); v < least {
 			return o, usageErrorf("dataset preview: --%s %d: want %d or more", name, v, least)
 		}

@@ -131,8 +131,8 @@ func checkDetect(c *cli.Context) error {
 	switch {
 	case c.NArg()+len(listOf(c, "source")) == 0:
 		return usageErrorf("detect: no pictures given").hinted("usage: yolofreeze detect --weights MODEL PICTURES…")
-	case c.Int("imgsz") < 1 || c.Int("batch-size") < 1:
-		return usageErrorf("detect: --imgsz %d, --batch-size %d: want at least 1", c.Int("imgsz"), c.Int("batch-size"))
+	case c.Int("batch-size") < 1:
+		return usageErrorf("detect: --batch-size %d: want at least 1", c.Int("batch-size"))
 	case !(conf >= 0 && conf < 1):
 		return usageErrorf("detect: --conf-thres %g: want 0 or more, less than 1", conf)
 	case !(iou > 0 && iou <= 1):
@@ -179,6 +179,10 @@ func (f *finder) openExported(c *cli.Context, weights string, o ort.Options) err
 	}
 	if e.Width > 0 {
 		f.width = e.Width
+	}
+	if f.height > dataset.MaxImageSize || f.width > dataset.MaxImageSize {
+		e.Close()
+		return badInputf("%s takes pictures of %dx%d: want %d at most", weights, f.width, f.height, dataset.MaxImageSize)
 	}
 	if f.height != side && c.IsSet("imgsz") {
 		termOf(c).warnf("%s takes pictures of %dx%d only: --imgsz %d is left aside", weights, f.width, f.height, c.Int("imgsz"))

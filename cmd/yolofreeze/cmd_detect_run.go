@@ -8,6 +8,7 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/metric"
+	"yolofreeze/onnx/workers"
 )
 
 // detection is one run of detect over all pictures.
@@ -73,7 +74,13 @@ func (r *detection) prepare(ctx context.Context, pictures []string) <-chan prepa
 			ready := make(chan prepared, 1)
 			select {
 			case ahead <- ready:
-				go func() { ready <- r.finder.prepare(path) }()
+				go func() {
+					p := prepared{path: path}
+					if err := workers.Try(func() { p = r.finder.prepare(path) }); err != nil {
+						p.err = err
+					}
+					ready <- p
+				}()
 			case <-ctx.Done():
 				return
 			}

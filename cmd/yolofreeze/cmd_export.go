@@ -77,8 +77,8 @@ func export(c *cli.Context, weights string) error {
 	if opset < finetune.OldestOpset || opset > finetune.NewestOpset {
 		return usageErrorf("export: --opset %d: want %d to %d", opset, finetune.OldestOpset, finetune.NewestOpset)
 	}
-	if batch < 1 || c.Int("imgsz") < 1 {
-		return usageErrorf("export: --batch-size %d, --imgsz %d: want at least 1", batch, c.Int("imgsz"))
+	if batch < 1 {
+		return usageErrorf("export: --batch-size %d: want at least 1", batch)
 	}
 	if c.Bool("half") && c.Bool("dynamic") && opset < 14 {
 		return usageErrorf("export: --half with --dynamic needs --opset 14 or newer: before that CumSum has no float16")

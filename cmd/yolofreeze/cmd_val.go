@@ -173,8 +173,6 @@ func ampOf(c *cli.Context) (onnx.DType, error) {
 
 func checkVal(c *cli.Context, m *finetune.Model, set *dataset.Set, o finetune.ValOptions) error {
 	switch {
-	case c.Int("imgsz") < 1:
-		return usageErrorf("val: imgsz %d: want 1 or more", c.Int("imgsz"))
 	case o.AMP != onnx.Undefined && m.Quantised():
 		return usageErrorf("val: --amp, --half: %s computes on 8-bit integers", m.Path)
 	case o.BatchSize < 1:

@@ -13,7 +13,16 @@ import (
 // Flags that several commands share carry YOLOv5's names, all of them.
 
 func imgszFlag() cli.Flag {
-	return &cli.IntFlag{Name: "imgsz", Aliases: []string{"img", "img-size"}, Value: 640, Usage: "image side in `PIXELS`, rounded up to a multiple of the largest stride"}
+	return &cli.IntFlag{Name: "imgsz", Aliases: []string{"img", "img-size"}, Value: 640,
+		Usage: "image side in `PIXELS`, rounded up to a multiple of the largest stride", Action: checkSide}
+}
+
+// checkSide refuses sides of pictures for which no memory would do.
+func checkSide(c *cli.Context, side int) error {
+	if side < 1 || side > dataset.MaxImageSize {
+		return usageErrorf("%s: --imgsz %d: want 1 to %d", commandPath(c), side, dataset.MaxImageSize)
+	}
+	return nil
 }
 
 func batchSizeFlag(size int) cli.Flag {

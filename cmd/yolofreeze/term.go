@@ -14,6 +14,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
+
+	"yolofreeze/dataset"
 )
 
 // Exit codes of the command line's contract.
@@ -106,7 +108,7 @@ type cliError struct {
 func (e *cliError) Unwrap() error  { return e.error }
 func (e *cliError) Hint() string   { return e.hint }
 func (e *cliError) Usage() bool    { return e.usage }
-func (e *cliError) BadInput() bool { return !e.usage }
+func (e *cliError) BadInput() bool { return !e.usage && !errors.As(e.error, new(*dataset.FaultError)) }
 
 func usageErrorf(format string, args ...any) *cliError {
 	return &cliError{error: fmt.Errorf(format, args...), usage: true}

@@ -9,11 +9,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"yolofreeze/dataset"
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/workers"
 )
 
 // Is tells whether the folder looks like a devkit.
@@ -235,15 +235,15 @@ func stems(dir string) (map[string]string, error) {
 
 // readNotes parses every annotation once, several at a time. A missing file
 // leaves nil: its picture is background.
-func readNotes(items []dataset.Item, workers int) ([]*annotation, []error) {
+func readNotes(items []dataset.Item, most int) ([]*annotation, []error) {
 	files := map[int]string{}
 	for _, it := range items {
 		files[it.Index] = it.Source
 	}
 	notes, problems := make([]*annotation, len(files)), make([]error, len(files))
 	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range workers {
+	var wg workers.Group
+	for range most {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
 				data, err := disk.Read(files[i], maxXML)
@@ -272,7 +272,7 @@ type reader struct {
 func (rd *reader) read(it dataset.Item, w, h int, r *dataset.Recorder) {
 	a, err := rd.notes[it.Index], rd.problems[it.Index]
 	if err != nil {
-		r.BadSource(dataset.Problem{File: it.Source, Want: err.Error()})
+		r.Unread(it.Source, err)
 		return
 	}
 	if a == nil {

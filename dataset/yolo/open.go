@@ -114,7 +114,7 @@ func readLabels(it dataset.Item, _, _ int, r *dataset.Recorder) {
 	case errors.Is(err, fs.ErrNotExist):
 		r.Missing()
 	case err != nil:
-		r.BadSource(dataset.Problem{File: file, Want: err.Error()})
+		r.Unread(file, err)
 	default:
 		parseLabels(file, data, r)
 	}

@@ -106,8 +106,8 @@ func (o *Options) check() error {
 		return bad("epochs %d: want 0 or more", o.Epochs)
 	case o.BatchSize < 1 && o.BatchSize != AutoBatch:
 		return bad("batch size %d: want 1 or more, or %d for what fits into memory", o.BatchSize, AutoBatch)
-	case o.ImageSize < 1:
-		return bad("image size %d: want 1 or more", o.ImageSize)
+	case o.ImageSize < 1 || o.ImageSize > dataset.MaxImageSize:
+		return bad("image size %d: want 1 to %d", o.ImageSize, dataset.MaxImageSize)
 	case !slices.Contains(Optimizers, o.Optimizer):
 		return bad("optimizer %q: want one of %v", o.Optimizer, Optimizers)
 	case !slices.Contains(Caches, o.Cache):

@@ -148,3 +148,42 @@ func TestResumeRefusesOtherOptions(t *testing.T) {
 		t.Errorf("resuming from weights: %v", err)
 	}
 }
+
+// TestPicturesAway: a folder that is away for a while stops the run with its state
+// saved, and it goes on to the same bytes; nothing is measured on fewer pictures.
+func TestPicturesAway(t *testing.T) {
+	o := smallRun(t)
+	o.Freeze, o.Cache = nil, "none" // or pictures or features of theirs would be kept
+	dir := mustRun(t, o, &quiet{t: t}).RunDir
+	straight := map[string][]byte{}
+	for _, name := range lasting {
+		straight[name] = mustRead(t, filepath.Join(dir, name))
+	}
+	for _, split := range []string{"train", "val"} {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		pictures := filepath.Join(filepath.Dir(o.Data), "images", split)
+		away := pictures + " away"
+		_, err := Run(t.Context(), o, &quiet{t: t, onEpoch: func(e int) {
+			if e == 0 {
+				if err := os.Rename(pictures, away); err != nil {
+					t.Error(err)
+				}
+			}
+		}})
+		if err == nil || !strings.Contains(err.Error(), pictures) {
+			t.Fatalf("%s away: %v", split, err)
+		}
+		if err := os.Rename(away, pictures); err != nil {
+			t.Fatal(err)
+		}
+		again, err := ResumeOptions(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again.ResumeFrom = dir
+		mustRun(t, again, &quiet{t: t})
+		sameFiles(t, straight, dir)
+	}
+}

@@ -106,10 +106,40 @@ func Run(ctx context.Context, o Options, r Reporter) (report *Summary, err error
 		r.Logf("saved %s; --resume-from goes on from there", t.weights(lastName))
 		return nil, context.Cause(ctx)
 	}
+	if lost := (*dataset.LostPictureError)(nil); errors.As(err, &lost) {
+		return nil, t.stopAt(lost)
+	}
 	if err != nil {
 		return nil, t.outOfMemory(err)
 	}
 	return t.finish(ctx)
+}
+
+// stopAt saves the state before a picture that cannot be had: what is trained on and
+// measured stays the same from the first epoch to the last.
+func (t *training) stopAt(lost *dataset.LostPictureError) error {
+	if err := t.saveLast(); err != nil {
+		return fmt.Errorf("%w; and the state is not saved: %w", lost, err)
+	}
+	t.interrupted = true
+	return &lostError{lost, t.weights(lastName)}
+}
+
+// lostError is a run that stopped because a picture is gone, its state saved.
+type lostError struct {
+	lost  error
+	saved string
+}
+
+func (e *lostError) Error() string {
+	return fmt.Sprintf("stopped, since a picture cannot be read any more: %v", e.lost)
+}
+
+func (e *lostError) Unwrap() error { return e.lost }
+
+// Hint says how the run goes on.
+func (e *lostError) Hint() string {
+	return "when it is there again, train --resume " + e.saved + " goes on with the same step"
 }
 
 func (t *training) close() {

@@ -10,6 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"syscall"
+	"time"
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/text/encoding/unicode"
@@ -64,7 +67,28 @@ func Open(path string, limit int64) (*os.File, int64, error) {
 		return nil, 0, &Error{path, fmt.Sprintf("%d bytes are more than the limit of %d", info.Size(), limit)}
 	}
 	f, err := os.Open(path)
+	for wait := 5 * time.Millisecond; err != nil && passing(err) && wait < time.Second; wait *= 4 {
+		time.Sleep(wait)
+		f, err = os.Open(path)
+	}
 	return f, info.Size(), err
+}
+
+// passing reports whether what the system refuses may go well in a moment.
+func passing(err error) bool {
+	return isAny(err, syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN, syscall.EINTR, syscall.EIO, syscall.ENOMEM,
+		syscall.ESTALE, syscall.ETIMEDOUT, syscall.EBUSY)
+}
+
+// Fault reports whether the system is to blame for an error, and not the path or
+// what lies there: no permission, too many open files, a failing disk.
+func Fault(err error) bool {
+	var system syscall.Errno
+	return errors.As(err, &system) && !isAny(err, fs.ErrNotExist, syscall.ENOTDIR, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.EISDIR, syscall.EINVAL, syscall.EILSEQ)
+}
+
+func isAny(err error, list ...error) bool {
+	return slices.ContainsFunc(list, func(e error) bool { return errors.Is(err, e) })
 }
 
 func kind(m fs.FileMode) string {
@@ -93,6 +117,20 @@ func ReadText(path string, limit int64) ([]byte, error) {
 	}
 	text, _, err := transform.Bytes(unicode.BOMOverride(transform.Nop), data)
 	return text, err
+}
+
+// ReadJudged is Read for formats that say early what they are: judge looks at the file
+// before it is read whole, since a sparse one could take all memory and hold nothing.
+func ReadJudged(path string, limit int64, judge func(f io.ReaderAt, size int64) error) ([]byte, error) {
+	f, size, err := Open(path, limit)
+	if err != nil {
+		return nil, err
+	}
+	if err := judge(f, size); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return ReadAll(f, size, nil)
 }
 
 // ReadAll reads what Open opened, and closes it.

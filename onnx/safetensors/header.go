@@ -23,10 +23,12 @@ type header struct {
 	entries  []entry
 }
 
+func noObject() error { return badf("header does not begin with '{': not a safetensors file") }
+
 // parseHeader reads the JSON by tokens, because decoding into maps would hide duplicate keys.
 func parseHeader(text []byte) (*header, error) {
 	if len(text) == 0 || text[0] != '{' {
-		return nil, badf("header does not begin with '{': not a safetensors file")
+		return nil, noObject()
 	}
 	if !utf8.Valid(text) {
 		return nil, badf("header is not valid UTF-8")

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
+	"io"
 	"slices"
 	"unsafe"
 
@@ -13,32 +13,77 @@ import (
 	"yolofreeze/onnx/disk"
 )
 
+// maxFile is far above yolov5x6 with the state of Adam and averages (about 2.3 GB).
+const maxFile = 4 << 30
+
 // Read reads a file whole. A file that breaks the format gives a *FormatError, what
 // is no plain file a *disk.Error, one that cannot be opened or read the system's error.
 func Read(path string) (*File, error) {
-	data, err := disk.Read(path, math.MaxInt64)
-	if err != nil {
+	data, err := disk.ReadJudged(path, maxFile, judge)
+	bad := (*FormatError)(nil)
+	if err != nil && !errors.As(err, &bad) {
 		return nil, fmt.Errorf("read safetensors: %w", err)
 	}
-	f, err := Decode(data)
-	if bad := (*FormatError)(nil); errors.As(err, &bad) {
+	var f *File
+	if err == nil {
+		f, err = Decode(data)
+	}
+	if errors.As(err, &bad) {
 		bad.Path = path
 	}
 	return f, err
 }
 
+// judge checks all of a file but its tensors' bytes.
+func judge(r io.ReaderAt, size int64) error {
+	head := make([]byte, min(size, 8))
+	if _, err := r.ReadAt(head, 0); err != nil {
+		return err
+	}
+	n, err := headerLength(head, size)
+	if err != nil {
+		return err
+	}
+	if n > 0 { // a header of 100 MB might be a hole
+		if _, err := r.ReadAt(head[:1], 8); err != nil {
+			return err
+		}
+		if head[0] != '{' {
+			return noObject()
+		}
+	}
+	text := make([]byte, n)
+	if _, err := r.ReadAt(text, 8); err != nil {
+		return err
+	}
+	h, err := parseHeader(text)
+	if err != nil {
+		return err
+	}
+	return checkCover(h.entries, size-8-n)
+}
+
+// headerLength reads the length that a file of size bytes begins with.
+func headerLength(head []byte, size int64) (int64, error) {
+	if len(head) < 8 {
+		return 0, badf("%d bytes: too short for the 8-byte header length", len(head))
+	}
+	n := binary.LittleEndian.Uint64(head)
+	if n > maxHeader {
+		return 0, badf("header length %d exceeds the format's limit of %d", n, maxHeader)
+	}
+	if n > uint64(size-8) {
+		return 0, badf("header length %d exceeds the %d bytes that follow it: the file is incomplete", n, size-8)
+	}
+	return int64(n), nil
+}
+
 // Decode reads a file's bytes. The tensors share data's memory where it is
 // aligned for their elements. Errors are of type *FormatError.
 func Decode(data []byte) (*File, error) {
-	if len(data) < 8 {
-		return nil, badf("%d bytes: too short for the 8-byte header length", len(data))
-	}
-	n := binary.LittleEndian.Uint64(data)
-	if n > maxHeader {
-		return nil, badf("header length %d exceeds the format's limit of %d", n, maxHeader)
-	}
-	if n > uint64(len(data)-8) {
-		return nil, badf("header length %d exceeds the %d bytes that follow it: the file is incomplete", n, len(data)-8)
+	n, err := headerLength(data, int64(len(data)))
+	if err != nil {
+		return nil, err
 	}
 	h, err := parseHeader(data[8 : 8+n])
 	if err != nil {

@@ -1,10 +1,12 @@
 package torch
 
 import (
+	"archive/zip"
 	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"strings"
@@ -15,6 +17,8 @@ import (
 
 // maxFile is far above yolov5x6 with its optimizer's state (about 1.1 GB).
 const maxFile = 4 << 30
+
+var zipHead = []byte("PK\x03\x04")
 
 // Checkpoint is a YOLOv5 checkpoint, or a bare state dict, as it lies on disk.
 // Fields that the file does not give are zero, but Epoch is then -1.
@@ -73,7 +77,7 @@ func (e *FormatError) BadInput() bool { return true }
 // *FormatError, what is no plain file a *disk.Error, one that cannot be opened or
 // read the system's error.
 func Load(path string) (*Checkpoint, error) {
-	data, err := disk.Read(path, maxFile)
+	data, err := disk.ReadJudged(path, maxFile, judge)
 	if err == nil {
 		var c *Checkpoint
 		if c, err = decode(data); err == nil {
@@ -82,11 +86,32 @@ func Load(path string) (*Checkpoint, error) {
 		}
 		err = &FormatError{path, err.Error()}
 	}
+	if bad := (*FormatError)(nil); errors.As(err, &bad) {
+		bad.Path = path
+	}
 	var system *fs.PathError
 	if errors.As(err, &system) {
 		err = fmt.Errorf("%s: %w", path, system.Err)
 	}
 	return nil, fmt.Errorf("read checkpoint %w", err)
+}
+
+// judge looks at a file's first bytes, and at a zip archive's directory.
+func judge(r io.ReaderAt, size int64) error {
+	head := make([]byte, min(size, 1024))
+	if _, err := r.ReadAt(head, 0); err != nil && err != io.EOF {
+		return err
+	}
+	switch {
+	case bytes.HasPrefix(head, zipHead) && size > int64(len(head)):
+		// What the directory says is checked with the records.
+		if _, err := zip.NewReader(r, size); errors.Is(err, zip.ErrFormat) {
+			return &FormatError{Reason: incomplete(int(size)).Error()}
+		}
+	case !bytes.HasPrefix(head, zipHead) && !maybeLegacy(head):
+		return &FormatError{Reason: notCheckpoint(head).Error()}
+	}
+	return nil
 }
 
 // decode reads a checkpoint's bytes; the result shares their memory.
@@ -95,7 +120,7 @@ func decode(data []byte) (*Checkpoint, error) {
 	var s *store
 	var err error
 	switch {
-	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
+	case bytes.HasPrefix(data, zipHead):
 		root, s, err = unpickleZip(data)
 	case maybeLegacy(data):
 		root, s, err = unpickleLegacy(data)

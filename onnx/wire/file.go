@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
+	"io"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
@@ -10,7 +12,10 @@ import (
 // Read decodes an .onnx file. Errors name the file; those that the file itself is to
 // blame for satisfy interface{ BadInput() bool }.
 func Read(path string) (*onnx.Model, error) {
-	data, err := disk.Read(path, maxBytes)
+	data, err := disk.ReadJudged(path, maxBytes, judge)
+	if own := (*badInput)(nil); errors.As(err, &own) {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read model: %w", err)
 	}
@@ -19,6 +24,22 @@ func Read(path string) (*onnx.Model, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return m, nil
+}
+
+// judge tells from the first bytes what cannot begin a model: every field of ModelProto
+// is a number or a length, and none has number 0.
+func judge(r io.ReaderAt, size int64) error {
+	head := make([]byte, min(size, 512))
+	if _, err := r.ReadAt(head, 0); err != nil && err != io.EOF {
+		return err
+	}
+	if err := impostor(head); err != nil {
+		return err
+	}
+	if number, kind := head[0]>>3, head[0]&7; number == 0 || kind != 0 && kind != 2 {
+		return bad("not an ONNX model: begins with %q", head[:min(len(head), 8)])
+	}
+	return nil
 }
 
 // Write encodes a model into an .onnx file. Whatever interrupts it, path holds either
