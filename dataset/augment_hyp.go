@@ -119,8 +119,17 @@ func LoadHyp(nameOrPath string) (Hyp, error) {
 	case err != nil:
 		return Hyp{}, fmt.Errorf("read hyperparameters: %w", err)
 	}
+	return decodeHyp(nameOrPath, func(h *Hyp) error { return yaml.Decode(data, h) })
+}
+
+// HypOf reads a set from a mapping in a file, as LoadHyp reads whole files.
+func HypOf(path string, mapping *yaml.Node) (Hyp, error) {
+	return decodeHyp(path, func(h *Hyp) error { return mapping.Decode(h) })
+}
+
+func decodeHyp(nameOrPath string, decode func(*Hyp) error) (Hyp, error) {
 	h := hypLow
-	if err := yaml.Decode(data, &h); err != nil {
+	if err := decode(&h); err != nil {
 		return Hyp{}, &BadHypError{nameOrPath, err.Error()}
 	}
 	if reason := h.outOfRange(); reason != "" {

@@ -108,6 +108,9 @@ func prepare(c *cli.Command) {
 		if err := applyConfig(c); err != nil {
 			return err
 		}
+		if err := checkSide(c); err != nil {
+			return err
+		}
 		termOf(c).json = c.Bool(jsonFlag)
 		return action(c)
 	}
@@ -118,15 +121,6 @@ const (
 	jsonFlag    = "json"
 	terminalKey = "terminal"
 )
-
-func init() {
-	// One sentence in the description replaces a variable's name on every line of help.
-	describe := cli.FlagStringer
-	cli.FlagStringer = func(f cli.Flag) string {
-		text, _, _ := strings.Cut(describe(f), " [$YOLOFREEZE_")
-		return text
-	}
-}
 
 // fromEnvironment lets a flag be set by YOLOFREEZE_ and its name.
 func fromEnvironment(f cli.Flag) {

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"yolofreeze/freeze/compare"
+	"yolofreeze/freeze/finetune"
 	"yolofreeze/onnx/disk"
 )
 
@@ -25,7 +26,7 @@ func compareCommand() *cli.Command {
 			"own; train's other flags hold for all. Runs that are done are not repeated, interrupted ones go on.\n" +
 			"--matrix FILE is a YAML file of these flags in which runs may name variants:\n" +
 			"  epochs: 30\n  seeds: [0, 1, 2]\n  runs:\n    unfrozen: {}\n    backbone: {freeze: backbone}\n    neck too: {freeze: \"0-23\", bn: batch}",
-		Flags:  append(compareFlags(), sharedTrainFlags()...),
+		Flags:  append(compareFlags(), trainFlags(finetune.AllRuns)...),
 		Action: compareRuns,
 	}
 }
@@ -43,12 +44,6 @@ func compareFlags() []cli.Flag {
 		&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEEDS` of each variant's runs (default: 0)"},
 		&cli.BoolFlag{Name: "dry-run", Usage: "only list what would run"},
 	}
-}
-
-// sharedTrainFlags are those of train that hold for all runs.
-func sharedTrainFlags() []cli.Flag {
-	own := []string{"weights", "freeze", "hyp", "seed", "project", "name", "exist-ok", "resume-from", "force"}
-	return slices.DeleteFunc(trainCommand().Flags, func(f cli.Flag) bool { return slices.Contains(own, f.Names()[0]) })
 }
 
 // listFlag takes each value whole: --freeze 0,1,2 --freeze backbone are two.

@@ -143,7 +143,7 @@ func cellName(text string) string {
 // commonFlags repeats the flags of train that are set.
 func commonFlags(c *cli.Context) []string {
 	var flags []string
-	for _, f := range sharedTrainFlags() {
+	for _, f := range trainFlags(finetune.AllRuns) {
 		name := f.Names()[0]
 		if !c.IsSet(name) {
 			continue
@@ -198,14 +198,15 @@ func setFromMatrix(c *cli.Context, file string, pair yaml.Pair) error {
 	if err != nil {
 		return err
 	}
-	f := findFlag(c.Command.Flags, strings.ReplaceAll(e.key, "_", "-"))
+	key, _ := flagForKey(e.key)
+	f := findFlag(c.Command.Flags, key)
 	if f == nil {
 		return unknownKey(c, file, e)
 	}
 	if c.IsSet(f.Names()[0]) {
 		return nil
 	}
-	if err := setFlag(c, f, e); err != nil {
+	if err := setFlag(c, file, f, e); err != nil {
 		return badInput(fmt.Errorf("%s:%d: key %s: %w", file, e.line, e.key, err))
 	}
 	return nil
@@ -213,7 +214,7 @@ func setFromMatrix(c *cli.Context, file string, pair yaml.Pair) error {
 
 func matrixEntry(file string, pair yaml.Pair) (configEntry, error) {
 	e, err := entryOf(pair)
-	switch strings.ReplaceAll(e.key, "_", "-") {
+	switch name, _ := flagForKey(e.key); name {
 	case "device":
 		for _, device := range e.values {
 			err = errors.Join(err, finetune.CheckStored(device, nil))
@@ -232,7 +233,7 @@ func readVariants(c *cli.Context, file string, runs *yaml.Node) ([]variant, erro
 	if runs.Kind != yaml.Map {
 		return nil, badInputf("%s:%d: key runs: not a mapping of names to flags", file, runs.Line)
 	}
-	flags := trainCommand().Flags
+	flags := trainFlags(finetune.AllRuns, finetune.Variant)
 	var variants []variant
 	for _, named := range runs.Pairs {
 		v := variant{name: cellName(named.Key), flags: []string{}}
@@ -247,9 +248,13 @@ func readVariants(c *cli.Context, file string, runs *yaml.Node) ([]variant, erro
 			if err != nil {
 				return nil, err
 			}
-			f := findFlag(flags, strings.ReplaceAll(e.key, "_", "-"))
-			if f == nil || slices.Contains([]string{"seed", "project", "name", "exist-ok", "resume-from", "force"}, f.Names()[0]) {
+			key, _ := flagForKey(e.key)
+			f := findFlag(flags, key)
+			if f == nil {
 				return nil, unknownKey(c, file, e)
+			}
+			if e.mapping != nil {
+				return nil, badInputf("%s:%d: key %s: a map where --%s takes a value", file, e.line, e.key, f.Names()[0])
 			}
 			for _, value := range e.values {
 				v.flags = append(v.flags, "--"+f.Names()[0]+"="+value)

@@ -41,8 +41,8 @@ func convertCommand() *cli.Command {
 			&cli.StringFlag{Name: "data", Usage: "take the classes of this data set: a data.yaml, a VOC devkit, or COCO `FILES`"},
 			&cli.StringSliceFlag{Name: "classes", Usage: "class `NAMES` in order, or their number"},
 			imgszFlag(), batchSizeFlag(16),
-			&cli.StringFlag{Name: "optimizer", Value: finetune.Optimizers[0], Usage: "`RULE`: " + strings.Join(finetune.Optimizers, ", ")},
-			&cli.StringFlag{Name: "hyp", Value: "low", Usage: "hyperparameters: a YAML `FILE` or one of " + strings.Join(dataset.HypNames(), ", ")},
+			flagOf(optionNamed("optimizer")),
+			flagOf(optionNamed("hyp")),
 			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that a new head's weights are drawn from"},
 			&cli.BoolFlag{Name: "exist-ok", Usage: "write over an artifacts folder that is there"},
 		},
@@ -120,7 +120,7 @@ func bundleOptions(c *cli.Context) (o finetune.BundleOptions, err error) {
 		return o, usageErrorf("convert: --batch-size %d: want at least 1", o.Batch)
 	}
 	o.Optimizer = finetune.Optimizers[i]
-	if o.Hyp, err = dataset.LoadHyp(c.String("hyp")); err != nil {
+	if o.Hyp, err = hypOf(c); err != nil {
 		return o, asInput(err)
 	}
 	return o, nil

@@ -351,7 +351,7 @@ func synthCommand() *cli.Command {
 				strings.Join(slices.Sorted(maps.Keys(synth.Families)), ", ") + "): " + strings.Join(synth.Names(), ", ")},
 			&cli.IntFlag{Name: "train", Value: 128, Usage: "`N` pictures for training"},
 			&cli.IntFlag{Name: "val", Value: 32, Usage: "`N` pictures for validation"},
-			&cli.IntFlag{Name: "imgsz", Aliases: []string{"img", "img-size"}, Value: 160, Usage: "side in `PIXELS`", Action: checkSide},
+			&cli.IntFlag{Name: "imgsz", Aliases: []string{"img", "img-size"}, Value: 160, Usage: "side in `PIXELS`"},
 			&cli.IntFlag{Name: "max-objects", Value: 4, Usage: "at most `N` objects a picture"},
 			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that everything is drawn from"},
 			&cli.BoolFlag{Name: "jpeg", Usage: "JPEG pictures instead of PNG"},

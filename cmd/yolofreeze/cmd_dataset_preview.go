@@ -18,18 +18,14 @@ func previewCommand() *cli.Command {
 		Usage:       "draw batches as training would see them: train_batch0.jpg and on",
 		ArgsUsage:   "DATA",
 		Description: dataUsage + "\nWith the same options and seed they are the batches of train.",
-		Flags: readFlags(
+		Flags: readFlags(append(sharedFlags("imgsz", "hyp", "mosaic9", "rect", "quad", "multi-scale", "seed"),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FOLDER` to write; must not exist or be empty"},
 			&cli.StringFlag{Name: "split", Value: "train", Usage: "`SPLIT` to draw"},
 			&cli.IntFlag{Name: "batches", Value: 3, Usage: "`N` first batches"},
 			&cli.IntFlag{Name: "epoch", Usage: "of epoch `N`, the first being 0"},
-			imgszFlag(), batchSizeFlag(16), hypFlag(), mosaic9Flag(),
+			batchSizeFlag(16),
 			&cli.IntFlag{Name: "stride", Value: 32, Usage: "the network's largest stride in `PIXELS`, of which sides are multiples: 64 with P6"},
-			&cli.BoolFlag{Name: "rect", Usage: "batches of like shapes, without mosaics"},
-			&cli.BoolFlag{Name: "quad", Usage: "join four pictures to one of twice the side, or enlarge one, as a coin decides"},
-			&cli.BoolFlag{Name: "multi-scale", Usage: "each batch has a side from half to one and a half imgsz"},
-			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of everything random"},
-		),
+		)...),
 		Action: preview,
 	}
 }
@@ -93,7 +89,7 @@ func previewOptions(c *cli.Context) (o dataset.LoaderOptions, err error) {
 	case !(nine >= 0 && nine <= 1):
 		return o, usageErrorf("dataset preview: --mosaic9 %g: want a share from 0 to 1", nine)
 	}
-	hyp, err := dataset.LoadHyp(c.String("hyp"))
+	hyp, err := hypOf(c)
 	if err != nil {
 		return o, err
 	}

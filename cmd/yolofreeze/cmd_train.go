@@ -5,68 +5,21 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"yolofreeze/dataset"
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/onnx/artifact"
 )
 
 func trainCommand() *cli.Command {
-	d := finetune.Defaults()
 	return &cli.Command{
 		Name:  "train",
 		Usage: "fine-tune a model with some of it frozen",
 		Description: "An artifacts folder brings its own plan, picture size, batch, optimizer and hyperparameters; flags\n" +
 			"win over them.",
-		Flags: append(dataFlags(),
-			&cli.StringFlag{Name: "weights", Usage: "`MODEL` to start from: .pt, .safetensors, an artifacts folder, or an exported .onnx"},
-			&cli.StringSliceFlag{Name: "freeze", Usage: "what stays as it is: `N` for the first N layers, lists, ranges, names, backbone, @freeze.yaml"},
-			&cli.StringSliceFlag{Name: "bn", Usage: "BatchNorm of frozen layers: `MODE` eval, batch or affine-only, or selector=mode"},
-			&cli.StringSliceFlag{Name: "unfreeze", Usage: "what trains from an epoch on: `EPOCH:SELECTOR`, such as 10:6-9,20:all"},
-			&cli.StringSliceFlag{Name: "lr-scale", Usage: "`SELECTOR=FACTOR` of the learning rate, such as backbone=0.1,neck=0.5"},
-			&cli.Float64Flag{Name: "lr-decay", Value: 1, Usage: "each layer learns at `FACTOR` of the rate of the layer above it"},
-			imgszFlag(),
-			&cli.IntFlag{Name: "batch-size", Aliases: []string{"batch"}, Value: d.BatchSize, Usage: "pictures a `BATCH`; -1: as many as fit into memory"},
-			&cli.IntFlag{Name: "epochs", Value: d.Epochs, Usage: "`N` passes over the data; 0 only validates"},
-			hypFlag(),
-			&cli.StringFlag{Name: "optimizer", Value: d.Optimizer, Usage: "`RULE`: " + strings.Join(finetune.Optimizers, ", ")},
-			&cli.BoolFlag{Name: "cos-lr", Usage: "learning rates fall as a cosine, not in a line"},
-			&cli.Float64Flag{Name: "label-smoothing", Usage: "class targets become 1-`E`/2 and E/2"},
-			&cli.IntFlag{Name: "patience", Value: d.Patience, Usage: "stop after `N` epochs without improvement; 0: never"},
-			&cli.Uint64Flag{Name: "seed", Value: d.Seed, Usage: "`SEED` of everything random"},
-			&cli.BoolFlag{Name: "rect", Usage: "batches of like shapes, without mosaics"},
-			&cli.BoolFlag{Name: "image-weights", Usage: "draw pictures of badly found classes more often"},
-			&cli.BoolFlag{Name: "multi-scale", Usage: "each batch has a side from half to one and a half imgsz"},
-			&cli.BoolFlag{Name: "quad", Usage: "join four pictures to one of twice the side, or enlarge one, as a coin decides"},
-			mosaic9Flag(),
-			&cli.BoolFlag{Name: "single-cls", Usage: "treat all classes as one"},
-			&cli.IntFlag{Name: "close-mosaic", Usage: "no mosaics in the last `N` epochs"},
-			&cli.BoolFlag{Name: "noautoanchor", Usage: "do not look at how the anchors fit the data"},
-			&cli.BoolFlag{Name: "autoanchor", Usage: "make anchors for the data although the head keeps its weights"},
-			&cli.BoolFlag{Name: "noval", Usage: "validate the last epoch only"},
-			&cli.BoolFlag{Name: "nosave", Usage: "save the last epoch only"},
-			&cli.BoolFlag{Name: "noplots", Usage: "draw no pictures of the run"},
-			&cli.IntFlag{Name: "save-period", Value: d.SavePeriod, Usage: "keep the weights of every `N`th epoch"},
-			&cli.IntFlag{Name: "workers", Value: d.Workers, Usage: "`N` goroutines that load pictures; 0: one a core"},
-			&optionalText{&cli.StringFlag{Name: "cache", Value: d.Cache, Usage: "decoded pictures stay in memory or on disk: `WHERE` " + strings.Join(finetune.Caches, ", ") + "; alone: ram"}, "ram"},
-			cacheFeaturesFlag(),
-			&cli.StringFlag{Name: "feature-type", Value: d.FeatureType, Usage: "cached features as `TYPE` fp16 or fp32"},
-			&cli.Float64Flag{Name: "feature-budget", Usage: "all feature caches together take at most `GB`; 0: nine tenths of the free disk"},
-			deviceFlag(), providerOptionFlag(),
-			&cli.BoolFlag{Name: "cuda-graph", Usage: "capture the step once and repeat it (CUDA; WebGPU in its own way)"},
-			&cli.BoolFlag{Name: "strict-placement", Usage: "refuse to train where the CPU provider must help the device out"},
-			&cli.StringFlag{Name: "amp", Usage: "mixed precision: `TYPE` of products, fp16 (with a scaled loss) or bf16 (cpu and cuda)"},
-			&cli.StringFlag{Name: "project", Value: d.Project, Usage: "`FOLDER` of runs"},
-			&cli.StringFlag{Name: "name", Value: d.Name, Usage: "`NAME` of this run's folder"},
-			&cli.BoolFlag{Name: "exist-ok", Usage: "write into a folder that is there"},
-			&optionalText{&cli.StringFlag{Name: "resume-from", Aliases: []string{"resume"}, Usage: "go on with the run of this `FOLDER` or last.safetensors, with its options; alone: the newest below --project"}, ""},
-			&cli.BoolFlag{Name: "force", Usage: "resume although options or data have changed"},
-		),
+		Flags:  trainFlags(finetune.AllRuns, finetune.Variant, finetune.OneRun),
 		Action: train,
 	}
 }
@@ -76,9 +29,9 @@ func train(c *cli.Context) error {
 		return err
 	}
 	o := finetune.Defaults()
+	from := c.String("resume-from")
 	var err error
 	if c.IsSet("resume-from") {
-		from := c.String("resume-from")
 		if from == "" {
 			if from, err = newestRun(c.String("project")); err != nil {
 				return err
@@ -88,7 +41,6 @@ func train(c *cli.Context) error {
 		if o, err = finetune.ResumeOptions(from); err != nil {
 			return badInput(err)
 		}
-		o.ResumeFrom, o.Force = from, c.Bool("force")
 	} else if err := needFlags(c, "weights", "data"); err != nil {
 		return err
 	} else if weights := c.String("weights"); artifact.Is(weights) {
@@ -96,9 +48,13 @@ func train(c *cli.Context) error {
 			return err
 		}
 	}
-	if err := trainOptions(c, &o); err != nil {
+	if err := setOptions(c, &o); err != nil {
 		return err
 	}
+	if c.IsSet("lr-decay") && o.LRDecay == 0 { // which would pass for an option that was not given
+		return usageErrorf("train: --lr-decay 0: want more than 0, at most 1")
+	}
+	o.ResumeFrom, o.Version = from, readVersion().Version
 	t := termOf(c)
 	t.stopGracefully(saving)
 	r := &trainReporter{t: t}
@@ -128,65 +84,6 @@ func newestRun(project string) (newest string, err error) {
 		return "", badInputf("%s: no run to resume there", project)
 	}
 	return newest, nil
-}
-
-// trainOptions takes over the flags that were given; the others keep what o
-// has, defaults or the resumed run's.
-func trainOptions(c *cli.Context, o *finetune.Options) error {
-	o.Version = readVersion().Version
-	set := func(name string, to func()) {
-		if c.IsSet(name) {
-			to()
-		}
-	}
-	texts := map[string]*string{"weights": &o.Weights, "data": &o.Data, "optimizer": &o.Optimizer, "cache": &o.Cache, "device": &o.Device, "feature-type": &o.FeatureType, "amp": &o.AMP,
-		"project": &o.Project, "name": &o.Name, "bad-labels": (*string)(&o.BadLabels), "bad-images": (*string)(&o.BadImages)}
-	for name, to := range texts {
-		set(name, func() { *to = c.String(name) })
-	}
-	lists := map[string]*[]string{"freeze": &o.Freeze, "bn": &o.BN, "unfreeze": &o.Unfreeze, "lr-scale": &o.LRScale, "classes": &o.Classes, "provider-option": &o.ProviderOptions}
-	for name, to := range lists {
-		set(name, func() { *to = c.StringSlice(name) })
-	}
-	o.Withheld = slices.DeleteFunc(o.Withheld, func(flag string) bool {
-		name, _, _ := strings.Cut(strings.TrimPrefix(flag, "--"), " ")
-		return c.IsSet(name)
-	})
-	numbers := map[string]*int{"epochs": &o.Epochs, "batch-size": &o.BatchSize, "imgsz": &o.ImageSize, "patience": &o.Patience,
-		"close-mosaic": &o.CloseMosaic, "save-period": &o.SavePeriod, "workers": &o.Workers}
-	for name, to := range numbers {
-		set(name, func() { *to = c.Int(name) })
-	}
-	switches := map[string]*bool{"cos-lr": &o.CosLR, "rect": &o.Rect, "image-weights": &o.ImageWeights, "multi-scale": &o.MultiScale, "quad": &o.Quad,
-		"single-cls": &o.SingleCls, "noval": &o.NoVal, "nosave": &o.NoSave, "noautoanchor": &o.NoAutoAnchor, "autoanchor": &o.AutoAnchor,
-		"exist-ok": &o.ExistOK, "noplots": &o.NoPlots, "strict-placement": &o.StrictPlacement, "cuda-graph": &o.CUDAGraph}
-	for name, to := range switches {
-		set(name, func() { *to = c.Bool(name) })
-	}
-	set("cache-features", func() { o.CacheFeatures = int(*c.Generic("cache-features").(*views)) })
-	set("feature-budget", func() { o.FeatureBudget = c.Float64("feature-budget") })
-	set("mosaic9", func() { o.Mosaic9 = c.Float64("mosaic9") })
-	set("seed", func() { o.Seed = c.Uint64("seed") })
-	if c.IsSet("hyp") {
-		hyp, err := dataset.LoadHyp(c.String("hyp"))
-		if err != nil {
-			return err
-		}
-		o.Hyp = hyp
-	}
-	if e := c.Float64("label-smoothing"); c.IsSet("label-smoothing") {
-		if !(e >= 0 && e < 1) {
-			return usageErrorf("train: label-smoothing %g: want 0 or more, less than 1", e)
-		}
-		o.Hyp.LabelSmoothing = e
-	}
-	if d := c.Float64("lr-decay"); c.IsSet("lr-decay") {
-		if !(d > 0 && d <= 1) { // 0 would pass for an option that was not given
-			return usageErrorf("train: lr-decay %g: want more than 0, at most 1", d)
-		}
-		o.LRDecay = d
-	}
-	return nil
 }
 
 func writeReport(w io.Writer, r *finetune.Summary) error {

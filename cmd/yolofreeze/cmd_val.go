@@ -29,7 +29,7 @@ func valCommand() *cli.Command {
 			&cli.Float64Flag{Name: "iou-thres", Value: d.IoU, Usage: "`IOU` above which a detection suppresses another"},
 			&cli.IntFlag{Name: "max-det", Value: d.MaxDet, Usage: "most detections `N` a picture"},
 			&cli.StringFlag{Name: "task", Value: "val", Usage: "`SPLIT`: train, val or test"},
-			deviceFlag(), providerOptionFlag(),
+			deviceFlag(), flagOf(optionNamed("provider-option")),
 			&cli.StringFlag{Name: "amp", Usage: "mixed precision: `TYPE` of products, fp16 or bf16"},
 			&cli.BoolFlag{Name: "half", Usage: "the same as --amp fp16"},
 			&cli.IntFlag{Name: "workers", Value: 0, Usage: "`N` goroutines that load pictures; 0: one a core"},

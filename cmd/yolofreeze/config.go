@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -14,6 +13,7 @@ import (
 // applyConfig sets from the file of --config each flag of the command that
 // neither the command line nor the environment set. Keys are names of flags,
 // with - or _ between words; values are scalars, or lists for flags that take one.
+// So opt.yaml of a run repeats it; what such a file only records is passed over.
 func applyConfig(c *cli.Context) error {
 	file := c.String(configFlag)
 	if file == "" {
@@ -25,7 +25,11 @@ func applyConfig(c *cli.Context) error {
 	}
 	seen := map[cli.Flag]int{}
 	for _, e := range entries {
-		f := findFlag(c.Command.Flags, strings.ReplaceAll(e.key, "_", "-"))
+		key, asked := flagForKey(e.key)
+		if c.Command.Name == "train" && !asked {
+			continue
+		}
+		f := findFlag(c.Command.Flags, key)
 		if f == nil {
 			return unknownKey(c, file, e)
 		}
@@ -40,7 +44,7 @@ func applyConfig(c *cli.Context) error {
 		if c.IsSet(name) {
 			continue
 		}
-		if err := setFlag(c, f, e); err != nil {
+		if err := setFlag(c, file, f, e); err != nil {
 			return badInput(fmt.Errorf("%s:%d: key %s: %w", file, e.line, e.key, err))
 		}
 	}
@@ -59,11 +63,16 @@ func unknownKey(c *cli.Context, file string, e configEntry) error {
 }
 
 // setFlag gives a flag its values under all its names.
-func setFlag(c *cli.Context, f cli.Flag, e configEntry) error {
+func setFlag(c *cli.Context, file string, f cli.Flag, e configEntry) error {
 	slice, ok := f.(cli.DocGenerationSliceFlag)
 	list := ok && slice.IsSliceFlag()
 	names := f.Names()
+	if h, ok := f.(*hypFlag); ok && e.mapping != nil {
+		return h.setMapping(c, file, e.mapping)
+	}
 	switch {
+	case e.mapping != nil:
+		return fmt.Errorf("a map where --%s takes a value", names[0])
 	case list:
 		names = names[:1] // all names share one list
 	case e.list || len(e.values) != 1:
@@ -81,13 +90,14 @@ func setFlag(c *cli.Context, f cli.Flag, e configEntry) error {
 
 // configEntry is one key of a configuration file.
 type configEntry struct {
-	key    string
-	values []string
-	list   bool
-	line   int
+	key     string
+	values  []string
+	list    bool
+	mapping *yaml.Node // nil: it is none
+	line    int
 }
 
-// readConfig reads a YAML file that is a mapping of scalars and lists of scalars.
+// readConfig reads a YAML file that is a mapping of flags to what entryOf reads.
 func readConfig(name string) ([]configEntry, error) {
 	data, err := disk.Read(name, yaml.MaxBytes)
 	if err != nil {
@@ -115,12 +125,17 @@ func parseConfig(data []byte) ([]configEntry, error) {
 	return entries, nil
 }
 
-// entryOf reads one key: a scalar as it is written, 1e-3 as 1e-3, or a list of them.
+// entryOf reads one key: a scalar as it is written, 1e-3 as 1e-3, a list of them, or a
+// map, which few flags take.
 func entryOf(pair yaml.Pair) (configEntry, error) {
 	e := configEntry{key: pair.Key, line: pair.Line, list: pair.Value.Kind == yaml.List}
 	values := []*yaml.Node{pair.Value}
-	if e.list {
+	switch pair.Value.Kind {
+	case yaml.List:
 		values = pair.Value.Items
+	case yaml.Map:
+		e.mapping = pair.Value
+		return e, nil
 	}
 	for _, v := range values {
 		switch v.Kind {

@@ -10,16 +10,6 @@ import (
 	"yolofreeze/dataset/format"
 )
 
-// dataFlags are those of commands that read a data set.
-func dataFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "data", Usage: "data set: a data.yaml, a VOC devkit, or COCO `FILES`"},
-		&cli.StringSliceFlag{Name: "classes", Usage: "class `NAMES` in order, where the data set does not list them"},
-		&cli.StringFlag{Name: "bad-labels", Value: string(dataset.Reject), Usage: "what to do about bad labels: `POLICY` reject, clip or drop"},
-		&cli.StringFlag{Name: "bad-images", Value: string(dataset.Skip), Usage: "what to do about pictures that cannot be read: `POLICY` skip or reject"},
-	}
-}
-
 func readOptions(c *cli.Context, splits ...string) dataset.ReadOptions {
 	return dataset.ReadOptions{
 		Splits: splits, Classes: c.StringSlice("classes"), CacheDir: dataset.DefaultCacheDir(),

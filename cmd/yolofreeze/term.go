@@ -18,16 +18,29 @@ import (
 	"yolofreeze/dataset"
 )
 
-// Exit codes of the command line's contract.
+// Exit codes of the command line's contract; exitCodes says what they mean.
 const (
-	exitOK          = 0
-	exitFailure     = 1
-	exitUsage       = 2 // what was asked for cannot be read
-	exitBadInput    = 3 // a model file, data, labels or configuration is bad
-	exitUnavailable = 4 // the runtime library or a provider is missing or unfit
-	exitNonFinite   = 5 // the loss became NaN or infinite
-	exitSignal      = 128
+	exitOK = iota
+	exitFailure
+	exitUsage
+	exitBadInput
+	exitUnavailable
+	exitNonFinite
+	exitSignal = 128
 )
+
+var exitCodes = []struct {
+	code  int
+	means string
+}{
+	{exitOK, "done"},
+	{exitFailure, "failed for another reason than these"},
+	{exitUsage, "what was asked for cannot be read, or makes no sense"},
+	{exitBadInput, "a model file, data, labels or a configuration is bad"},
+	{exitUnavailable, "the runtime library or a device is missing or unfit"},
+	{exitNonFinite, "the loss became infinite or no number"},
+	{exitSignal + int(syscall.SIGINT), "interrupted (143: terminated); a run has saved its state"},
+}
 
 // answers are what an error may say of itself, and the code that follows.
 var answers = []struct {

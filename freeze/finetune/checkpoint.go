@@ -92,10 +92,10 @@ func ResumeOptions(path string) (Options, error) {
 	}
 	o := s.options
 	if err := CheckStored(o.Device, nil); err != nil {
-		o.Device, o.Withheld = "", append(o.Withheld, "--device "+o.Device)
+		o.Device, o.Withheld = "", append(o.Withheld, "device "+o.Device)
 	}
 	if len(o.ProviderOptions) > 0 {
-		o.Withheld = append(o.Withheld, "--provider-option "+strings.Join(o.ProviderOptions, ","))
+		o.Withheld = append(o.Withheld, "provider-option "+strings.Join(o.ProviderOptions, ","))
 		o.ProviderOptions = nil
 	}
 	return o, nil

@@ -3,7 +3,6 @@ package finetune
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,72 +10,99 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/freeze"
 	"yolofreeze/onnx"
-	"yolofreeze/onnx/yaml"
 )
 
-// Options say what a run does; in opt.yaml they stand under YOLOv5's names.
+// Options say what a run does, by groups. Table lists them: their names, and what
+// is said of them elsewhere.
 type Options struct {
-	Weights  string   `yaml:"weights"`
-	Data     string   `yaml:"data"`
-	Freeze   []string `yaml:"freeze,flow"`   // as freeze.Parse takes them
-	BN       []string `yaml:"bn,flow"`       // as freeze.ParseBN takes them
-	Unfreeze []string `yaml:"unfreeze,flow"` // as freeze.ParseSchedule takes them
+	Inputs
+	Freezing
+	Learning
+	Pictures
+	Loading
+	Running
+	Keeping
 
-	LRScale []string `yaml:"lr_scale,flow"` // as freeze.NewRates takes them; none: what a plan file in Freeze states
-	LRDecay float64  `yaml:"lr_decay"`      // learning rate of a layer beside the one above it; 0: what a plan file states, or 1
-
-	Hyp       dataset.Hyp `yaml:"hyp"`
-	Epochs    int         `yaml:"epochs"`     // 0 only validates
-	BatchSize int         `yaml:"batch_size"` // AutoBatch: what fits
-	ImageSize int         `yaml:"imgsz"`
-	Optimizer string      `yaml:"optimizer"` // one of Optimizers
-	CosLR     bool        `yaml:"cos_lr"`
-	Patience  int         `yaml:"patience"` // epochs without improvement before the run ends; 0: never
-	Seed      uint64      `yaml:"seed"`
-
-	Rect         bool `yaml:"rect"`
-	ImageWeights bool `yaml:"image_weights"`
-	MultiScale   bool `yaml:"multi_scale"`
-	SingleCls    bool `yaml:"single_cls"`
-	Quad         bool `yaml:"quad"`         // four pictures make one of twice the side
-	CloseMosaic  int  `yaml:"close_mosaic"` // last epochs without mosaics
-	NoAutoAnchor bool `yaml:"noautoanchor"` // do not look at how the anchors fit
-	AutoAnchor   bool `yaml:"autoanchor"`   // make anchors although the head keeps its weights
-
-	Mosaic9 float64 `yaml:"mosaic9"` // share of mosaics made of nine pictures, not four
-
-	NoVal      bool `yaml:"noval"`       // validate the last epoch only
-	NoSave     bool `yaml:"nosave"`      // save the last epoch only
-	NoPlots    bool `yaml:"noplots"`     // draw nothing, and do not validate the best weights again for it
-	SavePeriod int  `yaml:"save_period"` // also keep the weights of every so many epochs; under 1: none
-
-	Workers       int     `yaml:"workers"`        // that load pictures; 0: one per core
-	Cache         string  `yaml:"cache"`          // one of Caches
-	CacheFeatures int     `yaml:"cache_features"` // views of each picture whose frozen features are kept; 0: none
-	FeatureType   string  `yaml:"feature_type"`   // in which they are kept: one of FeatureTypes
-	FeatureBudget float64 `yaml:"feature_budget"` // GB that all caches may take; 0: nine tenths of the free disk
-
-	Device    string         `yaml:"device"`
-	AMP       string         `yaml:"amp"` // type of products: fp16, bf16, or "" for float32
-	Classes   []string       `yaml:"classes,flow"`
-	BadLabels dataset.Policy `yaml:"bad_labels"`
-	BadImages dataset.Policy `yaml:"bad_images"`
-
-	ProviderOptions []string `yaml:"provider_options,flow"` // KEY=VALUE, of the device's execution provider
-	CUDAGraph       bool     `yaml:"cuda_graph"`            // training and optimizer graphs are captured, and repeated at each step
-	StrictPlacement bool     `yaml:"strict_placement"`      // nodes that fall back to the CPU provider end the run
-
-	Project string `yaml:"project"`
-	Name    string `yaml:"name"`
-	ExistOK bool   `yaml:"exist_ok"`
-
-	Version    string `yaml:"version"` // of the program
-	ResumeFrom string `yaml:"-"`       // a last.safetensors, or a run's folder
-	Force      bool   `yaml:"-"`       // resume although options or data differ
+	Version    string // of the program
+	ResumeFrom string // a last.safetensors, or a run's folder
+	Force      bool   // resume although options or data differ
 
 	// Withheld are settings of the device that a checkpoint asks for and a file may not
-	// decide (see CheckStored). A run begins when they are given anew and this list is empty.
-	Withheld []string `yaml:"-"`
+	// decide (see CheckStored), the option's name before each value. A run begins when they
+	// are given anew and this list is empty.
+	Withheld []string
+}
+
+// Inputs are what a run starts from.
+type Inputs struct {
+	Weights   string
+	Data      string
+	Classes   []string
+	BadLabels dataset.Policy
+	BadImages dataset.Policy
+}
+
+// Freezing says what trains, when, and at which share of the learning rate.
+type Freezing struct {
+	Freeze   []string // as freeze.Parse takes them
+	BN       []string // as freeze.ParseBN takes them
+	Unfreeze []string // as freeze.ParseSchedule takes them
+	LRScale  []string // as freeze.NewRates takes them; none: what a plan file in Freeze states
+	LRDecay  float64  // learning rate of a layer beside the one above it; 0: what a plan file states, or 1
+}
+
+// Learning says for how long and by which rule parameters change.
+type Learning struct {
+	Hyp       dataset.Hyp
+	Epochs    int // 0 only validates
+	BatchSize int // AutoBatch: what fits
+	ImageSize int
+	Optimizer string // one of Optimizers
+	CosLR     bool
+	Patience  int // epochs without improvement before the run ends; 0: never
+	Seed      uint64
+}
+
+// Pictures says how pictures are chosen and joined, and what anchors are for them.
+type Pictures struct {
+	Rect         bool
+	ImageWeights bool
+	MultiScale   bool
+	SingleCls    bool
+	Quad         bool    // four pictures make one of twice the side
+	CloseMosaic  int     // last epochs without mosaics
+	Mosaic9      float64 // share of mosaics made of nine pictures, not four
+	NoAutoAnchor bool    // do not look at how the anchors fit
+	AutoAnchor   bool    // make anchors although the head keeps its weights
+}
+
+// Loading says what is kept of pictures between epochs.
+type Loading struct {
+	Workers       int     // that load pictures; 0: one per core
+	Cache         string  // one of Caches
+	CacheFeatures int     // views of each picture whose frozen features are kept; 0: none
+	FeatureType   string  // in which they are kept: one of FeatureTypes
+	FeatureBudget float64 // GB that all caches may take; 0: nine tenths of the free disk
+}
+
+// Running says where and how graphs run.
+type Running struct {
+	Device          string
+	AMP             string   // type of products: fp16, bf16, or "" for float32
+	ProviderOptions []string // KEY=VALUE, of the device's execution provider
+	CUDAGraph       bool     // training and optimizer graphs are captured, and repeated at each step
+	StrictPlacement bool     // nodes that fall back to the CPU provider end the run
+}
+
+// Keeping says what is measured, drawn and saved, and where.
+type Keeping struct {
+	NoVal      bool // validate the last epoch only
+	NoSave     bool // save the last epoch only
+	NoPlots    bool // draw nothing, and do not validate the best weights again for it
+	SavePeriod int  // also keep the weights of every so many epochs; under 1: none
+	Project    string
+	Name       string
+	ExistOK    bool
 }
 
 // Caches are the values of Options.Cache: decoded pictures are kept in memory
@@ -86,9 +112,13 @@ var Caches = []string{"auto", "ram", "disk", "none"}
 // Defaults are YOLOv5's, but for the number of workers.
 func Defaults() Options {
 	hyp, _ := dataset.LoadHyp("low")
-	return Options{Hyp: hyp, Epochs: 100, BatchSize: 16, ImageSize: 640, Optimizer: "SGD", Patience: 100, SavePeriod: -1,
-		Cache: "auto", FeatureType: "fp16", Device: "auto", BadLabels: dataset.Reject, BadImages: dataset.Skip,
-		Project: filepath.Join("runs", "train"), Name: "exp"}
+	return Options{
+		Inputs:   Inputs{BadLabels: dataset.Reject, BadImages: dataset.Skip},
+		Learning: Learning{Hyp: hyp, Epochs: 100, BatchSize: 16, ImageSize: 640, Optimizer: Optimizers[0], Patience: 100},
+		Loading:  Loading{Cache: Caches[0], FeatureType: "fp16"},
+		Running:  Running{Device: "auto"},
+		Keeping:  Keeping{SavePeriod: -1, Project: filepath.Join("runs", "train"), Name: "exp"},
+	}
 }
 
 // OptionError is an option that makes no sense.
@@ -120,6 +150,8 @@ func (o *Options) check() error {
 		return bad("quad joins square pictures, rect makes others: use one of them")
 	case o.Quad && o.BatchSize != AutoBatch && o.BatchSize%quadPictures != 0:
 		return bad("batch size %d with quad: want a multiple of %d", o.BatchSize, quadPictures)
+	case !(o.Hyp.LabelSmoothing >= 0 && o.Hyp.LabelSmoothing < 1):
+		return bad("label-smoothing %g: want 0 or more, less than 1", o.Hyp.LabelSmoothing)
 	case !(o.Mosaic9 >= 0 && o.Mosaic9 <= 1):
 		return bad("mosaic9 %g: want a share from 0 to 1", o.Mosaic9)
 	case o.CacheFeatures > 0 && (o.Quad || o.Mosaic9 > 0):
@@ -195,44 +227,4 @@ func (o *Options) stages(m *Model) ([]freeze.Stage, error) {
 		s.Plan.Rates = rates
 	}
 	return stages, err
-}
-
-// free are options that a resumed run may change: those that leave the numbers
-// alone, and those of freezing, which keep the state of what still trains.
-var free = []string{"freeze", "bn", "unfreeze", "workers", "cache", "device", "provider_options", "cuda_graph", "strict_placement", "feature_budget", "project", "name", "exist_ok", "version", "weights", "noplots"}
-
-// differences lists the options that differ in a way that a resumed run must not.
-func (o *Options) differences(other *Options) ([]string, error) {
-	a, err := o.named()
-	if err != nil {
-		return nil, err
-	}
-	b, err := other.named()
-	if err != nil {
-		return nil, err
-	}
-	var list []string
-	for _, name := range slices.Sorted(maps.Keys(a)) {
-		if x, y := fmt.Sprint(a[name]), fmt.Sprint(b[name]); x != y && !slices.Contains(free, name) {
-			list = append(list, fmt.Sprintf("%s was %s, is %s", name, x, y))
-		}
-	}
-	return list, nil
-}
-
-func (o *Options) named() (map[string]any, error) {
-	text, err := yaml.Encode(o)
-	if err != nil {
-		return nil, fmt.Errorf("write the options: %w", err)
-	}
-	named := map[string]any{}
-	if err := yaml.Decode(text, &named); err != nil {
-		return nil, fmt.Errorf("read the options: %w", err)
-	}
-	hyp, _ := named["hyp"].(map[string]any)
-	for name, v := range hyp {
-		named["hyp."+name] = v
-	}
-	delete(named, "hyp")
-	return named, nil
 }

@@ -169,9 +169,9 @@ func (t *training) makeFolder() (err error) {
 		return fmt.Errorf("make the run's folder: %w", err)
 	}
 	t.dropLeftovers()
-	opt, err := yaml.Encode(t.o)
+	opt, err := t.o.document()
 	if err != nil {
-		return fmt.Errorf("write the options: %w", err)
+		return err
 	}
 	hyp, err := yaml.Encode(t.o.Hyp)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 func TestRatesScaleSteps(t *testing.T) {
 	needORT(t)
 	m := smallModel(t)
-	o := Options{Freeze: []string{"3"}, Unfreeze: []string{"1:2"}, LRScale: []string{"backbone=0.5,model.4.m.0.bias=2"}, LRDecay: 0.9}
+	o := Options{Freezing: Freezing{Freeze: []string{"3"}, Unfreeze: []string{"1:2"}, LRScale: []string{"backbone=0.5,model.4.m.0.bias=2"}, LRDecay: 0.9}}
 	stages, err := o.stages(m)
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"yolofreeze/onnx/disk"
-	"yolofreeze/onnx/yaml"
 )
 
 // resume takes up an earlier run: its options, but for those that may change, and its progress.
@@ -50,21 +49,21 @@ func (e *resumeError) Hint() string {
 	return "leave these flags out, or resume with --force; or start a new run with --weights and this file"
 }
 
-// encodeOptions and decodeOptions keep options in a checkpoint's metadata, under their names in opt.yaml.
+// encodeOptions and decodeOptions keep options in a checkpoint's metadata, as the text of opt.yaml.
 func encodeOptions(o *Options) (json.RawMessage, error) {
-	text, err := yaml.Encode(o)
+	text, err := o.document()
 	if err != nil {
-		return nil, fmt.Errorf("write the options: %w", err)
+		return nil, err
 	}
 	return json.Marshal(string(text))
 }
 
 func decodeOptions(raw json.RawMessage) (o Options, err error) {
 	var text string
-	if err := json.Unmarshal(raw, &text); err != nil {
-		return o, fmt.Errorf("options: %w", err)
+	if err = json.Unmarshal(raw, &text); err == nil {
+		o, err = readDocument([]byte(text))
 	}
-	if err := yaml.Decode([]byte(text), &o); err != nil {
+	if err != nil {
 		return o, fmt.Errorf("options: %w", err)
 	}
 	return o, nil

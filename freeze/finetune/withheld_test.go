@@ -29,10 +29,10 @@ func TestCheckpointRunsNothing(t *testing.T) {
 	marked := func() bool { _, err := os.Stat(mark); return err == nil }
 
 	for name, change := range map[string]func(*Options){
-		"--device " + library:                  func(o *Options) { o.Device = library },
-		"--device " + library + ":0":           func(o *Options) { o.Device = library + ":0" },
-		"--provider-option lib=" + library:     func(o *Options) { o.ProviderOptions = []string{"lib=" + library} },
-		"--provider-option a=1,lib=" + library: func(o *Options) { o.ProviderOptions = []string{"a=1", "lib=" + library} },
+		"device " + library:                  func(o *Options) { o.Device = library },
+		"device " + library + ":0":           func(o *Options) { o.Device = library + ":0" },
+		"provider-option lib=" + library:     func(o *Options) { o.ProviderOptions = []string{"lib=" + library} },
+		"provider-option a=1,lib=" + library: func(o *Options) { o.ProviderOptions = []string{"a=1", "lib=" + library} },
 	} {
 		stored := o
 		change(&stored)

@@ -1,0 +1,260 @@
+package finetune
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"yolofreeze/dataset"
+	"yolofreeze/onnx/yaml"
+)
+
+// Option is something that a run can be told. From the table of them come opt.yaml, what
+// a resumed run may change, and the command line's flags with their help.
+type Option struct {
+	Name    string   // YOLOv5's, where it has the option; words are joined by hyphens
+	Aliases []string // further names
+	Key     string   // in opt.yaml; "": Name with _ for each hyphen; "-": it does not stand there
+	Group   string
+	Usage   string  // one line, with a name for the value in backquotes; "": nobody is asked for it
+	Default string  // in words, where Defaults does not say it
+	Alone   *string // its value where it is named without one; nil: it needs one
+	Scope   Scope
+	Free    bool // a resumed run may change it
+
+	// Of returns a pointer to the option's value: text, number, truth, list of texts,
+	// dataset.Policy or dataset.Hyp.
+	Of func(*Options) any
+}
+
+// Scope says for which runs of a comparison an option holds.
+type Scope int
+
+// The scopes of an option.
+const (
+	AllRuns Scope = iota // the same for all
+	Variant              // runs may differ in it
+	OneRun               // each run has its own, which nobody chooses by name
+)
+
+// FileKey is the option's name in opt.yaml, "" where it does not stand there.
+func (o *Option) FileKey() string {
+	switch o.Key {
+	case "":
+		return strings.ReplaceAll(o.Name, "-", "_")
+	case "-":
+		return ""
+	}
+	return o.Key
+}
+
+func group(name string, options ...Option) []Option {
+	for i := range options {
+		options[i].Group = name
+	}
+	return options
+}
+
+// Table lists all options of a run in the order of opt.yaml and of help.
+var Table = slices.Concat(
+	group("Model and data",
+		Option{Name: "weights", Scope: Variant, Free: true, Of: func(o *Options) any { return &o.Weights },
+			Usage: "`MODEL` to start from: .pt, .safetensors, an artifacts folder, or an exported .onnx"},
+		Option{Name: "data", Of: func(o *Options) any { return &o.Data },
+			Usage: "data set: a data.yaml, a VOC devkit, or COCO `FILES`"},
+		Option{Name: "classes", Of: func(o *Options) any { return &o.Classes },
+			Usage: "class `NAMES` in order, where the data set does not list them"},
+		Option{Name: "bad-labels", Of: func(o *Options) any { return &o.BadLabels },
+			Usage: "what to do about bad labels: `POLICY` reject, clip or drop"},
+		Option{Name: "bad-images", Of: func(o *Options) any { return &o.BadImages },
+			Usage: "what to do about pictures that cannot be read: `POLICY` skip or reject"},
+	),
+	group("Freezing",
+		Option{Name: "freeze", Scope: Variant, Free: true, Of: func(o *Options) any { return &o.Freeze },
+			Usage: "what stays as it is: `N` for the first N layers, lists, ranges, names, backbone, @freeze.yaml"},
+		Option{Name: "bn", Free: true, Of: func(o *Options) any { return &o.BN },
+			Usage: "BatchNorm of frozen layers: `MODE` eval, batch or affine-only, or selector=mode"},
+		Option{Name: "unfreeze", Free: true, Of: func(o *Options) any { return &o.Unfreeze },
+			Usage: "what trains from an epoch on: `EPOCH:SELECTOR`, such as 10:6-9,20:all"},
+		Option{Name: "lr-scale", Of: func(o *Options) any { return &o.LRScale },
+			Usage: "`SELECTOR=FACTOR` of the learning rate, such as backbone=0.1,neck=0.5"},
+		Option{Name: "lr-decay", Default: "1", Of: func(o *Options) any { return &o.LRDecay },
+			Usage: "each layer learns at `FACTOR` of the rate of the layer above it"},
+	),
+	group("Learning",
+		Option{Name: "hyp", Default: "low", Scope: Variant, Of: func(o *Options) any { return &o.Hyp },
+			Usage: "hyperparameters: a `FILE` of YOLOv5's, or " + strings.Join(dataset.HypNames(), ", ")},
+		Option{Name: "epochs", Of: func(o *Options) any { return &o.Epochs },
+			Usage: "`N` passes over the data; 0 only validates"},
+		Option{Name: "batch-size", Aliases: []string{"batch"}, Of: func(o *Options) any { return &o.BatchSize },
+			Usage: "pictures a `BATCH`; -1: as many as fit into memory"},
+		Option{Name: "imgsz", Aliases: []string{"img", "img-size"}, Of: func(o *Options) any { return &o.ImageSize },
+			Usage: "image side in `PIXELS`, rounded up to a multiple of the largest stride"},
+		Option{Name: "optimizer", Of: func(o *Options) any { return &o.Optimizer },
+			Usage: "`RULE`: " + strings.Join(Optimizers, ", ")},
+		Option{Name: "cos-lr", Of: func(o *Options) any { return &o.CosLR },
+			Usage: "learning rates fall as a cosine, not in a line"},
+		Option{Name: "label-smoothing", Key: "-", Of: func(o *Options) any { return &o.Hyp.LabelSmoothing },
+			Usage: "class targets become 1-`E`/2 and E/2"},
+		Option{Name: "patience", Of: func(o *Options) any { return &o.Patience },
+			Usage: "stop after `N` epochs without improvement; 0: never"},
+		Option{Name: "seed", Scope: OneRun, Of: func(o *Options) any { return &o.Seed },
+			Usage: "`SEED` of everything random"},
+	),
+	group("Pictures",
+		Option{Name: "rect", Of: func(o *Options) any { return &o.Rect },
+			Usage: "batches of like shapes, without mosaics"},
+		Option{Name: "image-weights", Of: func(o *Options) any { return &o.ImageWeights },
+			Usage: "draw pictures of badly found classes more often"},
+		Option{Name: "multi-scale", Of: func(o *Options) any { return &o.MultiScale },
+			Usage: "each batch has a side from half to one and a half imgsz"},
+		Option{Name: "single-cls", Of: func(o *Options) any { return &o.SingleCls },
+			Usage: "treat all classes as one"},
+		Option{Name: "quad", Of: func(o *Options) any { return &o.Quad },
+			Usage: "join four pictures to one of twice the side, or enlarge one, as a coin decides"},
+		Option{Name: "mosaic9", Of: func(o *Options) any { return &o.Mosaic9 },
+			Usage: "`SHARE` of mosaics made of nine pictures, not four"},
+		Option{Name: "close-mosaic", Of: func(o *Options) any { return &o.CloseMosaic },
+			Usage: "no mosaics in the last `N` epochs"},
+		Option{Name: "noautoanchor", Of: func(o *Options) any { return &o.NoAutoAnchor },
+			Usage: "do not look at how the anchors fit the data"},
+		Option{Name: "autoanchor", Of: func(o *Options) any { return &o.AutoAnchor },
+			Usage: "make anchors for the data although the head keeps its weights"},
+	),
+	group("Loading",
+		Option{Name: "workers", Free: true, Of: func(o *Options) any { return &o.Workers },
+			Usage: "`N` goroutines that load pictures; 0: one a core"},
+		Option{Name: "cache", Alone: new("ram"), Free: true, Of: func(o *Options) any { return &o.Cache },
+			Usage: "decoded pictures stay in memory or on disk: `WHERE` " + strings.Join(Caches, ", ") + "; alone: ram"},
+		Option{Name: "cache-features", Alone: new("4"), Of: func(o *Options) any { return &o.CacheFeatures },
+			Usage: "run frozen first layers once on `K` augmented views of each picture (alone: 4), keep what they put out on disk, and train the rest from there"},
+		Option{Name: "feature-type", Of: func(o *Options) any { return &o.FeatureType },
+			Usage: "cached features as `TYPE` fp16 or fp32"},
+		Option{Name: "feature-budget", Free: true, Of: func(o *Options) any { return &o.FeatureBudget },
+			Usage: "all feature caches together take at most `GB`; 0: nine tenths of the free disk"},
+	),
+	group("Device",
+		Option{Name: "device", Free: true, Of: func(o *Options) any { return &o.Device },
+			Usage: "`DEVICE` to run on: cpu, cuda[:N], webgpu[:N], openvino[:N], a provider's library, or auto"},
+		Option{Name: "amp", Of: func(o *Options) any { return &o.AMP },
+			Usage: "mixed precision: `TYPE` of products, fp16 (with a scaled loss) or bf16 (cpu and cuda)"},
+		Option{Name: "provider-option", Key: "provider_options", Free: true, Of: func(o *Options) any { return &o.ProviderOptions },
+			Usage: "`KEY=VALUE` for the device's execution provider, such as gpu_mem_limit=4294967296 or use_tf32=0"},
+		Option{Name: "cuda-graph", Free: true, Of: func(o *Options) any { return &o.CUDAGraph },
+			Usage: "capture the step once and repeat it (CUDA; WebGPU in its own way)"},
+		Option{Name: "strict-placement", Free: true, Of: func(o *Options) any { return &o.StrictPlacement },
+			Usage: "refuse to train where the CPU provider must help the device out"},
+	),
+	group("Saving",
+		Option{Name: "noval", Of: func(o *Options) any { return &o.NoVal },
+			Usage: "validate the last epoch only"},
+		Option{Name: "nosave", Of: func(o *Options) any { return &o.NoSave },
+			Usage: "save the last epoch only"},
+		Option{Name: "noplots", Free: true, Of: func(o *Options) any { return &o.NoPlots },
+			Usage: "draw no pictures of the run"},
+		Option{Name: "save-period", Of: func(o *Options) any { return &o.SavePeriod },
+			Usage: "keep the weights of every `N`th epoch"},
+		Option{Name: "project", Scope: OneRun, Free: true, Of: func(o *Options) any { return &o.Project },
+			Usage: "`FOLDER` of runs"},
+		Option{Name: "name", Scope: OneRun, Free: true, Of: func(o *Options) any { return &o.Name },
+			Usage: "`NAME` of this run's folder"},
+		Option{Name: "exist-ok", Scope: OneRun, Free: true, Of: func(o *Options) any { return &o.ExistOK },
+			Usage: "write into a folder that is there"},
+		Option{Name: "version", Scope: OneRun, Free: true, Of: func(o *Options) any { return &o.Version }},
+	),
+	group("Resuming",
+		Option{Name: "resume-from", Aliases: []string{"resume"}, Key: "-", Alone: new(""), Scope: OneRun, Of: func(o *Options) any { return &o.ResumeFrom },
+			Usage: "go on with the run of this `FOLDER` or last.safetensors, with its options; alone: the newest below project"},
+		Option{Name: "force", Key: "-", Scope: OneRun, Of: func(o *Options) any { return &o.Force },
+			Usage: "resume although options or data have changed"},
+	),
+)
+
+// document is the text of opt.yaml.
+func (o *Options) document() ([]byte, error) {
+	var text []byte
+	for i := range Table {
+		key := Table[i].FileKey()
+		if key == "" {
+			continue
+		}
+		line, err := entry(key, Table[i].Of(o))
+		if err != nil {
+			return nil, fmt.Errorf("write option %s: %w", key, err)
+		}
+		text = append(text, line...)
+	}
+	return text, nil
+}
+
+// entry writes a key and its value, lists on its line.
+func entry(key string, value any) ([]byte, error) {
+	list, ok := value.(*[]string)
+	if !ok {
+		return yaml.Encode(map[string]any{key: value})
+	}
+	text, err := json.Marshal(append([]string{}, *list...))
+	return fmt.Appendf(nil, "%s: %s\n", key, text), err
+}
+
+// readDocument reads what document wrote; options that it does not name are zero.
+func readDocument(text []byte) (o Options, err error) {
+	root, err := yaml.Parse(text)
+	if err != nil {
+		return o, err
+	}
+	for _, pair := range root.Pairs {
+		i := slices.IndexFunc(Table, func(option Option) bool { return option.FileKey() == pair.Key })
+		if i < 0 || pair.Key == "" {
+			return o, fmt.Errorf("unknown option %q", pair.Key)
+		}
+		if err := pair.Value.Decode(Table[i].Of(&o)); err != nil {
+			return o, fmt.Errorf("option %s: %w", pair.Key, err)
+		}
+	}
+	return o, nil
+}
+
+// differences lists the options that differ in a way that a resumed run must not.
+func (o *Options) differences(other *Options) ([]string, error) {
+	a, err := o.named()
+	if err != nil {
+		return nil, err
+	}
+	b, err := other.named()
+	if err != nil {
+		return nil, err
+	}
+	for _, option := range Table {
+		if option.Free {
+			delete(a, option.FileKey())
+		}
+	}
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(a)) {
+		if x, y := fmt.Sprint(a[name]), fmt.Sprint(b[name]); x != y {
+			list = append(list, fmt.Sprintf("%s was %s, is %s", name, x, y))
+		}
+	}
+	return list, nil
+}
+
+// named lists the options by their names in opt.yaml, hyperparameters as hyp.lr0.
+func (o *Options) named() (map[string]any, error) {
+	text, err := o.document()
+	if err != nil {
+		return nil, err
+	}
+	named := map[string]any{}
+	if err := yaml.Decode(text, &named); err != nil {
+		return nil, fmt.Errorf("read the options: %w", err)
+	}
+	hyp, _ := named["hyp"].(map[string]any)
+	for name, v := range hyp {
+		named["hyp."+name] = v
+	}
+	delete(named, "hyp")
+	return named, nil
+}
