@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"yolofreeze/onnx/ort"
+	_ "yolofreeze/onnx/testkit" // has every rewritten graph checked
 )
 
 // programs are what scripts can execute.

@@ -198,7 +198,7 @@ func inference(net *yolov5.Network, state map[string]*onnx.Tensor, dtype onnx.DT
 	b, g = constants(net, state)
 	images = b.Input(imagesName, dtype, shape)
 	if dtype == onnx.Uint8 {
-		images = b.Div(b.Cast(images, onnx.Float), b.Float(255))
+		images = b.FromBytes(images, onnx.Float)
 	}
 	return b, g, images
 }
@@ -215,11 +215,6 @@ func constants(net *yolov5.Network, state map[string]*onnx.Tensor) (*op.Builder,
 	}}
 }
 
-// anyPictures is the shape of RGB planes, as many and of the size that a run brings.
-func anyPictures() []onnx.Dim {
-	return []onnx.Dim{onnx.Sym("batch"), {Size: 3}, onnx.Sym("height"), onnx.Sym("width")}
-}
-
 // buildEvalFor writes the evaluation graph behind a cut for a kind of device, with products in a type.
 func buildEvalFor(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, products onnx.DType, device string) (*onnx.Model, error) {
 	m, err := buildEval(net, state, c)
@@ -232,7 +227,7 @@ func buildEvalFor(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, pro
 // BuildEval writes the model that validation and detection run: uint8
 // pictures of any size in, each level's raw output out as head0, head1, ….
 func BuildEval(net *yolov5.Network, state map[string]*onnx.Tensor) (*onnx.Model, error) {
-	b, heads, err := Inference(net, state, onnx.Uint8, anyPictures())
+	b, heads, err := Inference(net, state, onnx.Uint8, pass.AnyPictures())
 	return evalModel(b, heads, err)
 }
 

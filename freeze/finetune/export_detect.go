@@ -170,14 +170,20 @@ func (e *Exported) pictures(planes []uint8, n, height, width int) *onnx.Tensor {
 		}
 		return raw
 	}
-	scaled := onnx.NewTensor(onnx.Float, int64(n), 3, int64(height), int64(width))
-	for i, v := range planes {
-		onnx.Data[float32](scaled)[i] = float32(v) / 255
-	}
+	images := scaled(planes, n, height, width)
 	if e.input.Type.DType == onnx.Float16 {
-		return scaled.ToFloat16()
+		return images.ToFloat16()
 	}
-	return scaled
+	return images
+}
+
+// scaled brings RGB planes to 0…1, and fills up to n with black ones.
+func scaled(planes []uint8, n, height, width int) *onnx.Tensor {
+	images := onnx.NewTensor(onnx.Float, int64(n), 3, int64(height), int64(width))
+	for i, v := range planes {
+		onnx.Data[float32](images)[i] = float32(v) / 255
+	}
+	return images
 }
 
 // chosen reads the detections of the first n pictures of a graph that has

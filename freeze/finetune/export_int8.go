@@ -51,11 +51,7 @@ func Calibrate(ctx context.Context, m *Model, side int, samples []dataset.Sample
 		if err != nil {
 			return nil, err
 		}
-		images := onnx.NewTensor(onnx.Float, 1, 3, int64(b.Height), int64(b.Width))
-		for i, v := range b.Images {
-			onnx.Data[float32](images)[i] = float32(v) / 255
-		}
-		out, err := session.session.Run(map[string]*onnx.Tensor{"images": images})
+		out, err := session.session.Run(map[string]*onnx.Tensor{"images": scaled(b.Images, 1, b.Height, b.Width)})
 		if err != nil {
 			return nil, fmt.Errorf("calibrate: %w", err)
 		}
@@ -83,7 +79,9 @@ func calibrationGraph(m *Model, side int) (*onnx.Model, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	nameFolded(g)
+	if err := pass.Run(g, pass.NameFolded); err != nil {
+		return nil, nil, err
+	}
 	activations := pass.Activations(g)
 	names, extremes := make([]string, len(activations)), make([]*onnx.Value, 0, 2*len(activations))
 	g.Outputs = nil

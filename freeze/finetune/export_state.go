@@ -7,6 +7,7 @@ import (
 
 	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/torch"
 	"yolofreeze/onnx/yolov5"
 )
@@ -41,7 +42,7 @@ func StateFile(m *Model, toHalf bool) ([]byte, error) {
 	list = slices.Insert(list, first, torch.NamedTensor{Name: head + "anchors", Tensor: anchors})
 	for i, t := range list {
 		if toHalf && t.Tensor.DType == onnx.Float {
-			if list[i].Tensor, err = half(t.Name, t.Tensor); err != nil {
+			if list[i].Tensor, err = pass.HalfTensor(t.Name, t.Tensor); err != nil {
 				return nil, err
 			}
 		}

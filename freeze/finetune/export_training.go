@@ -59,7 +59,7 @@ func (s *Spec) onDeviceForward(b *op.Builder, visit func(p yolov5.Param, v *onnx
 		visit(p, v)
 		return v
 	}}
-	heads, err := net.Forward(b.Div(b.Cast(images, onnx.Float), b.Float(255)))
+	heads, err := net.Forward(b.FromBytes(images, onnx.Float))
 	if err != nil {
 		return yolov5.Losses{}, nil, err
 	}

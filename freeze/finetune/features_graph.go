@@ -63,7 +63,7 @@ const imagesName = "images"
 func (s *Spec) sources(b *op.Builder) (map[int]*onnx.Value, error) {
 	if s.Cut.Layers == 0 {
 		images := b.Input(imagesName, onnx.Uint8, onnx.Dims(int64(s.Batch), 3, int64(s.Height), int64(s.Width)))
-		return map[int]*onnx.Value{yolov5.Images: b.Div(b.Cast(images, onnx.Float), b.Float(255))}, nil
+		return map[int]*onnx.Value{yolov5.Images: b.FromBytes(images, onnx.Float)}, nil
 	}
 	shapes, err := s.Cut.shapes(s.Net, s.Batch, s.Height, s.Width)
 	if err != nil {

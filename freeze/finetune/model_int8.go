@@ -36,7 +36,10 @@ func LoadForVal(path string) (*Model, error) {
 	if err != nil {
 		return nil, &disk.InputError{Path: path, Err: err}
 	}
-	if err := toEval(g, heads); err != nil {
+	if err := op.InferTypes(g); err != nil {
+		return nil, &disk.InputError{Path: path, Err: err}
+	}
+	if err := pass.Run(g, pass.Evaluate(heads)); err != nil {
 		return nil, &disk.InputError{Path: path, Err: fmt.Errorf("take the graph apart: %w", err)}
 	}
 	m.quantised = g
@@ -64,63 +67,6 @@ func dequantised(path string, g *onnx.Model) (*onnx.Model, error) {
 
 // Quantised reports whether the model computes on 8-bit integers.
 func (m *Model) Quantised() bool { return m.quantised != nil }
-
-// toEval makes an export's graph an evaluation graph as BuildEval has it: planes
-// of bytes of any size to the raw outputs, which are the values called as heads are.
-func toEval(g *onnx.Model, heads []string) error {
-	values := map[string]*onnx.Value{}
-	for _, n := range g.Nodes {
-		for _, v := range n.Outputs {
-			if v != nil {
-				values[v.Name] = v
-			}
-		}
-	}
-	if len(g.Inputs) != 1 || len(g.Inputs[0].Type.Shape) != 4 {
-		return fmt.Errorf("want one input, pictures")
-	}
-	images, nodes := g.Inputs[0], g.Nodes
-	g.Inputs, g.Outputs, g.Nodes = nil, nil, nil
-	images.Name += "/scaled" // no longer an input, and its name is wanted
-	b := op.Extend(g)
-	raw := b.Input("images", onnx.Uint8, anyPictures())
-	var x *onnx.Value
-	b.In("pixels", func() {
-		if images.Type.DType == onnx.Uint8 {
-			x = b.Transpose(raw, 0, 2, 3, 1)
-			return
-		}
-		x = b.Div(b.Cast(raw, onnx.Float), b.Float(255))
-		if images.Type.DType != onnx.Float {
-			x = b.Cast(x, images.Type.DType)
-		}
-	})
-	for _, n := range nodes {
-		for i, in := range n.Inputs {
-			if in == images {
-				n.Inputs[i] = x
-			}
-		}
-	}
-	g.Nodes = append(g.Nodes, nodes...)
-	for i, name := range heads {
-		v := values[name]
-		if v == nil {
-			return fmt.Errorf("%q, a raw output, is nowhere", name)
-		}
-		if v.Type.DType == onnx.Float16 {
-			v = b.Cast(v, onnx.Float)
-		}
-		b.Output(fmt.Sprintf("head%d", i), v)
-	}
-	if b.Err() != nil {
-		return b.Err()
-	}
-	if err := pass.DropUnused(g); err != nil {
-		return err
-	}
-	return op.InferTypes(g)
-}
 
 // detector opens the model's evaluation graph: its file's own if that is quantised.
 func (m *Model) detector(c Cut, products onnx.DType, o ort.Options) (*Detector, error) {

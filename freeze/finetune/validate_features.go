@@ -9,6 +9,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -78,7 +79,7 @@ func (h *heldFeatures) open(m *Model, o ort.Options) (*heldRun, error) {
 		return r, nil
 	}
 	h.batches = nil
-	graph, err := BuildFeatures(m.Net, m.State, h.cut, anyPictures())
+	graph, err := BuildFeatures(m.Net, m.State, h.cut, pass.AnyPictures())
 	if err != nil {
 		return nil, err
 	}

@@ -133,6 +133,15 @@ func (b *Builder) Cast(x *onnx.Value, to onnx.DType) *onnx.Value {
 	return b.Op("Cast", Attrs{"to": int64(to)}, x)
 }
 
+// FromBytes brings bytes of 0…255, the pixels of pictures, to 0…1 in a type of floats.
+func (b *Builder) FromBytes(x *onnx.Value, to onnx.DType) *onnx.Value {
+	white := onnx.Scalar(float32(255))
+	if to == onnx.Float16 {
+		white = white.ToFloat16()
+	}
+	return b.Div(b.Cast(x, to), b.Const(white))
+}
+
 // SiLU is x·σ(x) (Elfwing et al., arXiv:1702.03118), written so that ONNX Runtime and gradMul recognise it.
 func (b *Builder) SiLU(x *onnx.Value) *onnx.Value { return b.Mul(x, b.Sigmoid(x)) }
 

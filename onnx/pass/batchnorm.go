@@ -2,6 +2,7 @@ package pass
 
 import (
 	"math"
+	"strings"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/op"
@@ -45,6 +46,27 @@ func FoldBatchNorm(m *onnx.Model) error {
 		}
 		return []*onnx.Value{b.Conv(conv.Inputs[0], w, b.Const(onnx.Of(shifts, int64(len(shifts)))), win)}, true
 	})
+}
+
+// NameFolded gives what folding made of a Conv and its BatchNorm the names that
+// YOLOv5's exporter gives it, those of the Conv: readers of exports find layers by them.
+var NameFolded = Pass{"name-folded", nameFolded}
+
+func nameFolded(m *onnx.Model) error {
+	for _, n := range m.Nodes {
+		module, _, folded := strings.Cut(n.Name, ".bn/")
+		if n.Op != "Conv" || !folded {
+			continue
+		}
+		n.Name = module + ".conv/Conv"
+		n.Outputs[0].Name = n.Name
+		for i, part := range []string{".conv.weight", ".conv.bias"} {
+			v := &onnx.Value{Name: module + part, Type: n.Inputs[i+1].Type, Const: n.Inputs[i+1].Const}
+			n.Inputs[i+1] = v // equal constants were one until now
+			m.Initializers = append(m.Initializers, v)
+		}
+	}
+	return nil
 }
 
 func allConst(values []*onnx.Value) bool {

@@ -26,14 +26,31 @@ var Standard = []Pass{
 	{"drop-unused", DropUnused},
 }
 
+// Check is asked of a graph before each pass of Run and after it, if it is set:
+// package testkit does so for tests, with Sound.
+var Check func(*onnx.Model) error
+
 // Run applies passes in order. Errors name the pass.
 func Run(m *onnx.Model, passes ...Pass) error {
 	for _, p := range passes {
+		if err := check(m); err != nil {
+			return fmt.Errorf("before pass %s: %w", p.Name, err)
+		}
 		if err := p.Run(m); err != nil {
 			return fmt.Errorf("pass %s: %w", p.Name, err)
 		}
+		if err := check(m); err != nil {
+			return fmt.Errorf("after pass %s: %w", p.Name, err)
+		}
 	}
 	return nil
+}
+
+func check(m *onnx.Model) error {
+	if Check == nil {
+		return nil
+	}
+	return Check(m)
 }
 
 // rewrite walks the nodes in order. Where replace answers true, the values it

@@ -163,11 +163,3 @@ func (f Function) difference(forward *onnx.Model, i int, direction *ref.Array) (
 	}
 	return (at[0] - at[1]) / (2 * h), nil
 }
-
-// Sound reports the first way in which a model is not a well-formed, well-typed graph.
-func Sound(m *onnx.Model) error {
-	if err := m.Verify(); err != nil {
-		return err
-	}
-	return op.Check(m)
-}
