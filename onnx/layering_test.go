@@ -51,7 +51,7 @@ var rooms = map[string]room{
 	"freeze/finetune":             {allows: []string{"onnx/...", "freeze/...", "dataset/..."}, but: []string{"onnx/testkit/...", "freeze/compare"}},
 	"freeze/finetune/plot":        {allows: []string{"dataset", "dataset/metric"}},
 	"freeze/finetune/tensorboard": {},
-	"freeze/finetune/mlflow":      {},
+	"freeze/finetune/mlflow":      {standard: true},
 	"cmd/...": {allows: []string{"onnx/...", "freeze/...", "dataset/...", "cmd/..."},
 		but: []string{"onnx/op", "onnx/grad", "onnx/optim", "onnx/pass", "onnx/testkit/..."}},
 	"scripts/...": {allows: []string{"onnx/...", "freeze/...", "dataset/..."}},
@@ -61,7 +61,6 @@ var rooms = map[string]room{
 var owners = map[string]string{
 	"github.com/yalue/onnxruntime_go": "onnx/ort",
 	"C":                               "onnx/ort",
-	"github.com/databricks":           "freeze/finetune/mlflow",
 	"github.com/urfave/cli":           "cmd/...",
 	"go.yaml.in/yaml":                 "onnx/yaml",
 	"github.com/goccy/go-yaml":        "onnx/yaml",

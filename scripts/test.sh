@@ -43,6 +43,21 @@ else
 	unset YOLOFREEZE_ORT_TRAINING
 fi
 
+# MLflow's own server hears of a run; the small package of it, with what a server takes.
+if YOLOFREEZE_MLFLOW=$(python_with mlflow-server <<-'LIST'
+	mlflow-skinny==2.22.5
+	Flask==3.1.3
+	SQLAlchemy==2.0.58
+	alembic==1.20.1
+	gunicorn==27.0.1
+LIST
+); then
+	export YOLOFREEZE_MLFLOW
+else
+	say "skipped: tests against MLflow's server, which cannot be had here (it needs Python and a network)"
+	unset YOLOFREEZE_MLFLOW
+fi
+
 say go test
 go test -count=1 -timeout 60m "$@" ./... # no cached results: recordings lie outside of the module
 if [ -d "$shared/models" ]; then

@@ -1,12 +1,14 @@
 package finetune
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"yolofreeze/freeze/finetune/mlflow"
 	"yolofreeze/freeze/finetune/tensorboard"
@@ -15,12 +17,12 @@ import (
 
 // logger is told of a run. One that fails is told no more; the run goes on.
 type logger interface {
-	epoch(runs.Row) error
-	end(t *training, cause error) error // cause is nil of a run that came to its end
+	epoch(context.Context, runs.Row) error
+	end(ctx context.Context, t *training, cause error) error // cause is nil of a run that came to its end
 }
 
 // startLoggers opens TensorBoard's file, and MLflow's run where a server is named.
-func (t *training) startLoggers() error {
+func (t *training) startLoggers(ctx context.Context) error {
 	if t.o.Epochs == 0 {
 		return nil
 	}
@@ -30,7 +32,7 @@ func (t *training) startLoggers() error {
 		t.loggers = append(t.loggers, boardLogger{w})
 	}
 	if config, ok := mlflow.FromEnvironment(os.Getenv); ok {
-		l, err := t.startMLflow(config)
+		l, err := t.startMLflow(ctx, config)
 		if err != nil {
 			t.r.Warnf("%v; the run is not logged to MLflow", err)
 			return nil
@@ -52,15 +54,15 @@ func (t *training) tell(what func(logger) error) {
 }
 
 // stopLoggers says how the run ended.
-func (t *training) stopLoggers(cause error) {
-	t.tell(func(l logger) error { return l.end(t, cause) })
+func (t *training) stopLoggers(ctx context.Context, cause error) {
+	t.tell(func(l logger) error { return l.end(ctx, t, cause) })
 	t.loggers = nil
 }
 
 // boardLogger writes an event file for TensorBoard.
 type boardLogger struct{ w *tensorboard.Writer }
 
-func (l boardLogger) epoch(r runs.Row) error {
+func (l boardLogger) epoch(_ context.Context, r runs.Row) error {
 	var scalars []tensorboard.Scalar
 	for i, v := range r.Values()[1:] {
 		scalars = append(scalars, tensorboard.Scalar{Tag: runs.Columns[i+1], Value: v})
@@ -69,7 +71,7 @@ func (l boardLogger) epoch(r runs.Row) error {
 }
 
 // end adds what was drawn of the whole run.
-func (l boardLogger) end(t *training, cause error) error {
+func (l boardLogger) end(_ context.Context, t *training, cause error) error {
 	var errs []error
 	names := []string{"results", "PR_curve", "F1_curve", "P_curve", "R_curve", "confusion_matrix"}
 	for _, name := range names {
@@ -87,7 +89,9 @@ const mlflowName = "mlflow_run_id"
 
 type mlflowLogger struct{ run *mlflow.Run }
 
-func (t *training) startMLflow(c mlflow.Config) (logger, error) {
+func (t *training) startMLflow(ctx context.Context, c mlflow.Config) (logger, error) {
+	ctx, cancel := withGrace(ctx)
+	defer cancel()
 	if c.Experiment == "" {
 		c.Experiment = filepath.ToSlash(t.o.Project)
 	}
@@ -97,7 +101,7 @@ func (t *training) startMLflow(c mlflow.Config) (logger, error) {
 		text, _ := os.ReadFile(path)
 		id = strings.TrimSpace(string(text))
 	}
-	run, err := mlflow.Start(c, filepath.Base(t.dir), id)
+	run, err := mlflow.Start(ctx, c, filepath.Base(t.dir), id)
 	if err != nil || id != "" {
 		return mlflowLogger{run}, err
 	}
@@ -112,24 +116,64 @@ func (t *training) startMLflow(c mlflow.Config) (logger, error) {
 	for name, v := range params {
 		texts[name] = fmt.Sprint(v)
 	}
-	return mlflowLogger{run}, run.Params(texts)
+	return mlflowLogger{run}, run.Params(ctx, texts)
 }
 
-func (l mlflowLogger) epoch(r runs.Row) error {
+func (l mlflowLogger) epoch(ctx context.Context, r runs.Row) error {
+	ctx, cancel := withGrace(ctx)
+	defer cancel()
 	metrics := map[string]float64{}
 	for i, v := range r.Values()[1:] {
 		metrics[runs.Columns[i+1]] = v
 	}
-	return l.run.Metrics(r.Epoch, metrics)
+	return l.run.Metrics(ctx, r.Epoch, metrics)
 }
 
-// end tells failures from runs that stop to go on later.
-func (l mlflowLogger) end(t *training, cause error) error {
+// end tells failures from runs that stop to go on later. The server gets the files of those
+// that came to their end.
+func (l mlflowLogger) end(ctx context.Context, t *training, cause error) error {
+	graceful, cancel := withGrace(ctx)
+	defer cancel()
 	switch {
 	case cause == nil:
-		return l.run.End(mlflow.Finished)
+		uploaded := l.upload(ctx, t)
+		return errors.Join(uploaded, l.run.End(graceful, mlflow.Finished))
 	case t.interrupted:
-		return l.run.End(mlflow.Killed)
+		return l.run.End(graceful, mlflow.Killed)
 	}
-	return l.run.End(mlflow.Failed)
+	return l.run.End(graceful, mlflow.Failed)
+}
+
+// artifacts are the files of a run that MLflow is handed.
+var artifacts = []string{"*.csv", "*.yaml", "*.json", "*.png", "*.jpg", "weights/best.*"}
+
+func (l mlflowLogger) upload(ctx context.Context, t *training) error {
+	files, bytes := []string{}, int64(0)
+	for _, pattern := range artifacts {
+		found, _ := filepath.Glob(filepath.Join(t.dir, pattern))
+		for _, file := range found {
+			if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+				files, bytes = append(files, file), bytes+info.Size()
+			}
+		}
+	}
+	t.r.Logf("handing %d files to MLflow: %s", len(files), sizeText(bytes))
+	for _, file := range files {
+		name, err := filepath.Rel(t.dir, file)
+		if err == nil {
+			err = l.run.Artifact(ctx, filepath.ToSlash(name), file)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withGrace is a context that ends a second after another: a server hears why a run ends,
+// but cannot hold it up.
+func withGrace(ctx context.Context) (context.Context, context.CancelFunc) {
+	graceful, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, cancel) })
+	return graceful, func() { stop(); cancel() }
 }

@@ -195,7 +195,7 @@ func (t *training) closeEpoch(ctx context.Context) error {
 	if err := t.save(epoch, result, final || p.Stopped); err != nil {
 		return err
 	}
-	t.tell(func(l logger) error { return l.epoch(row) })
+	t.tell(func(l logger) error { return l.epoch(ctx, row) })
 	t.nameUnread()
 	t.r.Epoch(result)
 	if p.Stopped && !final {

@@ -90,8 +90,8 @@ func Run(ctx context.Context, o Options, r Reporter) (report *Summary, err error
 	t := &training{o: o, r: r, clock: startClock(), unread: map[string]bool{}}
 	defer func() { t.dropUnstarted(err) }()
 	defer t.close()
-	defer func() { t.stopLoggers(err) }()
-	if err := t.prepare(); err != nil {
+	defer func() { t.stopLoggers(ctx, err) }()
+	if err := t.prepare(ctx); err != nil {
 		return nil, err
 	}
 	if o.Epochs == 0 {
@@ -161,7 +161,7 @@ func (t *training) close() {
 func (t *training) weights(name string) string { return filepath.Join(t.dir, "weights", name) }
 
 // prepare reads model and data, makes the folder and everything that an epoch needs.
-func (t *training) prepare() error {
+func (t *training) prepare(ctx context.Context) error {
 	if t.o.ResumeFrom != "" {
 		if err := t.resume(); err != nil {
 			return err
@@ -178,12 +178,15 @@ func (t *training) prepare() error {
 			return err
 		}
 	}
-	for _, step := range []func() error{t.openModel, t.openData, t.fitModel, t.plan, t.checkAnchors, t.makeFolder, t.makeLoaders, t.drawLabels, t.startLoggers} {
+	for _, step := range []func() error{t.openModel, t.openData, t.fitModel, t.plan, t.checkAnchors, t.makeFolder, t.makeLoaders, t.drawLabels} {
 		if err := step(); err != nil {
 			return err
 		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 	}
-	return nil
+	return t.startLoggers(ctx)
 }
 
 // openEngine builds the graphs of the stage that the epoch is in, carrying over

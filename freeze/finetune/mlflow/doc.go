@@ -1,7 +1,6 @@
 // Package mlflow tells an MLflow tracking server of a run: its parameters, its
-// metrics by step, how it ended.
+// metrics by step, its files, how it ended.
 //
-// It speaks MLflow's REST API 2.0 through the client of Databricks, which makes
-// MLflow, without that client's ways to find and log in to Databricks itself; it
-// knows nothing of training.
+// It speaks the few calls of MLflow's REST API 2.0 that this takes; it knows
+// nothing of training.
 package mlflow

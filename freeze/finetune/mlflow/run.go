@@ -1,50 +1,33 @@
 package mlflow
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"math"
-	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/databricks/databricks-sdk-go/apierr"
-	"github.com/databricks/databricks-sdk-go/service/ml"
 )
-
-// Config says where the server is and who speaks.
-type Config struct {
-	URI                string        // http:// or https://
-	Username, Password string        // basic authentication, unless Token is set
-	Token              string        // bearer authentication
-	Experiment         string        // made where it is missing
-	Timeout            time.Duration // of a request with its repetitions, 5 s unless set
-}
-
-// FromEnvironment reads what MLflow's own clients read, MLFLOW_TRACKING_URI
-// and so on, through getenv. ok is false where no server is named.
-func FromEnvironment(getenv func(string) string) (c Config, ok bool) {
-	c = Config{URI: getenv("MLFLOW_TRACKING_URI"), Username: getenv("MLFLOW_TRACKING_USERNAME"), Password: getenv("MLFLOW_TRACKING_PASSWORD"),
-		Token: getenv("MLFLOW_TRACKING_TOKEN"), Experiment: getenv("MLFLOW_EXPERIMENT_NAME")}
-	return c, c.URI != ""
-}
 
 // Run is one run on a server. It is not safe for concurrent use.
 type Run struct {
-	ID      string
-	api     *ml.ExperimentsAPI
-	timeout time.Duration
+	ID        string
+	client    *client
+	artifacts string // where the server wants files
 }
 
-// How a run ended.
+// Status is how a run ended.
+type Status string
+
+// The statuses of a run.
 const (
-	Finished = ml.UpdateRunStatusFinished
-	Failed   = ml.UpdateRunStatusFailed
-	Killed   = ml.UpdateRunStatusKilled
+	running  Status = "RUNNING"
+	Finished Status = "FINISHED"
+	Failed   Status = "FAILED"
+	Killed   Status = "KILLED"
 )
 
 // The server's limits on one request, and on the length of a value.
@@ -54,74 +37,99 @@ const (
 	valueBytes   = 500
 )
 
+// runInfo is what the server says of a run.
+type runInfo struct {
+	Run struct {
+		Info struct {
+			ID        string `json:"run_id"`
+			Artifacts string `json:"artifact_uri"`
+		}
+	}
+}
+
 // Start makes a run of the given name, or takes up the one of an id.
-func Start(c Config, name, id string) (*Run, error) {
-	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
-	api, err := c.connect()
+func Start(ctx context.Context, c Config, name, id string) (*Run, error) {
+	api, err := c.client()
 	if err != nil {
 		return nil, fmt.Errorf("mlflow: %w", err)
 	}
-	r := &Run{ID: id, api: api, timeout: c.Timeout}
+	r := &Run{ID: id, client: api}
+	var info runInfo
 	if id != "" {
-		return r, r.update(ml.UpdateRun{RunId: id, Status: ml.UpdateRunStatusRunning})
+		if err := r.update(ctx, running); err != nil {
+			return nil, err
+		}
+		if err := api.call(ctx, "GET", "runs/get", url.Values{"run_id": {id}}, &info); err != nil {
+			return nil, err
+		}
+		r.artifacts = info.Run.Info.Artifacts
+		return r, nil
 	}
-	experiment, err := r.experiment(c.Experiment)
+	experiment, err := r.experiment(ctx, c.Experiment)
 	if err != nil {
 		return nil, err
 	}
-	err = r.ask("runs/create", func(ctx context.Context) error {
-		made, err := api.CreateRun(ctx, ml.CreateRun{ExperimentId: experiment, RunName: name, StartTime: millis()})
-		if err == nil && (made.Run == nil || made.Run.Info == nil || made.Run.Info.RunId == "") {
-			return errors.New("the server made a run without an id")
-		}
-		if err == nil {
-			r.ID = made.Run.Info.RunId
-		}
-		return err
-	})
-	if err != nil {
+	made := map[string]any{"experiment_id": experiment, "run_name": name, "start_time": millis()}
+	if err := api.call(ctx, "POST", "runs/create", made, &info); err != nil {
 		return nil, err
+	}
+	r.ID, r.artifacts = info.Run.Info.ID, info.Run.Info.Artifacts
+	if r.ID == "" || key(r.ID) != r.ID {
+		return nil, errors.New("mlflow: runs/create: the server made a run without an id")
 	}
 	return r, nil
 }
 
 // experiment finds or makes the experiment.
-func (r *Run) experiment(name string) (id string, err error) {
+func (r *Run) experiment(ctx context.Context, name string) (string, error) {
 	if name == "" {
 		return "0", nil // MLflow's default one
 	}
-	err = r.ask("experiments/get-by-name", func(ctx context.Context) error {
-		found, err := r.api.GetByName(ctx, ml.GetByNameRequest{ExperimentName: name})
-		if errors.Is(err, apierr.ErrResourceDoesNotExist) {
-			return nil
-		}
-		if err == nil && found.Experiment != nil {
-			id = found.Experiment.ExperimentId
-		}
-		return err
-	})
-	if err != nil || id != "" {
+	id, err := r.findExperiment(ctx, name)
+	if !hasCode(err, resourceMissing) {
 		return id, err
 	}
-	err = r.ask("experiments/create", func(ctx context.Context) error {
-		made, err := r.api.CreateExperiment(ctx, ml.CreateExperiment{Name: name})
-		if err == nil {
-			id = made.ExperimentId
+	var made struct {
+		ID string `json:"experiment_id"`
+	}
+	err = r.client.call(ctx, "POST", "experiments/create", map[string]any{"name": name}, &made)
+	if hasCode(err, resourceThere) { // another run has made it meanwhile
+		return r.findExperiment(ctx, name)
+	}
+	return made.ID, err
+}
+
+func (r *Run) findExperiment(ctx context.Context, name string) (string, error) {
+	var found struct {
+		Experiment struct {
+			ID string `json:"experiment_id"`
 		}
-		return err
-	})
-	return id, err
+	}
+	err := r.client.call(ctx, "GET", "experiments/get-by-name", url.Values{"experiment_name": {name}}, &found)
+	return found.Experiment.ID, err
+}
+
+type param struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+type metric struct {
+	Key       string  `json:"key"`
+	Value     float64 `json:"value"`
+	Timestamp int64   `json:"timestamp"`
+	Step      int64   `json:"step"`
 }
 
 // Params writes parameters; long values are cut.
-func (r *Run) Params(params map[string]string) error {
-	var list []ml.Param
+func (r *Run) Params(ctx context.Context, params map[string]string) error {
+	var list []param
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		v := params[name]
-		list = append(list, ml.Param{Key: key(name), Value: strings.ToValidUTF8(v[:min(len(v), valueBytes)], ""), ForceSendFields: []string{"Value"}})
+		list = append(list, param{key(name), strings.ToValidUTF8(v[:min(len(v), valueBytes)], "")})
 	}
 	for part := range slices.Chunk(list, batchParams) {
-		if err := r.log(ml.LogBatch{RunId: r.ID, Params: part}); err != nil {
+		if err := r.log(ctx, "params", part); err != nil {
 			return err
 		}
 	}
@@ -129,15 +137,15 @@ func (r *Run) Params(params map[string]string) error {
 }
 
 // Metrics writes the numbers of a step; what is no number is left out.
-func (r *Run) Metrics(step int, values map[string]float64) error {
-	var list []ml.Metric
+func (r *Run) Metrics(ctx context.Context, step int, values map[string]float64) error {
+	var list []metric
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if v := values[name]; !math.IsNaN(v) && !math.IsInf(v, 0) {
-			list = append(list, ml.Metric{Key: key(name), Value: v, Timestamp: millis(), Step: int64(step), ForceSendFields: []string{"Value", "Step"}})
+			list = append(list, metric{key(name), v, millis(), int64(step)})
 		}
 	}
 	for part := range slices.Chunk(list, batchMetrics) {
-		if err := r.log(ml.LogBatch{RunId: r.ID, Metrics: part}); err != nil {
+		if err := r.log(ctx, "metrics", part); err != nil {
 			return err
 		}
 	}
@@ -145,34 +153,18 @@ func (r *Run) Metrics(step int, values map[string]float64) error {
 }
 
 // End says how the run ended.
-func (r *Run) End(status ml.UpdateRunStatus) error {
-	return r.update(ml.UpdateRun{RunId: r.ID, Status: status, EndTime: millis()})
+func (r *Run) End(ctx context.Context, status Status) error { return r.update(ctx, status) }
+
+func (r *Run) log(ctx context.Context, what string, list any) error {
+	return r.client.call(ctx, "POST", "runs/log-batch", map[string]any{"run_id": r.ID, what: list}, nil)
 }
 
-func (r *Run) log(batch ml.LogBatch) error {
-	return r.ask("runs/log-batch", func(ctx context.Context) error { return r.api.LogBatch(ctx, batch) })
-}
-
-func (r *Run) update(u ml.UpdateRun) error {
-	return r.ask("runs/update", func(ctx context.Context) error {
-		_, err := r.api.UpdateRun(ctx, u)
-		return err
-	})
-}
-
-// ask makes a request within the time, and says of an error in which one it came.
-func (r *Run) ask(path string, request func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
-	defer cancel()
-	err := request(ctx)
-	var refused *apierr.APIError
-	if errors.As(err, &refused) {
-		return fmt.Errorf("mlflow: %s: status %d: %s", path, refused.StatusCode, cmp.Or(refused.Message, http.StatusText(refused.StatusCode)))
+func (r *Run) update(ctx context.Context, status Status) error {
+	in := map[string]any{"run_id": r.ID, "status": status}
+	if status != running {
+		in["end_time"] = millis()
 	}
-	if err != nil {
-		return fmt.Errorf("mlflow: %s: %w", path, err)
-	}
-	return nil
+	return r.client.call(ctx, "POST", "runs/update", in, nil)
 }
 
 // key keeps what MLflow allows in names on every system.

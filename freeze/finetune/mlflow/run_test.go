@@ -1,7 +1,9 @@
 package mlflow
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -10,8 +12,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/databricks/databricks-sdk-go/service/ml"
 )
 
 // server notes what it is asked, and answers as MLflow does; refuse names a path it refuses.
@@ -21,14 +21,19 @@ type server struct {
 	bodies []string
 	auth   string
 	refuse string
+	place  string            // where it wants files
+	files  map[string]string // what it was given, by path
 }
 
 func newServer(t *testing.T) *server {
-	s := &server{}
+	s := &server{files: map[string]string{}}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/under/here"), "/api/2.0/mlflow/")
 		body, _ := io.ReadAll(r.Body)
 		s.asked, s.bodies, s.auth = append(s.asked, path), append(s.bodies, string(body)), r.Header.Get("Authorization")
+		if r.Method == "PUT" {
+			s.files[r.URL.Path] = string(body)
+		}
 		switch path {
 		case s.refuse:
 			w.WriteHeader(http.StatusInternalServerError)
@@ -43,7 +48,9 @@ func newServer(t *testing.T) *server {
 		case "experiments/create":
 			fmt.Fprint(w, `{"experiment_id":"8"}`)
 		case "runs/create":
-			fmt.Fprint(w, `{"run":{"info":{"run_id":"r1"}}}`)
+			fmt.Fprintf(w, `{"run":{"info":{"run_id":"r1","artifact_uri":%q}}}`, s.place)
+		case "runs/get":
+			fmt.Fprint(w, `{"run":{"info":{"run_id":"r9","artifact_uri":"mlflow-artifacts:/0/r9/artifacts"}}}`)
 		default:
 			fmt.Fprint(w, `{}`)
 		}
@@ -54,7 +61,7 @@ func newServer(t *testing.T) *server {
 
 func TestRun(t *testing.T) {
 	s := newServer(t)
-	run, err := Start(Config{URI: s.URL + "/", Experiment: "new", Timeout: time.Second, Token: "abc"}, "exp3", "")
+	run, err := Start(t.Context(), Config{URI: s.URL + "/", Experiment: "new", Timeout: time.Second, Token: "abc"}, "exp3", "")
 	if err != nil || run.ID != "r1" {
 		t.Fatal(run, err)
 	}
@@ -65,13 +72,13 @@ func TestRun(t *testing.T) {
 	for i := range 100 {
 		params[fmt.Sprint("p", i)] = "1"
 	}
-	if err := run.Params(params); err != nil {
+	if err := run.Params(t.Context(), params); err != nil {
 		t.Fatal(err)
 	}
-	if err := run.Metrics(4, map[string]float64{"metrics/mAP_0.5:0.95": .5, "nan": math.NaN(), "inf": math.Inf(1)}); err != nil {
+	if err := run.Metrics(t.Context(), 4, map[string]float64{"metrics/mAP_0.5:0.95": .5, "nan": math.NaN(), "inf": math.Inf(1)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := run.End(Killed); err != nil {
+	if err := run.End(t.Context(), Killed); err != nil {
 		t.Fatal(err)
 	}
 	want := "experiments/get-by-name experiments/create runs/create runs/log-batch runs/log-batch runs/log-batch runs/update"
@@ -82,7 +89,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("run made with %s", s.bodies[2])
 	}
 	var batch struct {
-		Params  []ml.Param
+		Params  []struct{ Key, Value string }
 		Metrics []struct {
 			Key   string
 			Value float64
@@ -104,11 +111,11 @@ func TestRun(t *testing.T) {
 // TestTakeUp: a run with an id goes on; a known experiment is not made again.
 func TestTakeUp(t *testing.T) {
 	s := newServer(t)
-	if run, err := Start(Config{URI: s.URL}, "exp", "r9"); err != nil || run.ID != "r9" || strings.Join(s.asked, " ") != "runs/update" {
+	if run, err := Start(t.Context(), Config{URI: s.URL}, "exp", "r9"); err != nil || run.ID != "r9" || strings.Join(s.asked, " ") != "runs/update runs/get" {
 		t.Errorf("%v after %q", err, s.asked)
 	}
 	with := strings.Replace(s.URL, "//", "//ann:pw@", 1) + "/under/here/"
-	if _, err := Start(Config{URI: with, Experiment: "known & old"}, "exp", ""); err != nil || !strings.Contains(s.bodies[len(s.bodies)-1], `"experiment_id":"7"`) {
+	if _, err := Start(t.Context(), Config{URI: with, Experiment: "known & old"}, "exp", ""); err != nil || !strings.Contains(s.bodies[len(s.bodies)-1], `"experiment_id":"7"`) {
 		t.Errorf("%v after %q", err, s.bodies)
 	}
 	if s.auth != "Basic YW5uOnB3" {
@@ -119,15 +126,77 @@ func TestTakeUp(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	s := newServer(t)
 	s.refuse = "runs/create"
+	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for err := error(nil); err == nil; {
+			_, err = w.Write(make([]byte, 1<<16))
+		}
+	}))
+	defer endless.Close()
+	answers := func(status int, header, text string) string {
+		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", header)
+			w.WriteHeader(status)
+			io.WriteString(w, text)
+		}))
+		t.Cleanup(other.Close)
+		return other.URL
+	}
 	cases := []struct{ uri, want string }{
 		{s.URL, "mlflow: runs/create: status 500: no room"},
 		{"databricks", `mlflow: tracking address "databricks": want one of http:// or https://`},
-		{"http://127.0.0.1:1", "mlflow: runs/create: "},
+		{"http://127.0.0.1:1", "mlflow: runs/create: dial tcp 127.0.0.1:1: "},
+		{endless.URL, "mlflow: runs/create: the answer is longer than 1048576 bytes"},
+		{answers(200, "", "<html>welcome</html>"), "mlflow: runs/create: the answer is not MLflow's"},
+		{answers(301, "https://ann:pw@other.example/login?token=t", ""), "mlflow: runs/create: status 301: it sends on to https://other.example: name that address"},
+		{answers(400, "", `{"message":"\u001b[2Jforged\nline `+strings.Repeat("x", 1000)+`"}`), "mlflow: runs/create: status 400:  [2Jforged line xxx"},
 	}
 	for _, c := range cases {
-		if _, err := Start(Config{URI: c.uri, Timeout: time.Second}, "exp", ""); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+		_, err := Start(t.Context(), Config{URI: c.uri, Timeout: time.Second}, "exp", "")
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) || len(err.Error()) > 400 {
 			t.Errorf("%s: error %v, want %s", c.uri, err, c.want)
 		}
+	}
+}
+
+// TestSecrets: no error repeats a password or a token, however an address is misspelt.
+func TestSecrets(t *testing.T) {
+	for _, uri := range []string{
+		"http://ann:geheim@127.0.0.1:1", "http//ann:geheim@host", "ann:geheim@host:5000", "http://ann:ge@heim@host:x", "http://ann:geheim@host:port/",
+		"http://ann:geheim@[::1", "http://ann:%zzgeheim@host", "https:/ann:geheim@host", "ftp://ann:geheim@host", "http://ann:geheim @host",
+		"http://127.0.0.1:1/?token=geheim", "://host?token=geheim", "http://ann:geheim@ho\x7fst", "http://host:x#geheim", "http://ann:?geheim@host",
+	} {
+		_, err := Start(t.Context(), Config{URI: uri, Timeout: 50 * time.Millisecond}, "exp", "")
+		if err == nil || strings.Contains(err.Error(), "heim") {
+			t.Errorf("%s: %v", uri, err)
+		}
+	}
+}
+
+// TestRepeated: an answer that says later is asked for again, until the time is over or the
+// run is told to stop.
+func TestRepeated(t *testing.T) {
+	asked := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked++; asked < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(w, `{"run":{"info":{"run_id":"r1"}}}`)
+	}))
+	defer s.Close()
+	if _, err := Start(t.Context(), Config{URI: s.URL}, "exp", ""); err != nil || asked != 3 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+	hangs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) // a lost connection is seen behind it
+		<-r.Context().Done()
+	}))
+	defer hangs.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	start := time.Now()
+	if _, err := Start(ctx, Config{URI: hangs.URL, Timeout: time.Minute}, "exp", ""); !errors.Is(err, context.Canceled) || time.Since(start) > 30*time.Second {
+		t.Errorf("after %v: %v", time.Since(start), err)
 	}
 }
 
