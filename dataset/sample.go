@@ -1,5 +1,11 @@
 package dataset
 
+import (
+	"maps"
+	"path/filepath"
+	"slices"
+)
+
 // Image is an 8-bit RGB picture, row-major, three bytes a pixel.
 type Image struct {
 	Width, Height int
@@ -39,6 +45,17 @@ type Set struct {
 	Names  []string
 	Splits map[string][]Sample
 	Report Report
+}
+
+// Folders are those that the pictures lie in.
+func (s *Set) Folders() []string {
+	seen := map[string]bool{}
+	for _, samples := range s.Splits {
+		for _, sample := range samples {
+			seen[filepath.Dir(sample.Path)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
 }
 
 // SingleClass makes every object one class called item, as --single-cls asks.

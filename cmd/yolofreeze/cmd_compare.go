@@ -98,6 +98,9 @@ func compareRuns(c *cli.Context) error {
 			return err
 		}
 		dirs = found
+		if err := claimOutput(c, dirs); err != nil {
+			return err
+		}
 	} else {
 		cells, err := readCells(c)
 		if err != nil {
@@ -106,12 +109,27 @@ func compareRuns(c *cli.Context) error {
 		if c.Bool("dry-run") {
 			return listCells(t, cells)
 		}
+		if err := claimOutput(c, nil); err != nil {
+			return err
+		}
 		t.stopGracefully(saving)
 		if dirs, err = runCells(c.Context, t, c.String("output"), cells); err != nil {
 			return err
 		}
 	}
 	return report(t, c.String("output"), c.String("title"), dirs, c.Float64Slice("reach"))
+}
+
+// claimOutput makes the folder of the report, which may hold the runs, but not lie in one.
+func claimOutput(c *cli.Context, dirs []string) error {
+	output, in := c.String("output"), inputsOf(c)
+	in.Folders = dirs
+	for _, name := range []string{compare.ReportHTML, compare.ReportMarkdown, compare.ReportJSON} {
+		if err := disk.CheckOutput(filepath.Join(output, name), in); err != nil {
+			return err
+		}
+	}
+	return disk.Claim(output, disk.Inputs{})
 }
 
 // trainingFlag names a flag given that only training heeds, "" when there is none.

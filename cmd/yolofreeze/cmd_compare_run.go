@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"yolofreeze/onnx/disk"
 )
 
 // cellFile says, in a run's folder, which flags the run was started with.
@@ -88,7 +90,7 @@ func (cell trainingCell) checkFolder(dir string) error {
 func (cell trainingCell) claim(dir string) error {
 	data, err := json.MarshalIndent(cell, "", "  ")
 	if err == nil {
-		err = os.MkdirAll(dir, 0o777)
+		err = disk.Claim(dir, disk.Inputs{})
 	}
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, cellFile), append(data, '\n'), 0o666)
@@ -102,7 +104,7 @@ func (cell trainingCell) claim(dir string) error {
 // disclaim gives a folder up in which nothing has begun, since the device, say, cannot
 // start: the run may then be asked for with other flags.
 func disclaim(dir string) {
-	if files, err := os.ReadDir(dir); err == nil && len(files) == 1 && files[0].Name() == cellFile {
+	if disk.Untouched(dir, cellFile) {
 		os.RemoveAll(dir)
 	}
 }

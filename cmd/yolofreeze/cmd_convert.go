@@ -15,6 +15,7 @@ import (
 	"yolofreeze/dataset/yolo"
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/disk"
 )
 
 // convertResult is what convert did; its JSON keys are stable.
@@ -62,6 +63,11 @@ func convert(c *cli.Context) error {
 	t, weights, dir := termOf(c), c.Args().First(), c.String("output")
 	o, err := bundleOptions(c)
 	if err != nil {
+		return err
+	}
+	in := inputsOf(c)
+	in.Folders = []string{weights} // where it is one
+	if err := disk.CheckOutput(dir, in); err != nil {
 		return err
 	}
 	if err := artifact.Free(dir, c.Bool("exist-ok")); err != nil {

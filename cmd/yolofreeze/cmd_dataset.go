@@ -20,6 +20,7 @@ import (
 	"yolofreeze/dataset/format"
 	"yolofreeze/dataset/synth"
 	"yolofreeze/freeze/finetune/plot"
+	"yolofreeze/onnx/disk"
 )
 
 func datasetCommand() *cli.Command {
@@ -165,7 +166,7 @@ func statsCommand() *cli.Command {
 
 // plotStats draws the objects of every split into a folder.
 func plotStats(dir string, set *dataset.Set) (files []string, err error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := disk.Claim(dir, disk.Inputs{Files: []string{set.Path}, Folders: set.Folders()}); err != nil {
 		return nil, err
 	}
 	for _, split := range dataset.SplitNames {
@@ -243,6 +244,9 @@ func writeFlags() []cli.Flag {
 // writeData writes a set as --to and --output say.
 func writeData(c *cli.Context, set *dataset.Set) error {
 	dir, to := c.String("output"), c.String("to")
+	if err := disk.CheckOutput(dir, disk.Inputs{Files: []string{set.Path}, Folders: set.Folders()}); err != nil {
+		return err
+	}
 	termOf(c).stopGracefully("clearing away what was begun")
 	o := dataset.WriteOptions{Link: c.Bool("link"), Outlines: c.Bool("outlines"), Stop: func() error { return context.Cause(c.Context) }}
 	if err := format.Write(to, dir, set, o); err != nil {
@@ -268,6 +272,9 @@ func checkOutput(c *cli.Context) error {
 		return err
 	}
 	dir := c.String("output")
+	if err := disk.CheckOutput(dir, inputsOf(c)); err != nil {
+		return err
+	}
 	if entries, err := os.ReadDir(dir); len(entries) > 0 || err != nil && !errors.Is(err, os.ErrNotExist) {
 		return badInputf("--output %s: is there and not an empty folder", dir).hinted("name a new folder")
 	}

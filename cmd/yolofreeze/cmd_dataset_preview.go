@@ -10,6 +10,7 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/freeze/finetune"
+	"yolofreeze/onnx/disk"
 )
 
 func previewCommand() *cli.Command {
@@ -54,6 +55,9 @@ func preview(c *cli.Context) error {
 	loader, err := dataset.NewLoader(o)
 	if err != nil {
 		return badInput(err)
+	}
+	if err := disk.CheckOutput(c.String("output"), disk.Inputs{Folders: set.Folders()}); err != nil {
+		return err
 	}
 	files, err := writeSheets(c, loader, set.Names, o.Samples)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"yolofreeze/dataset/synth"
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/freeze/runs"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/yaml"
 	"yolofreeze/onnx/yolov5"
 )
@@ -59,7 +60,7 @@ func demo(c *cli.Context) error {
 	}
 	t, start, images := termOf(c), time.Now(), c.Int("images")
 	t.stopGracefully(saving)
-	dir, err := runs.NewFolder(c.String("project"), c.String("name"), false)
+	dir, err := runs.NewFolder(c.String("project"), c.String("name"), false, disk.Inputs{})
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func detect(c *cli.Context) error {
 		return err
 	}
 	defer f.model.Close()
-	saver, err := newPictureSaver(c)
+	saver, err := newPictureSaver(c, pictures)
 	if err != nil {
 		return err
 	}

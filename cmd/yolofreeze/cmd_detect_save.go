@@ -32,7 +32,7 @@ type pictureSaver struct {
 }
 
 // newPictureSaver makes the run's folder if anything is to be saved.
-func newPictureSaver(c *cli.Context) (*pictureSaver, error) {
+func newPictureSaver(c *cli.Context, pictures []string) (*pictureSaver, error) {
 	s := &pictureSaver{pictures: !c.Bool("nosave"), text: c.Bool("save-txt"), conf: c.Bool("save-conf"), crop: c.Bool("save-crop"),
 		list: c.Bool("save-json"), taken: map[string]bool{}}
 	s.pen = pen{thickness: c.Int("line-thickness"), labels: !c.Bool("hide-labels"), conf: !c.Bool("hide-conf")}
@@ -40,7 +40,9 @@ func newPictureSaver(c *cli.Context) (*pictureSaver, error) {
 		return s, nil
 	}
 	var err error
-	if s.dir, err = runs.NewFolder(c.String("project"), c.String("name"), c.Bool("exist-ok")); err != nil {
+	in := inputsOf(c)
+	in.Files = append(in.Files, pictures...)
+	if s.dir, err = runs.NewFolder(c.String("project"), c.String("name"), c.Bool("exist-ok"), in); err != nil {
 		return nil, err
 	}
 	if s.text {

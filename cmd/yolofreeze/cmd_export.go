@@ -12,6 +12,7 @@ import (
 
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/wire"
 )
 
@@ -85,6 +86,11 @@ func export(c *cli.Context, weights string) error {
 	}
 	if err := checkInt8(c, outputs); err != nil {
 		return err
+	}
+	for _, path := range outputs {
+		if err := disk.CheckOutput(path, inputsOf(c)); err != nil {
+			return err
+		}
 	}
 	m, err := finetune.LoadModel(weights)
 	if err != nil {
@@ -163,9 +169,6 @@ func exportOutputs(c *cli.Context, weights string) ([]string, error) {
 				return nil, usageErrorf("export: --format %s: want %s or %s", strings.TrimPrefix(filepath.Ext(path), "."), strings.Join(exportFormats, ", "), onDeviceFormat)
 			}
 			return nil, usageErrorf("export: --output %s: want a name that ends in .onnx, .safetensors or .pt", path)
-		}
-		if filepath.Clean(path) == filepath.Clean(weights) {
-			return nil, usageErrorf("export: %s would be written over itself: name another file by --output", path)
 		}
 	}
 	return outputs, nil

@@ -55,6 +55,7 @@ func train(c *cli.Context) error {
 		return usageErrorf("train: --lr-decay 0: want more than 0, at most 1")
 	}
 	o.ResumeFrom, o.Version = from, readVersion().Version
+	o.Reads = inputsOf(c).Files
 	t := termOf(c)
 	t.stopGracefully(saving)
 	r := &trainReporter{t: t}

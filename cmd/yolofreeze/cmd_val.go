@@ -109,7 +109,10 @@ func validate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	saver, err := newDetectionSaver(c, m.Names)
+	in := inputsOf(c)
+	in.Files = slices.DeleteFunc(in.Files, func(file string) bool { return file == c.String("weights") }) // which val has no file to write over with
+	in.Folders = set.Folders()
+	saver, err := newDetectionSaver(c, m.Names, in)
 	if err != nil {
 		return err
 	}

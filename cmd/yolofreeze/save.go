@@ -14,6 +14,7 @@ import (
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/freeze/runs"
+	"yolofreeze/onnx/disk"
 )
 
 // detectionSaver writes detections of val as YOLO labels, one file a picture,
@@ -35,7 +36,7 @@ type cocoResult struct {
 }
 
 // newDetectionSaver makes the run's folder if anything is to be saved, else it returns nil.
-func newDetectionSaver(c *cli.Context, names []string) (*detectionSaver, error) {
+func newDetectionSaver(c *cli.Context, names []string, in disk.Inputs) (*detectionSaver, error) {
 	s := &detectionSaver{text: c.Bool("save-txt"), conf: c.Bool("save-conf"), categories: cocoCategories(names)}
 	if c.Bool("save-json") {
 		weights := filepath.Base(c.String("weights"))
@@ -45,7 +46,7 @@ func newDetectionSaver(c *cli.Context, names []string) (*detectionSaver, error) 
 		return nil, nil
 	}
 	var err error
-	s.dir, err = runs.NewFolder(c.String("project"), c.String("name"), c.Bool("exist-ok"))
+	s.dir, err = runs.NewFolder(c.String("project"), c.String("name"), c.Bool("exist-ok"), in)
 	if err == nil && s.text {
 		err = os.MkdirAll(filepath.Join(s.dir, "labels"), 0o777)
 	}

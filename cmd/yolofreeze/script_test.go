@@ -6,8 +6,11 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"yolofreeze/dataset/synth"
+	"yolofreeze/freeze/finetune"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/testkit/shared"
+	"yolofreeze/onnx/yolov5"
 )
 
 // offerTools lets scripts find the shared folder as $SHARED, and the runtime,
@@ -18,7 +21,26 @@ func offerTools(e *testscript.Env) error {
 	if library, err := ort.Find(); err == nil {
 		e.Setenv("ONNXRUNTIME_SHARED_LIBRARY_PATH", library)
 	}
-	return nil
+	small := filepath.Join(e.WorkDir, ".small.safetensors")
+	e.Setenv("SMALL", small)
+	return smallModel(small)
+}
+
+// smallModel writes a model for data sets of dataset synth, which scripts find as $SMALL.
+func smallModel(path string) error {
+	names, err := synth.Parse("plain")
+	if err != nil {
+		return err
+	}
+	net, err := yolov5.ParseTable(demoTable(), len(names))
+	if err != nil {
+		return err
+	}
+	state, err := net.Init(0)
+	if err != nil {
+		return err
+	}
+	return finetune.SaveModel(path, &finetune.Model{Net: net, State: state, Names: names})
 }
 
 // condition answers [ort], the runtime loads, and [shared], the folder is there.

@@ -153,6 +153,15 @@ func sameType(a, b *onnx.Tensor) bool {
 // runDir is the run's folder.
 func (s *saved) runDir() string { return filepath.Dir(filepath.Dir(s.path)) }
 
+// checkFolder refuses to go on in a folder that no run made, where somebody has put a checkpoint.
+func (s *saved) checkFolder(pictures []string) error {
+	dir := s.runDir()
+	if !disk.Claimed(dir) && !disk.IsFile(filepath.Join(dir, "opt.yaml")) {
+		return &disk.OutputError{Path: dir, Reason: fmt.Sprintf("it is not the folder of the run that %s belongs to", s.path)}
+	}
+	return disk.CheckOutput(dir, disk.Inputs{Folders: pictures})
+}
+
 // restore puts averages, moments and gradients into an engine whose weights are
 // s's already; what the engine does not train is left out.
 func (s *saved) restore(e *Engine) {

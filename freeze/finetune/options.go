@@ -27,6 +27,8 @@ type Options struct {
 	ResumeFrom string // a last.safetensors, or a run's folder
 	Force      bool   // resume although options or data differ
 
+	Reads []string // files besides weights and data that were read, which the run must not write over
+
 	// Withheld are settings of the device that a checkpoint asks for and a file may not
 	// decide (see CheckStored), the option's name before each value. A run begins when they
 	// are given anew and this list is empty.

@@ -156,11 +156,15 @@ func (t *training) plan() (err error) {
 func (t *training) makeFolder() (err error) {
 	if t.resumed != nil {
 		t.dir = t.resumed.runDir()
-	} else if t.dir, err = runs.NewFolder(t.o.Project, t.o.Name, t.o.ExistOK); err != nil {
-		return err
+		if err := t.resumed.checkFolder(t.set.Folders()); err != nil {
+			return err
+		}
 	} else {
-		files, err := os.ReadDir(t.dir)
-		t.fresh = err == nil && len(files) == 0
+		in := disk.Inputs{Files: append([]string{t.o.Weights, t.o.Data}, t.o.Reads...), Folders: t.set.Folders()}
+		if t.dir, err = runs.NewFolder(t.o.Project, t.o.Name, t.o.ExistOK, in); err != nil {
+			return err
+		}
+		t.fresh = disk.Untouched(t.dir)
 	}
 	if t.unlock, err = lockFolder(t.dir); err != nil {
 		return err

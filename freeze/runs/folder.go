@@ -11,23 +11,31 @@ import (
 )
 
 // NewFolder makes the folder of a run: project/name, or project/name2, name3 …
-// where that is taken; with reuse it takes what is there.
-func NewFolder(project, name string, reuse bool) (string, error) {
-	if err := os.MkdirAll(filepath.Dir(filepath.Join(project, name)), 0o777); err != nil {
+// where that is taken; with reuse it takes what is there, if a run made that. No folder
+// is one of the inputs, holds one, or lies in a data set (see [disk.Claim]).
+func NewFolder(project, name string, reuse bool, in disk.Inputs) (string, error) {
+	first := filepath.Join(project, name)
+	if err := disk.CheckOutput(first, disk.Inputs{Folders: in.Folders}); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(first), 0o777); err != nil {
 		return "", fmt.Errorf("make the run's folder: %w", err)
 	}
 	for i := 1; ; i++ {
-		dir := filepath.Join(project, name)
+		dir := first
 		if i > 1 {
 			dir += strconv.Itoa(i)
 		}
 		err := os.Mkdir(dir, 0o777)
-		switch {
-		case err == nil, reuse && errors.Is(err, os.ErrExist):
-			return dir, nil
-		case !errors.Is(err, os.ErrExist):
-			return "", fmt.Errorf("make the run's folder: %w", err)
+		if err == nil || reuse && errors.Is(err, os.ErrExist) {
+			err = disk.Claim(dir, in)
+		} else if errors.Is(err, os.ErrExist) {
+			continue
 		}
+		if refused := (*disk.OutputError)(nil); err != nil && !errors.As(err, &refused) {
+			err = fmt.Errorf("make the run's folder: %w", err)
+		}
+		return dir, err
 	}
 }
 

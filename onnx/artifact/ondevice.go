@@ -65,6 +65,9 @@ func WriteOnDevice(dir string, d *OnDevice, replace bool) error {
 	case !replace:
 		return &Error{dir, "is there already", "name another folder, or write over it with --exist-ok"}
 	}
+	if err := nothingElse(dir, entries, []string{TrainingFile, EvalFile, OptimizerFile, StateFile}); err != nil {
+		return err
+	}
 	temp, err := makeTemp(dir)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", dir, err)

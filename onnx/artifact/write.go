@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
@@ -74,6 +75,16 @@ func Free(dir string, replace bool) error {
 		return &Error{dir, "is there and not an artifacts folder", "name a new folder"}
 	case !replace:
 		return &Error{dir, "is there already", "name another folder, or write over it with --exist-ok"}
+	}
+	return nothingElse(dir, entries, append([]string{ManifestFile}, hashed...))
+}
+
+// nothingElse refuses to replace a folder in which somebody has put files of his own.
+func nothingElse(dir string, entries []os.DirEntry, own []string) error {
+	for _, e := range entries {
+		if !slices.Contains(own, e.Name()) {
+			return &Error{dir, "holds " + e.Name() + ", which is no part of such a folder and would be lost with the old one", "move it elsewhere, or name another folder"}
+		}
 	}
 	return nil
 }
