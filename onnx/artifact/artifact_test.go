@@ -207,6 +207,7 @@ func TestReadRefuses(t *testing.T) {
 		"other list":     {manifest(func(m *Manifest) { m.Frozen[0] = "model.7.weight" }), "or others"},
 		"missing graph":  {remove(TrainingFile), "training_model.onnx: is missing"},
 		"changed graph":  {file(EvalFile, flip), "eval_model.onnx: is not the file that was written"},
+		"junk graph":     {file(TrainingFile, func([]byte) []byte { return []byte("junk") }), "training_model.onnx: is not the file that was written"},
 		"cut checkpoint": {file(CheckpointFile, func(d []byte) []byte { return d[:len(d)-4] }), "checkpoint.safetensors: is not the file that was written"},
 		"edited plan":    {file(PlanFile, func(d []byte) []byte { return append(d, '#', '\n') }), "freeze.yaml: is not the file that was written"},
 	}
@@ -217,9 +218,11 @@ func TestReadRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.harm(t, dir)
-			_, err := Read(dir)
-			if bad := (*Error)(nil); !errors.As(err, &bad) || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), dir) {
-				t.Errorf("got %v, want an Error of %q", err, c.want)
+			for name, read := range map[string]func(string) (*Bundle, error){"Open": Open, "Read": Read} {
+				_, err := read(dir)
+				if bad := (*Error)(nil); !errors.As(err, &bad) || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), dir) {
+					t.Errorf("%s: got %v, want an Error of %q", name, err, c.want)
+				}
 			}
 		})
 	}
