@@ -109,6 +109,11 @@ func compareRuns(c *cli.Context) error {
 		if c.Bool("dry-run") {
 			return listCells(t, cells)
 		}
+		for _, cell := range cells {
+			if err := cell.checkFolder(filepath.Join(c.String("output"), cell.Name)); err != nil {
+				return err
+			}
+		}
 		if err := claimOutput(c, nil); err != nil {
 			return err
 		}

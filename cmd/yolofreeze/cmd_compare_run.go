@@ -24,9 +24,6 @@ func runCells(ctx context.Context, t *terminal, output string, cells []trainingC
 	dirs := make([]string, len(cells))
 	for i, cell := range cells {
 		dirs[i] = filepath.Join(output, cell.Name)
-		if err := cell.checkFolder(dirs[i]); err != nil {
-			return nil, err
-		}
 	}
 	for i, cell := range cells {
 		if err := ctx.Err(); err != nil {
