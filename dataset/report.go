@@ -122,7 +122,7 @@ func (e *BadDataError) Error() string {
 
 // Hint names the way round, which YOLOv5 takes without being asked.
 func (e *BadDataError) Hint() string {
-	return "--bad-labels clip or drop goes on without bad labels, --bad-images skip without bad pictures"
+	return "`bad-labels clip` or drop goes on without bad labels, `bad-images skip` without bad pictures"
 }
 
 // finish fills what is known only of the whole set.

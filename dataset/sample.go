@@ -58,7 +58,7 @@ func (s *Set) Folders() []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// SingleClass makes every object one class called item, as --single-cls asks.
+// SingleClass makes every object one class called item, as option single-cls asks.
 // Objects that then repeat another stay.
 func (s *Set) SingleClass() {
 	s.Names = []string{"item"}

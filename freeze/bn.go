@@ -25,7 +25,7 @@ type Policy struct {
 	on   *Selector
 }
 
-// ParseBN reads the values of --bn, apart by commas or blanks: a mode for
+// ParseBN reads the values of option bn, apart by commas or blanks: a mode for
 // frozen layers, or selector=mode (all=eval, neck=affine-only). Integers are
 // single layers. Later ones win.
 func ParseBN(values []string) ([]Policy, error) {
@@ -52,13 +52,13 @@ func parsePolicy(token string) (Policy, error) {
 			return p, err
 		}
 		if s.Exclude {
-			return p, usage("--bn %s: an exclusion has no mode", token).hint("say the mode instead: %s=batch", text[1:])
+			return p, usage("`bn %s`: an exclusion has no mode", token).hint("say the mode instead: %s=batch", text[1:])
 		}
 		p.on = &s
 	}
 	p.Mode = BN(mode)
 	if !slices.Contains(Modes, p.Mode) {
-		return p, usage("--bn %s: unknown mode %q, not eval, batch or affine-only", token, mode).
+		return p, usage("`bn %s`: unknown mode %q, not eval, batch or affine-only", token, mode).
 			didYouMean(nearest(mode, []string{string(Eval), string(Batch), string(AffineOnly)}))
 	}
 	return p, nil
@@ -113,7 +113,7 @@ func (p *Plan) normalise(net Network, selectors Selectors, policies []Policy, fi
 	}
 	for i, q := range policies {
 		if q.on != nil && matched[i] == 0 {
-			return unfit("--bn %s matches no BatchNorm module", q).didYouMean(suggest(net, *q.on))
+			return unfit("`bn %s` matches no BatchNorm module", q).didYouMean(suggest(net, *q.on))
 		}
 	}
 	p.follow()
@@ -138,8 +138,8 @@ func standardPolicy(selectors Selectors, policies []Policy) (Policy, error) {
 			switch {
 			case !slices.Contains(Modes, stated.Mode) || stated.Mode == standard.Mode:
 			case given:
-				return standard, unfit("%s was made with --bn %s, asked for is --bn %s", s.Text, stated, standard).
-					hint("leave --bn out to repeat the plan, or say selector=mode to change a part")
+				return standard, unfit("%s was made with `bn %s`, asked for is `bn %s`", s.Text, stated, standard).
+					hint("leave `bn` out to repeat the plan, or say selector=mode to change a part")
 			default:
 				standard = stated
 			}

@@ -79,7 +79,7 @@ func plan(t *testing.T, net Network, selectors, policies string) *Plan {
 	t.Helper()
 	p, err := try(net, selectors, policies)
 	if err != nil {
-		t.Fatalf("--freeze %s --bn %s: %v", selectors, policies, err)
+		t.Fatalf("`freeze %s` `bn %s`: %v", selectors, policies, err)
 	}
 	return p
 }

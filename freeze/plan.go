@@ -42,8 +42,8 @@ type Module struct {
 
 // Plan says which parameters train and why. The zero Plan is empty.
 type Plan struct {
-	Selectors []string // --freeze as given
-	Policies  []string // --bn as given
+	Selectors []string // option freeze as given
+	Policies  []string // option bn as given
 	Layers    int
 	Backbone  int
 	Head      int
@@ -66,7 +66,7 @@ func New(net Network, selectors Selectors, policies ...Policy) (*Plan, error) {
 	}
 	fromFile := slices.ContainsFunc(selectors, func(s Selector) bool { return s.kind == planFile })
 	if len(selectors) > 0 && !fromFile && !slices.ContainsFunc(p.Entries, func(e Entry) bool { return e.Frozen && !e.Buffer }) {
-		return nil, unfit("--freeze %s freezes nothing: it leaves no parameter frozen", strings.Join(selectors.Texts(), ",")).
+		return nil, unfit("`freeze %s` freezes nothing: it leaves no parameter frozen", strings.Join(selectors.Texts(), ",")).
 			hint("layers such as Upsample and Concat have no parameters; see yolofreeze inspect")
 	}
 	return p, nil
@@ -91,8 +91,8 @@ func build(net Network, selectors Selectors, policies []Policy) (*Plan, error) {
 		return nil, err
 	}
 	if s := p.Summary(); s.Trainable.Tensors == 0 && s.Frozen.Tensors > 0 {
-		return nil, unfit("--freeze %s freezes everything: all %d parameters, nothing would train", strings.Join(p.Selectors, ","), s.Frozen.Tensors).
-			hint("leave the Detect layer trainable: --freeze %d", p.lastLayer())
+		return nil, unfit("`freeze %s` freezes everything: all %d parameters, nothing would train", strings.Join(p.Selectors, ","), s.Frozen.Tensors).
+			hint("leave the Detect layer trainable: `freeze %d`", p.lastLayer())
 	}
 	if len(selectors) == 1 && selectors[0].kind == planFile && !slices.ContainsFunc(policies, func(q Policy) bool { return q.on != nil }) {
 		p.Selectors, p.Policies = slices.Clone(selectors[0].plan.Selectors), slices.Clone(selectors[0].plan.Policies)
@@ -132,7 +132,7 @@ func (p *Plan) apply(net Network, s Selector, filed map[string]Module) error {
 		return nil
 	case matched == 0 && slices.ContainsFunc(p.Entries, func(e Entry) bool { return s.matches(net, e.Name) }):
 		return unfit("selector %q matches only buffers, which do not train", s.Text).
-			hint("--bn eval fixes the running statistics of BatchNorm")
+			hint("`bn eval` fixes the running statistics of BatchNorm")
 	case matched == 0:
 		return unfit("selector %q matches no parameter", s.Text).didYouMean(suggest(net, s))
 	}

@@ -22,15 +22,15 @@ type scaled struct {
 	factor float64
 }
 
-// NewRates reads the values of --lr-scale (selector=factor, apart by commas or
+// NewRates reads the values of option lr-scale (selector=factor, apart by commas or
 // blanks, the last match wins; integers are single layers) and the factor of
-// --lr-decay, by which each layer trains slower than the one above it (1: none).
+// option lr-decay, by which each layer trains slower than the one above it (1: none).
 // A selector that matches no parameter and a factor that is not positive are errors.
 func NewRates(net Network, scales []string, decay float64) (Rates, error) {
 	net = net.complete()
 	r := Rates{net: net, decay: decay}
 	if !(decay > 0 && decay <= 1) {
-		return r, usage("--lr-decay %v: not above 0 and at most 1", decay)
+		return r, usage("`lr-decay %v`: not above 0 and at most 1", decay)
 	}
 	for _, v := range scales {
 		for _, token := range fields(v) {
@@ -42,7 +42,7 @@ func NewRates(net Network, scales []string, decay float64) (Rates, error) {
 				return r, err
 			}
 			if !net.hasLayer(s.on) && !s.matchesAny(net) {
-				return r, unfit("--lr-scale %s matches no parameter", token).didYouMean(suggest(net, s.on))
+				return r, unfit("`lr-scale %s` matches no parameter", token).didYouMean(suggest(net, s.on))
 			}
 			r.scale = append(r.scale, s)
 		}
@@ -53,15 +53,15 @@ func NewRates(net Network, scales []string, decay float64) (Rates, error) {
 func parseScale(token string) (scaled, error) {
 	text, number, ok := strings.Cut(token, "=")
 	if !ok {
-		return scaled{}, usage("--lr-scale %s: no factor", token).hint("write %s=0.1", token)
+		return scaled{}, usage("`lr-scale %s`: no factor", token).hint("write %s=0.1", token)
 	}
 	factor, err := strconv.ParseFloat(number, 64)
 	if err != nil || !(factor > 0) || math.IsInf(factor, 0) {
-		return scaled{}, usage("--lr-scale %s: %q is not a positive number", token, number).hint("to train nothing there, use --freeze %s", text)
+		return scaled{}, usage("`lr-scale %s`: %q is not a positive number", token, number).hint("to train nothing there, use `freeze %s`", text)
 	}
 	on, err := parseOne(text)
 	if err == nil && on.Exclude {
-		return scaled{}, usage("--lr-scale %s: an exclusion has no factor", token)
+		return scaled{}, usage("`lr-scale %s`: an exclusion has no factor", token)
 	}
 	return scaled{token, on, factor}, err
 }
@@ -93,7 +93,7 @@ func (r Rates) Of(name string) float64 {
 // Uniform reports whether every parameter has factor 1.
 func (r Rates) Uniform() bool { return len(r.scale) == 0 && r.Decay() == 1 }
 
-// Scales returns the values of --lr-scale, one selector each.
+// Scales returns the values of option lr-scale, one selector each.
 func (r Rates) Scales() []string {
 	texts := make([]string, len(r.scale))
 	for i, s := range r.scale {
@@ -102,7 +102,7 @@ func (r Rates) Scales() []string {
 	return texts
 }
 
-// Decay returns the factor of --lr-decay, 1 for none.
+// Decay returns the factor of option lr-decay, 1 for none.
 func (r Rates) Decay() float64 { return cmp.Or(r.decay, 1) }
 
 // RateLines says how fast the parameters that train do, a line per factor in

@@ -22,7 +22,7 @@ type Stage struct {
 	Plan  *Plan
 }
 
-// ParseSchedule reads the values of --unfreeze: epoch:selector, apart by commas
+// ParseSchedule reads the values of option unfreeze: epoch:selector, apart by commas
 // or blanks (10:6-9,20:all). A selector without an epoch joins the step before
 // it; an integer is a single layer.
 func ParseSchedule(values []string) (Schedule, error) {
@@ -34,19 +34,19 @@ func ParseSchedule(values []string) (Schedule, error) {
 			if number, rest, ok := strings.Cut(token, ":"); ok {
 				n, err := strconv.Atoi(number)
 				if err != nil || n < 1 {
-					return nil, usage("--unfreeze %s: %q is not an epoch from 1 on", token, number).hint("write 10:6-9,20:all")
+					return nil, usage("`unfreeze %s`: %q is not an epoch from 1 on", token, number).hint("write 10:6-9,20:all")
 				}
 				epoch, text = n, rest
 			}
 			if epoch == 0 {
-				return nil, usage("--unfreeze %s: no epoch", token).hint("write 10:%s", token)
+				return nil, usage("`unfreeze %s`: no epoch", token).hint("write 10:%s", token)
 			}
 			s, err := parseOne(text)
 			if err != nil {
 				return nil, err
 			}
 			if s.Exclude {
-				return nil, usage("--unfreeze %s: an exclusion unfreezes nothing", token).hint("layers that a step does not name stay as they are")
+				return nil, usage("`unfreeze %s`: an exclusion unfreezes nothing", token).hint("layers that a step does not name stay as they are")
 			}
 			s.Exclude, s.Text = true, "unfreeze "+strconv.Itoa(epoch)+":"+text
 			out = out.add(epoch, s)

@@ -127,7 +127,7 @@ func TestRates(t *testing.T) {
 		{"backbone=-1", "not a positive number", 1}, {"backbone=nan", "not a positive number", 1}, {"backbone=inf", "not a positive number", 1},
 		{"bakbone=1", "matches no parameter", 1}, {"!9=1", "exclusion", 1}, {"40=1", "no layer 40", 1}, {"=1", "nothing selected", 1},
 		{"model.24.anchors=1", "matches no parameter", 1},
-		{"", "--lr-decay 0", 0}, {"", "--lr-decay 1.5", 1.5}, {"", "--lr-decay NaN", math.NaN()},
+		{"", "`lr-decay 0`", 0}, {"", "`lr-decay 1.5`", 1.5}, {"", "`lr-decay NaN`", math.NaN()},
 	} {
 		if _, err := NewRates(yolov5n(), []string{c.scale}, c.decay); err == nil || !strings.Contains(err.Error(), c.failure) {
 			t.Errorf("%q, decay %v: error %v, want %q", c.scale, c.decay, err, c.failure)
@@ -163,10 +163,10 @@ func TestRatesInPlan(t *testing.T) {
 		t.Errorf("given back with @ it became\n%s", again.YAML()[:400])
 	}
 	for change, failure := range map[string]string{
-		"lr_decay: 2":             "--lr-decay 2",
+		"lr_decay: 2":             "`lr-decay 2`",
 		"lr_decay: slow":          "lr_decay is not a number",
-		"lr_scale: [bakbone=1]":   "--lr-scale bakbone=1 matches no parameter",
-		"lr_scale: [backbone]":    "--lr-scale backbone: no factor",
+		"lr_scale: [bakbone=1]":   "`lr-scale bakbone=1` matches no parameter",
+		"lr_scale: [backbone]":    "`lr-scale backbone`: no factor",
 		"lr_scale: {backbone: 1}": "lr_scale is not a list",
 	} {
 		changed := strings.Replace(string(plan(t, yolov5n(), "5", "").YAML()), "layers:", change+"\nlayers:", 1)

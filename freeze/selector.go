@@ -33,7 +33,7 @@ const (
 // words are the names of parts of the network.
 var words = []string{"all", "backbone", "neck", "head"}
 
-// Parse reads the values of --freeze; each value may hold several selectors,
+// Parse reads the values of option freeze; each value may hold several selectors,
 // apart by commas or blanks:
 //
 //	0, nothing        no parameter
@@ -120,7 +120,7 @@ func parseOne(token string) (Selector, error) {
 	s.Exclude = exclude
 	switch {
 	case strings.HasPrefix(body, "@"):
-		return s, usage("selector %q: a file can only be a selector of --freeze by itself", token)
+		return s, usage("selector %q: a file can only be a selector of `freeze` by itself", token)
 	case body == "" || body[0] == '!':
 		return s, usage("selector %q: nothing selected", token).hint("write !model.9. or !9")
 	case strings.Trim(body, "0123456789-") == "":

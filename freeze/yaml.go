@@ -12,7 +12,7 @@ import (
 )
 
 // YAML writes the plan as freeze.yaml: exactly, in a stable order. What reads
-// it back is ParseYAML, or --freeze @freeze.yaml.
+// it back is ParseYAML, or the selector @freeze.yaml.
 func (p *Plan) YAML() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# What was frozen, tensor by tensor, and why.\n# %s.\n# To freeze the same again: --freeze @freeze.yaml\n", p.Summary())

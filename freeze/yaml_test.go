@@ -99,7 +99,7 @@ func TestPlanFileAndMore(t *testing.T) {
 		t.Error("froze", got)
 	}
 	if p.BNMode("model.13.cv1.bn") != Batch || p.Policies[0] != "batch" {
-		t.Errorf("the file's --bn batch does not hold for layer 13: %v", p.Policies)
+		t.Errorf("the file's `bn batch` does not hold for layer 13: %v", p.Policies)
 	}
 	p = plan(t, yolov5n(), file, "0-4=eval")
 	if p.BNMode("model.0.bn") != Eval || p.BNMode("model.9.cv1.bn") != Batch || p.FixedPrefix() != 5 {
@@ -108,8 +108,8 @@ func TestPlanFileAndMore(t *testing.T) {
 	if _, err := try(yolov5n(), file, "batch"); err != nil {
 		t.Error(err)
 	}
-	if _, err := try(yolov5n(), file, "eval"); err == nil || !strings.Contains(err.Error(), "was made with --bn batch, asked for is --bn eval") {
-		t.Errorf("another --bn beside a plan file: %v", err)
+	if _, err := try(yolov5n(), file, "eval"); err == nil || !strings.Contains(err.Error(), "was made with `bn batch`, asked for is `bn eval`") {
+		t.Errorf("another `bn` beside a plan file: %v", err)
 	}
 	other := yolov5n()
 	other.Parameters = other.Parameters[1:]

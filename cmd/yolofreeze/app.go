@@ -82,6 +82,7 @@ func newApp(list []*cli.Command, t *terminal) *cli.App {
 	for _, c := range list {
 		prepare(c)
 	}
+	addFlagNames(t.flags, list)
 	return a
 }
 

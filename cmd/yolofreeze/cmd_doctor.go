@@ -59,7 +59,7 @@ func doctorCommand() *cli.Command {
 			if err := needArgs(c, 0, 0); err != nil {
 				return err
 			}
-			d, unfit := diagnose(c.String("device"))
+			d, unfit := diagnose(termOf(c), c.String("device"))
 			if wrong := (*ort.RequestError)(nil); errors.As(unfit, &wrong) {
 				return unfit
 			}
@@ -72,12 +72,12 @@ func doctorCommand() *cli.Command {
 }
 
 // diagnose tries a device, or every one. The error says that nothing can train here.
-func diagnose(device string) (d diagnosis, unfit error) {
+func diagnose(t *terminal, device string) (d diagnosis, unfit error) {
 	d = diagnosis{Cores: runtime.NumCPU(), Memory: readMemory(), Driver: ort.Driver(), Build: readVersion(), Providers: []providerState{}}
 	err := ort.Init()
 	d.Runtime.Path, d.Runtime.Version = ort.Path(), ort.Version()
 	if err != nil {
-		d.Runtime.Error = err.Error()
+		d.Runtime.Error = t.spelt(err.Error())
 		if path, lost := ort.Find(); lost == nil {
 			d.Runtime.Path = path // found, but unfit
 		}
@@ -88,7 +88,7 @@ func diagnose(device string) (d diagnosis, unfit error) {
 		if err != nil {
 			return d, err
 		}
-		s, unfit := trained(p)
+		s, unfit := trained(t, p)
 		d.Providers = append(d.Providers, s)
 		return d, unfit
 	}
@@ -98,7 +98,7 @@ func diagnose(device string) (d diagnosis, unfit error) {
 	}
 	unfit = errors.New("no execution provider can train: not even the CPU's")
 	for _, p := range providers {
-		s, err := trained(p)
+		s, err := trained(t, p)
 		if err == nil {
 			unfit = nil
 		}
@@ -108,18 +108,18 @@ func diagnose(device string) (d diagnosis, unfit error) {
 }
 
 // trained has a provider that starts train a tiny network. The error says why it cannot.
-func trained(p ort.Provider) (providerState, error) {
+func trained(t *terminal, p ort.Provider) (providerState, error) {
 	s := providerState{Name: p.Name, Device: p.Device, Hardware: p.Hardware, Available: p.Available}
 	err := p.Error
 	if p.Available {
 		var list []finetune.Fallback
 		if list, err = finetune.Try(p.Device); err != nil {
-			err = &ort.Unavailable{What: p.Device, Path: ort.Path(), Reason: err, Cure: "use another version of the provider, or --device cpu"}
+			err = &ort.Unavailable{What: p.Device, Path: ort.Path(), Reason: err, Cure: "use another version of the provider, or `device cpu`"}
 		}
 		s.Trained, s.Fallbacks = err == nil, len(list)
 	}
 	if err != nil {
-		s.Error = oneLine(err.Error())
+		s.Error = t.spelt(oneLine(err.Error()))
 	}
 	return s, err
 }

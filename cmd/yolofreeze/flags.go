@@ -2,6 +2,8 @@ package main
 
 import (
 	"reflect"
+	"regexp"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -39,6 +41,32 @@ func checkSide(c *cli.Context) error {
 		return usageErrorf("%s: --imgsz %d: want 1 to %d", commandPath(c), side, dataset.MaxImageSize)
 	}
 	return nil
+}
+
+// spelt writes as flags the options that packages name in backquotes: `amp fp16`
+// becomes --amp fp16.
+func (t *terminal) spelt(text string) string {
+	return quoted.ReplaceAllStringFunc(text, func(option string) string {
+		words := strings.Trim(option, "`")
+		if name, _, _ := strings.Cut(words, " "); !t.flags[flagName(name)] {
+			return option
+		}
+		return "--" + words
+	})
+}
+
+var quoted = regexp.MustCompile("`[a-z][^`]*`")
+
+// addFlagNames lists the names of all flags of commands.
+func addFlagNames(names map[string]bool, list []*cli.Command) {
+	for _, c := range list {
+		for _, f := range c.Flags {
+			for _, name := range f.Names() {
+				names[name] = true
+			}
+		}
+		addFlagNames(names, c.Subcommands)
+	}
 }
 
 // grouped puts flags into a group of help.

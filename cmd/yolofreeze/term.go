@@ -158,14 +158,15 @@ type terminal struct {
 	in       io.Reader
 	out      io.Writer
 	err      io.Writer
-	json     bool         // results are JSON
-	live     bool         // err is a terminal: bars move
-	colour   bool         // err may be coloured
-	graceful atomic.Value // a string: what the command does when it is asked to stop; unset: nothing
+	json     bool            // results are JSON
+	flags    map[string]bool // names of all commands' flags
+	live     bool            // err is a terminal: bars move
+	colour   bool            // err may be coloured
+	graceful atomic.Value    // a string: what the command does when it is asked to stop; unset: nothing
 }
 
 func newTerminal(in io.Reader, out, err io.Writer) *terminal {
-	t := &terminal{in: in, out: &sink{w: out}, err: &sink{w: err}}
+	t := &terminal{flags: map[string]bool{}, in: in, out: &sink{w: out}, err: &sink{w: err}}
 	t.live = isTerminal(err) && os.Getenv("TERM") != "dumb"
 	t.colour = t.live && os.Getenv("NO_COLOR") == ""
 	return t
@@ -204,7 +205,7 @@ func (t *terminal) close(code int) int {
 
 // fail prints an error as one line, and its hint, and returns the exit code.
 func (t *terminal) fail(err error) int {
-	fmt.Fprintf(t.err, "%s %s\n", t.paint(red, "yolofreeze:"), oneLine(err.Error()))
+	t.logf("%s %s", t.paint(red, "yolofreeze:"), oneLine(err.Error()))
 	if hint := hintOf(err); hint != "" {
 		t.hint(hint)
 	}
@@ -212,7 +213,9 @@ func (t *terminal) fail(err error) int {
 }
 
 // logf prints a line to standard error.
-func (t *terminal) logf(format string, args ...any) { fmt.Fprintf(t.err, format+"\n", args...) }
+func (t *terminal) logf(format string, args ...any) {
+	fmt.Fprintln(t.err, t.spelt(fmt.Sprintf(format, args...)))
+}
 
 // warnf prints a warning of one line.
 func (t *terminal) warnf(format string, args ...any) {

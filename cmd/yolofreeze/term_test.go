@@ -89,3 +89,25 @@ func TestLiveBar(t *testing.T) {
 		t.Errorf("%q", text)
 	}
 }
+
+// TestSpelt: options that packages name become flags, and nothing else does.
+func TestSpelt(t *testing.T) {
+	var log bytes.Buffer
+	term := newTerminal(nil, io.Discard, &log)
+	newApp(commands(), term)
+	for text, want := range map[string]string{
+		"`batch-size 4`; take `amp fp16` or `freeze 10` `bn eval`": "--batch-size 4; take --amp fp16 or --freeze 10 --bn eval",
+		"`cache-features=2` fits; see `config`, `decode`":          "--cache-features=2 fits; see --config, --decode",
+		"`no-such-option 3`, `else`, ``, `Freeze`, a ` b":          "`no-such-option 3`, `else`, ``, `Freeze`, a ` b",
+		"%s": "%s",
+	} {
+		if got := term.spelt(text); got != want {
+			t.Errorf("%q is spelt %q, want %q", text, got, want)
+		}
+		log.Reset()
+		term.fail((&cliError{error: errors.New(text)}).hinted(text))
+		if got := log.String(); got != "yolofreeze: "+want+"\nhint: "+want+"\n" {
+			t.Errorf("%q is printed as %q", text, got)
+		}
+	}
+}

@@ -180,7 +180,7 @@ func tree(t testing.TB, content map[string]string) string {
 const oneJSON = `{"images":[{"id":7,"file_name":"a.png","width":40,"height":20}],` +
 	`"annotations":[{"id":1,"image_id":7,"category_id":3,"bbox":[4,5,10,10]}],"categories":[{"id":3,"name":"cat"}]}`
 
-// TestDetect opens every layout that a --data value may name.
+// TestDetect opens every layout that a data value may name.
 func TestDetect(t *testing.T) {
 	const xml = `<annotation><object><name>cat</name><bndbox><xmin>5</xmin><ymin>6</ymin><xmax>15</xmax><ymax>16</ymax></bndbox></object></annotation>`
 	for name, c := range map[string]struct {

@@ -26,7 +26,7 @@ func Open(file string, o dataset.ReadOptions) (*dataset.Set, error) {
 // images/test, possibly with a year, or train/images and so on.
 func OpenFolder(dir string, o dataset.ReadOptions) (*dataset.Set, error) {
 	if len(o.Classes) == 0 {
-		return nil, fmt.Errorf("%s: has no data.yaml: its class names must be given (--classes)", dir)
+		return nil, fmt.Errorf("%s: has no data.yaml: its class names must be given (`classes`)", dir)
 	}
 	c := &Config{File: dir, Root: dir, Names: o.Classes, Splits: map[string][]string{}}
 	for _, split := range dataset.SplitNames {

@@ -36,7 +36,7 @@ func deviceFor(products onnx.DType, name string) (ort.Device, error) {
 	d, _, err := ort.Resolve(name)
 	if err == nil && products == onnx.BFloat16 && d.Kind != "cpu" && d.Kind != "cuda" {
 		err = &UnfitError{Device: d.String(), Reason: fmt.Sprintf("products in %v need opset 22, whose kernels for them are known of CUDA alone", products),
-			Cure: "use --amp fp16, or --device cuda or cpu"}
+			Cure: "use `amp fp16`, or `device cuda` or cpu"}
 	}
 	return d, err
 }

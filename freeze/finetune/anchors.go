@@ -36,7 +36,7 @@ func (t *training) checkAnchors() error {
 	case len(sizes) == 0, forced == 0 && recall > enoughRecall:
 		return nil
 	case forced == 0 && !t.model.freshHead() && !t.o.AutoAnchor:
-		t.r.Warnf("the anchors fit these objects badly, but the head's weights were trained for them; --autoanchor makes new ones")
+		t.r.Warnf("the anchors fit these objects badly, but the head's weights were trained for them; `autoanchor` makes new ones")
 		return nil
 	}
 	return t.replaceAnchors(sizes, old, recall, forced > 0)

@@ -65,7 +65,7 @@ func TestAutoAnchorKeepsHead(t *testing.T) {
 	o.NoAutoAnchor = false
 	q := &quiet{t: t}
 	mustRun(t, o, q)
-	if !q.heard("--autoanchor makes new ones") || q.heard("new anchors [") {
+	if !q.heard("`autoanchor` makes new ones") || q.heard("new anchors [") {
 		t.Errorf("lines %q", q.lines)
 	}
 	o.AutoAnchor = true

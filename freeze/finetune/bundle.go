@@ -159,7 +159,7 @@ func Refreeze(dir, version string, m *Model, b *artifact.Bundle, plan *freeze.Pl
 	return artifact.Write(dir, fresh, true)
 }
 
-// Plan applies selectors and BatchNorm policies, as --freeze and --bn take
+// Plan applies selectors and BatchNorm policies, as options freeze and bn take
 // them, to the model's tensors. No selectors: everything trains.
 func (m *Model) Plan(selectors, policies []string) (*freeze.Plan, error) {
 	parsed, err := freeze.Parse(selectors)

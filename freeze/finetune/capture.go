@@ -161,7 +161,7 @@ func (e *Engine) notCaptured(what string, m *onnx.Model, err error) error {
 	for _, f := range list {
 		count[f.Op]++
 	}
-	c := &UnfitError{Device: b.session.Device(), Reason: "cannot capture it, since nodes are left to the CPU provider", Cure: "leave --cuda-graph out"}
+	c := &UnfitError{Device: b.session.Device(), Reason: "cannot capture it, since nodes are left to the CPU provider", Cure: "leave `cuda-graph` out"}
 	for _, op := range slices.Sorted(maps.Keys(count)) {
 		c.Nodes = append(c.Nodes, fmt.Sprintf("%d %s", count[op], op))
 	}

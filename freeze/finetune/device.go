@@ -12,14 +12,14 @@ import (
 // options of a provider, which may name libraries and files.
 func CheckStored(device string, providerOptions []string) error {
 	if len(providerOptions) > 0 {
-		return fmt.Errorf("provider option %s: only the command line, the environment and --config may set them", providerOptions[0])
+		return fmt.Errorf("provider option %s: only the command line, the environment and `config` may set them", providerOptions[0])
 	}
 	if strings.EqualFold(device, "auto") {
 		return nil
 	}
 	d, err := ort.ParseDevice(device)
 	if err == nil && d.Library != "" {
-		err = fmt.Errorf("device %q: only the command line, the environment and --config may name a provider's library", device)
+		err = fmt.Errorf("device %q: only the command line, the environment and `config` may name a provider's library", device)
 	}
 	return err
 }
@@ -66,7 +66,7 @@ func ParseProviderOptions(list []string) (map[string]string, error) {
 			return nil, fmt.Errorf("provider option %s is given twice", key)
 		}
 		if ort.CaptureKey(key) && value != "0" {
-			return nil, fmt.Errorf("provider option %s: train --cuda-graph captures what can be captured, and sees to what that needs", key)
+			return nil, fmt.Errorf("provider option %s: `cuda-graph` captures what can be captured, and sees to what that needs", key)
 		}
 		options[key] = value
 	}
@@ -125,7 +125,7 @@ func (t *training) checkPlacement(e *Engine) (err error) {
 	}
 	if t.o.StrictPlacement && len(unexpected) > 0 {
 		return &UnfitError{e.Device(), "nodes left to the CPU provider without a known reason", unexpected,
-			"leave --strict-placement out to train all the same, with copies between device and host in every step"}
+			"leave `strict-placement` out to train all the same, with copies between device and host in every step"}
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ func TestDeviceOptions(t *testing.T) {
 	for want, change := range map[string]func(*Options){
 		`amp "half": want fp16 or bf16`:          func(o *Options) { o.AMP = "half" },
 		`provider option "tf32": want KEY=VALUE`: func(o *Options) { o.ProviderOptions = []string{"tf32"} },
-		"provider option enable_cuda_graph: train --cuda-graph captures": func(o *Options) {
+		"provider option enable_cuda_graph: `cuda-graph` captures": func(o *Options) {
 			o.ProviderOptions = []string{"enable_cuda_graph=1"}
 		},
 		"cuda-graph repeats a step of one size": func(o *Options) { o.CUDAGraph, o.MultiScale = true, true },

@@ -20,7 +20,7 @@ func (e *MemoryError) Error() string {
 	cure := fmt.Sprintf("batch size %d would fit (estimated from the graph)", e.Fits)
 	switch {
 	case e.Fits < 1:
-		cure = "not even one picture would fit: take smaller pictures (--imgsz), a smaller model, or freeze more"
+		cure = "not even one picture would fit: take smaller pictures (`imgsz`), a smaller model, or freeze more"
 	case !e.Estimated:
 		cure = fmt.Sprintf("try batch size %d", e.Fits)
 	}
@@ -32,9 +32,9 @@ func (e *MemoryError) Unwrap() error { return e.Err }
 // Hint says what to do.
 func (e *MemoryError) Hint() string {
 	if e.Fits < 1 {
-		return "on a GPU, --amp fp16 takes less memory for each picture"
+		return "on a GPU, `amp fp16` takes less memory for each picture"
 	}
-	return fmt.Sprintf("--batch-size %d; gradients of several batches add up to the same nominal batch of %d", e.Fits, nominalBatch)
+	return fmt.Sprintf("`batch-size %d`; gradients of several batches add up to the same nominal batch of %d", e.Fits, nominalBatch)
 }
 
 // outOfMemory makes an error that came of too little memory name the batch size

@@ -36,7 +36,7 @@ func TestMemoryError(t *testing.T) {
 	if n := int64(e.Fits); !e.Estimated || n < 2 || n >= 48 || fixed+n*picture > 20e6 || fixed+(n+1)*picture <= 20e6 {
 		t.Errorf("%d pictures fit; a step takes %d bytes and %d for each", n, fixed, picture)
 	}
-	if want := fmt.Sprintf("--batch-size %d;", e.Fits); !strings.HasPrefix(e.Hint(), want) {
+	if want := fmt.Sprintf("`batch-size %d`;", e.Fits); !strings.HasPrefix(e.Hint(), want) {
 		t.Errorf("hint %q, want %q", e.Hint(), want)
 	}
 

@@ -45,7 +45,7 @@ func (t *training) planFeatures() error {
 	plan := t.stages[0].Plan
 	cut := Cut{cutOf(plan), FeatureTypes[t.o.FeatureType]}
 	if cut.Layers == 0 {
-		return &disk.InputError{Path: t.o.Weights, Err: fmt.Errorf("--cache-features keeps what frozen first layers put out, but %s: freeze layers from the first one on, with fixed statistics, such as --freeze 10 --bn eval", plan.Moves(plan.FixedPrefix()))}
+		return &disk.InputError{Path: t.o.Weights, Err: fmt.Errorf("`cache-features` keeps what frozen first layers put out, but %s: freeze layers from the first one on, with fixed statistics, such as `freeze 10` `bn eval`", plan.Moves(plan.FixedPrefix()))}
 	}
 	shapes, err := cut.shapes(t.model.Net, 1, t.side, t.side)
 	if err != nil {
@@ -83,7 +83,7 @@ func (t *training) planFeatures() error {
 	return nil
 }
 
-// sizeText writes a size in the units of --feature-budget.
+// sizeText writes a size in the units of option feature-budget.
 func sizeText(n int64) string {
 	if n < 1e9 {
 		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
@@ -146,10 +146,10 @@ func (t *training) checkFeatureBudget(budget int64, what string) error {
 	perView := need / int64(t.features.layout.Views)
 	hint := "not even one view fits"
 	if fit := budget / perView; fit > 0 {
-		hint = fmt.Sprintf("--cache-features=%d fits", fit)
+		hint = fmt.Sprintf("`cache-features=%d` fits", fit)
 	}
 	if t.o.FeatureType == "fp32" {
-		hint += ", --feature-type fp16 halves it"
+		hint += ", `feature-type fp16` halves it"
 	}
 	return &disk.InputError{Path: featureFolder(), Err: fmt.Errorf("the feature cache takes %s, %s is %s; %s", sizeText(need), what, sizeText(budget), hint)}
 }
@@ -157,7 +157,7 @@ func (t *training) checkFeatureBudget(budget int64, what string) error {
 // featureBudget is what all caches together may take; under 0 when nobody knows.
 func (t *training) featureBudget() (budget int64, what string) {
 	if t.o.FeatureBudget > 0 {
-		return int64(t.o.FeatureBudget * 1e9), "the budget (--feature-budget)"
+		return int64(t.o.FeatureBudget * 1e9), "the budget (`feature-budget`)"
 	}
 	dir := featureFolder()
 	for !disk.IsFolder(dir) && dir != filepath.Dir(dir) {

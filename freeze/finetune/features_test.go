@@ -176,7 +176,7 @@ func TestCachedFeaturesRefused(t *testing.T) {
 	for want, change := range map[string]func(*Options){
 		"model.0.conv.weight trains: freeze layers from the first one on": func(o *Options) { o.Freeze = []string{"1,2"} },
 		"the statistics of model.0.bn move":                               func(o *Options) { o.BN = []string{"batch"} },
-		"the budget (--feature-budget) is 0.4 MB; --cache-features=1 fits, --feature-type fp16 halves it": func(o *Options) {
+		"the budget (`feature-budget`) is 0.4 MB; `cache-features=1` fits, `feature-type fp16` halves it": func(o *Options) {
 			o.FeatureBudget = 400e3 / 1e9
 		},
 		"not even one view fits":               func(o *Options) { o.FeatureBudget = 1e-6 },

@@ -42,7 +42,7 @@ func TestPictures(t *testing.T) {
 	}
 }
 
-// TestNothingDrawn: --noplots draws nothing, and where pictures cannot be
+// TestNothingDrawn: option noplots draws nothing, and where pictures cannot be
 // written a run warns and goes on.
 func TestNothingDrawn(t *testing.T) {
 	o := smallRun(t)

@@ -218,7 +218,7 @@ func (t *training) nameUnread() {
 		t.r.Warnf("cannot be used, and was passed over: %v", bad.Err)
 	}
 	if more := len(fresh) - most; more > 0 {
-		t.r.Warnf("so were %d more pictures; see yolofreeze dataset check --decode", more)
+		t.r.Warnf("so were %d more pictures; see dataset check with `decode`", more)
 	}
 }
 

@@ -204,7 +204,7 @@ func (t *training) dropUnstarted(err error) {
 }
 
 // planFile is what freeze.yaml holds, the same all through a run: the plan that
-// it starts with, and a remark on what is thawed later, which --freeze @ leaves to --unfreeze.
+// it starts with, and a remark on what is thawed later, which the selector @freeze.yaml leaves to option unfreeze.
 func (t *training) planFile() []byte {
 	text := t.stages[0].Plan.YAML()
 	if len(t.stages) > 1 {

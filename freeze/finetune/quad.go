@@ -7,7 +7,7 @@ import (
 	"yolofreeze/onnx/disk"
 )
 
-// quadPictures is how many pictures --quad joins to one of twice the side.
+// quadPictures is how many pictures option quad joins to one of twice the side.
 const quadPictures = 4
 
 // planQuad prepares for batches of joined pictures. There are a quarter as many,

@@ -46,7 +46,7 @@ func (e *resumeError) Error() string {
 func (e *resumeError) BadInput() bool { return true }
 
 func (e *resumeError) Hint() string {
-	return "leave these flags out, or resume with --force; or start a new run with --weights and this file"
+	return "leave these flags out, or resume with `force`; or start a new run with `weights` and this file"
 }
 
 // encodeOptions and decodeOptions keep options in a checkpoint's metadata, as the text of opt.yaml.

@@ -103,7 +103,7 @@ func Run(ctx context.Context, o Options, r Reporter) (report *Summary, err error
 			return nil, fmt.Errorf("save the interrupted run: %w", err)
 		}
 		t.interrupted = true
-		r.Logf("saved %s; --resume-from goes on from there", t.weights(lastName))
+		r.Logf("saved %s; `resume-from` goes on from there", t.weights(lastName))
 		return nil, context.Cause(ctx)
 	}
 	if lost := (*dataset.LostPictureError)(nil); errors.As(err, &lost) {
@@ -139,7 +139,7 @@ func (e *lostError) Unwrap() error { return e.lost }
 
 // Hint says how the run goes on.
 func (e *lostError) Hint() string {
-	return "when it is there again, train --resume " + e.saved + " goes on with the same step"
+	return "when it is there again, `resume " + e.saved + "` goes on with the same step"
 }
 
 func (t *training) close() {

@@ -243,8 +243,8 @@ func TestRunRefuses(t *testing.T) {
 		{"mosaic9", func(o *Options) { o.Mosaic9 = 2 }, "mosaic9 2: want a share from 0 to 1"},
 		{"labels", func(o *Options) { o.BadLabels = "mend" }, `bad-labels "mend"`},
 		{"freeze", func(o *Options) { o.Freeze = []string{"model.10O."} }, "model.10O."},
-		{"rates", func(o *Options) { o.LRScale = []string{"bakbone=0.1"} }, "--lr-scale bakbone=0.1 matches no parameter"},
-		{"decay", func(o *Options) { o.LRDecay = 1.5 }, "--lr-decay 1.5: not above 0 and at most 1"},
+		{"rates", func(o *Options) { o.LRScale = []string{"bakbone=0.1"} }, "`lr-scale bakbone=0.1` matches no parameter"},
+		{"decay", func(o *Options) { o.LRDecay = 1.5 }, "`lr-decay 1.5`: not above 0 and at most 1"},
 		{"data", func(o *Options) { o.Data = "none.yaml" }, "none.yaml"},
 		{"weights", func(o *Options) { o.Weights = "none.pt" }, "none.pt"},
 	}

@@ -63,7 +63,7 @@ func WriteOnDevice(dir string, d *OnDevice, replace bool) error {
 	case !IsOnDevice(dir):
 		return &Error{dir, "is there and no folder of on-device training", "name a new folder"}
 	case !replace:
-		return &Error{dir, "is there already", "name another folder, or write over it with --exist-ok"}
+		return &Error{dir, "is there already", "name another folder, or write over it with `exist-ok`"}
 	}
 	if err := nothingElse(dir, entries, []string{TrainingFile, EvalFile, OptimizerFile, StateFile}); err != nil {
 		return err

@@ -145,7 +145,7 @@ func (b *Bundle) compare(dir, name string, got File) error {
 		got.Size, got.SHA256, ManifestFile, want.Size, want.SHA256), ""}
 	switch name {
 	case PlanFile:
-		e.hint = "keep a plan of your own outside and apply it: yolofreeze freeze DIR --freeze @plan.yaml"
+		e.hint = "keep a plan of your own outside and apply it: `freeze @plan.yaml`"
 	case TrainingFile, OptimizerFile, EvalFile:
 		e.hint = "training builds its graphs from the checkpoint and the plan: a changed one would do nothing; yolofreeze convert " +
 			filepath.Join(dir, CheckpointFile) + " -o DIR makes the folder anew"

@@ -74,7 +74,7 @@ func Free(dir string, replace bool) error {
 	case !Is(dir):
 		return &Error{dir, "is there and not an artifacts folder", "name a new folder"}
 	case !replace:
-		return &Error{dir, "is there already", "name another folder, or write over it with --exist-ok"}
+		return &Error{dir, "is there already", "name another folder, or write over it with `exist-ok`"}
 	}
 	return nothingElse(dir, entries, append([]string{ManifestFile}, hashed...))
 }

@@ -126,8 +126,8 @@ func cudaCure(reason string, major int, driver string) string {
 		{"forward compatibility", tooOld},
 		{"unsupported display driver", installed + " and the CUDA libraries do not fit together: reboot after an update of the driver, or reinstall it"},
 		{"driver/library version mismatch", installed + " is loaded, and another version's libcuda.so is installed: reboot after an update of the driver"},
-		{"no kernel image", "this library has no code for a GPU of this generation: use a newer one, or --device cpu"},
-		{"no cuda-capable device", "no NVIDIA GPU is seen: check nvidia-smi, or use --device cpu"},
+		{"no kernel image", "this library has no code for a GPU of this generation: use a newer one, or `device cpu`"},
+		{"no cuda-capable device", "no NVIDIA GPU is seen: check nvidia-smi, or use `device cpu`"},
 		{"invalid device ordinal", "there is no GPU of that number: nvidia-smi -L lists them"},
 		{"out of memory", "another program holds the GPU's memory: nvidia-smi shows which"},
 		{"libcuda.so", "the NVIDIA driver is missing: install " + oldest + " or newer, nvidia-smi must work"},
@@ -145,5 +145,5 @@ func cudaCure(reason string, major int, driver string) string {
 	if driver != "" && older(driver, oldest) {
 		return tooOld
 	}
-	return "check nvidia-smi, or use --device cpu"
+	return "check nvidia-smi, or use `device cpu`"
 }

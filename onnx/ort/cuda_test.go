@@ -30,8 +30,8 @@ func TestCudaCure(t *testing.T) {
 		{"Failed to load library /x/libonnxruntime_providers_shared.so with error: cannot open shared object file", loaded, 13, "beside the runtime's: run scripts/setup.sh"},
 		{"libcuda.so.1: cannot open shared object file", "", 13, "driver is missing: install 580.65"},
 		{"something else", "535.1", 13, "too old"},
-		{"something else", loaded, 13, "--device cpu"},
-		{"something else", "", 0, "--device cpu"},
+		{"something else", loaded, 13, "`device cpu`"},
+		{"something else", "", 0, "`device cpu`"},
 	} {
 		if got := cudaCure(c.reason, c.major, c.driver); !strings.Contains(got, c.want) {
 			t.Errorf("%s: cure %q, want %q in it", c.reason, got, c.want)

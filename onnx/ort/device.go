@@ -112,7 +112,7 @@ func (d Device) appendTo(s *ort.SessionOptions, options map[string]string) error
 	}
 	if !has("CUDAExecutionProvider") {
 		return &Unavailable{d.String(), Path(), errors.New("this library was built without CUDA"),
-			"run scripts/setup.sh --cuda, or use --device cpu"}
+			"run scripts/setup.sh --cuda, or use `device cpu`"}
 	}
 	c, err := ort.NewCUDAProviderOptions()
 	if err != nil {
@@ -150,15 +150,15 @@ func (d Device) cure(reason string) string {
 	p, known := plugins[d.Kind]
 	switch {
 	case d.Library != "" && strings.HasPrefix(reason, noLibrary):
-		return "--device takes the path of a provider's library as it is installed"
+		return "`device` takes the path of a provider's library as it is installed"
 	case strings.HasPrefix(reason, noLibrary):
-		return fmt.Sprintf("run scripts/setup.sh --%s, or use --device cpu", d.Kind)
+		return fmt.Sprintf("run scripts/setup.sh --%s, or use `device cpu`", d.Kind)
 	case known:
 		return p.cure
 	case strings.HasPrefix(reason, noDevice):
-		return "it needs another device or its driver; or use --device cpu"
+		return "it needs another device or its driver; or use `device cpu`"
 	}
-	return "it must be the library of a plugin execution provider for this ONNX Runtime; or use --device cpu"
+	return "it must be the library of a plugin execution provider for this ONNX Runtime; or use `device cpu`"
 }
 
 // chooseAuto tries CUDA once per process.

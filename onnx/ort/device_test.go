@@ -153,7 +153,7 @@ func TestNoDevice(t *testing.T) {
 		t.Skipf("tier openvino: %v", err)
 	}
 	var u *Unavailable
-	if !errors.As(err, &u) || u.ExitCode() != 4 || !strings.Contains(err.Error(), noDevice+": CPU ") || !strings.HasSuffix(err.Error(), "Intel alone; use --device cpu") || strings.Contains(err.Error(), "\n") {
+	if !errors.As(err, &u) || u.ExitCode() != 4 || !strings.Contains(err.Error(), noDevice+": CPU ") || !strings.HasSuffix(err.Error(), "Intel alone; use `device cpu`") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -204,7 +204,7 @@ func TestDeviceBeyondLast(t *testing.T) {
 		t.Skipf("tier webgpu: %v", err)
 	}
 	var u *Unavailable
-	if err := Check("webgpu:99", nil); !errors.As(err, &u) || u.Cure != fmt.Sprintf("the last one is --device webgpu:%d", len(devices)-1) {
+	if err := Check("webgpu:99", nil); !errors.As(err, &u) || u.Cure != fmt.Sprintf("the last one is `device webgpu:%d`", len(devices)-1) {
 		t.Error(err)
 	}
 }

@@ -41,12 +41,12 @@ var plugins = map[string]plugin{
 		// padding, up to twice the buffer's length: in a driver in software that is a
 		// segmentation fault, in a GPU's whatever it makes of it.
 		map[string]string{"enableInt64": "1", "preferredLayout": "NCHW", "enableRobustness": "1"},
-		"install a Vulkan driver, or have scripts/setup.sh --webgpu fetch one in software; or use --device cpu"},
+		"install a Vulkan driver, or have scripts/setup.sh --webgpu fetch one in software; or use `device cpu`"},
 	"openvino": {"OpenVINOExecutionProvider", "onnxruntime-ep-openvino-1.8.1", "libonnxruntime_providers_openvino_plugin" + dynamic, nil,
 		// Where a processor has bfloat16, it would compute in that: gradients are then
 		// half wrong.
 		map[string]string{"load_config": `{"CPU": {"INFERENCE_PRECISION_HINT": "f32"}}`},
-		"it takes the processors and GPUs of Intel alone; use --device cpu"},
+		"it takes the processors and GPUs of Intel alone; use `device cpu`"},
 }
 
 var dynamic = map[bool]string{false: ".so", true: ".dylib"}[runtime.GOOS == "darwin"]
@@ -226,7 +226,7 @@ func (d Device) plugged() (unsafe.Pointer, error) {
 		last := d
 		last.Index = len(devices) - 1
 		return nil, &Unavailable{d.String(), Path(), errors.New("the provider has no such device"),
-			fmt.Sprintf("the last one is --device %v", last)}
+			fmt.Sprintf("the last one is `device %v`", last)}
 	}
 	return devices[d.Index].c, nil
 }

@@ -149,7 +149,7 @@ func CheckFloat16(device string, options map[string]string) error {
 		if _, inner, ok := strings.Cut(reason, "Status Message: "); ok { // of the node that failed
 			reason = tidy(inner)
 		}
-		return &Unavailable{"float16 on " + d.String(), Path(), errors.New(strings.TrimSuffix(reason, ".")), "compute in float32, or use --device cpu"}
+		return &Unavailable{"float16 on " + d.String(), Path(), errors.New(strings.TrimSuffix(reason, ".")), "compute in float32, or use `device cpu`"}
 	}
 	s, err := open(unaryModel("Neg", onnx.Float16, 1), d, Options{Strict: true, Threads: 1, ProviderOptions: options})
 	if err != nil {
