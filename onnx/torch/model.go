@@ -11,7 +11,7 @@ import (
 // readModel reads the root module: its list of layers, its state, and what its
 // last layer (Detect) and itself say of the classes and levels.
 func (c *Checkpoint) readModel() error {
-	w := &walker{names: make(map[string]bool)}
+	w := newWalker()
 	if err := w.module("", c.Model, 0); err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func classNames(v any) ([]string, error) {
 // readStateDict takes the tensors as they are and the anchors from among them.
 func (c *Checkpoint) readStateDict(d *dict) error {
 	c.Source = "state_dict"
-	w := &walker{names: make(map[string]bool)}
+	w := newWalker()
 	for i, key := range d.keys {
 		name := key.(string) // as isStateDict found
 		t := d.values[i].(*tensor)

@@ -3,7 +3,6 @@ package torch
 import (
 	"fmt"
 	"iter"
-	"slices"
 
 	"yolofreeze/onnx"
 )
@@ -13,6 +12,8 @@ const (
 	maxModuleDepth = 64
 	maxModules     = 20_000
 	maxName        = 512
+	maxSlots       = 200_000 // parameters and buffers of all modules, those that are None or hidden included
+	maxInts        = 256     // of one attribute
 )
 
 // Object is an instance of a Python class, held as its attributes: nothing of the
@@ -101,7 +102,7 @@ func (o *Object) Ints(name string) ([]int64, bool) {
 	if n, ok := v.(int64); ok {
 		return []int64{n}, true
 	}
-	return integers(v, maxPlainNodes)
+	return integers(v, maxInts)
 }
 
 // Float returns a numeric attribute, such as eps or momentum.
@@ -171,6 +172,32 @@ type walker struct {
 	state   []NamedTensor
 	names   map[string]bool
 	modules int
+	slots   int
+	hidden  map[*set]map[any]bool // what is in a set of hidden buffers, which modules may share
+}
+
+func newWalker() *walker {
+	return &walker{names: map[string]bool{}, hidden: map[*set]map[any]bool{}}
+}
+
+// hiddenIn returns the names in a module's set of hidden buffers.
+func (w *walker) hiddenIn(o *Object) map[any]bool {
+	v, _ := o.raw("_non_persistent_buffers_set")
+	s, ok := v.(*set)
+	if !ok {
+		return nil
+	}
+	if names, known := w.hidden[s]; known {
+		return names
+	}
+	names := make(map[any]bool, len(s.items))
+	for _, item := range s.items {
+		if hashable(item) {
+			names[item] = true
+		}
+	}
+	w.hidden[s] = names
+	return names
 }
 
 func (w *walker) module(prefix string, o *Object, depth int) error {
@@ -180,16 +207,10 @@ func (w *walker) module(prefix string, o *Object, depth int) error {
 	if depth > maxModuleDepth || len(prefix) > maxName {
 		return fmt.Errorf("%s: modules nested deeper than %d, or a name longer than %d", quote(prefix), maxModuleDepth, maxName)
 	}
-	var hidden []any
-	if v, ok := o.raw("_non_persistent_buffers_set"); ok {
-		if s, ok := v.(*set); ok {
-			hidden = s.items
-		}
-	}
 	if err := w.tensors(prefix, o.part("_parameters"), nil, true); err != nil {
 		return err
 	}
-	if err := w.tensors(prefix, o.part("_buffers"), hidden, false); err != nil {
+	if err := w.tensors(prefix, o.part("_buffers"), w.hiddenIn(o), false); err != nil {
 		return err
 	}
 	children := o.part("_modules")
@@ -211,12 +232,15 @@ func (w *walker) module(prefix string, o *Object, depth int) error {
 	return nil
 }
 
-func (w *walker) tensors(prefix string, d *dict, hidden []any, parameter bool) error {
+func (w *walker) tensors(prefix string, d *dict, hidden map[any]bool, parameter bool) error {
 	if d == nil {
 		return nil
 	}
 	for i, key := range d.keys {
-		if d.values[i] == nil || slices.ContainsFunc(hidden, func(h any) bool { return hashable(h) && h == key }) {
+		if w.slots++; w.slots > maxSlots {
+			return fmt.Errorf("%s: more than %d parameters and buffers", shown(prefix), maxSlots)
+		}
+		if d.values[i] == nil || hidden[key] {
 			continue
 		}
 		if err := w.tensor(prefix+keyText(key), d.values[i], parameter); err != nil {
@@ -237,6 +261,9 @@ func (w *walker) tensor(name string, v any, parameter bool) error {
 		return fmt.Errorf("tensor %s twice in the model", shown(name))
 	}
 	made, err := t.get()
+	if err == nil {
+		err = t.show()
+	}
 	if err != nil {
 		return fmt.Errorf("tensor %s: %w", shown(name), err)
 	}

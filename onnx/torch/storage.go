@@ -22,6 +22,7 @@ type store struct {
 	order    []*storage // as the pickle names them
 	tensors  []*tensor
 	copies   int64 // bytes that tensors may yet take beside the records
+	views    int64 // bytes of the records that tensors may yet show: each name makes work of them
 }
 
 // storage is a run of elements of one type.
@@ -94,6 +95,16 @@ type tensor struct {
 
 	made    *onnx.Tensor
 	problem error
+}
+
+// show counts a tensor's bytes once more: many tensors may share one storage, and many
+// names one tensor, and whoever reads the state works on each.
+func (t *tensor) show() error {
+	n, _ := elements(t.shape)
+	if t.store.views -= n * int64(t.dtype.Size()); t.store.views < 0 {
+		return fmt.Errorf("tensors share storages so often that they are far larger than the file")
+	}
+	return nil
 }
 
 // rebuildTensor takes (storage, offset, size, stride, …).
@@ -210,6 +221,9 @@ func (t *tensor) get() (*onnx.Tensor, error) {
 		return nil, t.storage.problem
 	}
 	raw, err := t.raw()
+	if err == nil {
+		err = t.show()
+	}
 	if err == nil {
 		err = checkBools(t.dtype, raw)
 	}

@@ -206,7 +206,8 @@ func unpickleZip(data []byte) (any, *store, error) {
 	return root, s, nil
 }
 
-// newStore allows copies of the file's length, beside a floor for small files.
+// newStore allows copies of twice the file's length, and views of eight times, beside a floor for small files.
 func newStore(fileSize int) *store {
-	return &store{storages: make(map[string]*storage), copies: inflateFloor + 2*int64(fileSize)}
+	return &store{storages: make(map[string]*storage), copies: inflateFloor + 2*int64(fileSize),
+		views: inflateFloor + 8*int64(fileSize)}
 }
