@@ -22,13 +22,14 @@ type room struct {
 }
 
 // ground are the packages that all may know, by which files come in.
-var ground = []string{"onnx/disk", "onnx/yaml", "onnx/workers"}
+var ground = []string{"onnx/disk", "onnx/yaml", "onnx/workers", "onnx/machine"}
 
 // rooms is the table of onnx/DESIGN.md: which package may know which.
 var rooms = map[string]room{
 	"onnx/disk":                   {},
 	"onnx/yaml":                   {},
 	"onnx/workers":                {standard: true},
+	"onnx/machine":                {},
 	"onnx":                        {standard: true},
 	"freeze":                      {standard: true},
 	"onnx/wire":                   {allows: []string{"onnx"}},

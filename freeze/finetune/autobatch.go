@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/machine"
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
 )
@@ -53,7 +54,7 @@ func fitting(budget, fixed, picture int64) int {
 // freeOn returns the free bytes of a device's memory, false where they are not known.
 func freeOn(d ort.Device) (int64, bool) {
 	if d.Kind == "cpu" {
-		return freeMemory(), true
+		return machine.FreeMemory(), true
 	}
 	return d.FreeMemory()
 }

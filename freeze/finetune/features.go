@@ -18,6 +18,7 @@ import (
 	"yolofreeze/freeze"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/machine"
 )
 
 // features is the cache of what frozen first layers make of augmented
@@ -163,7 +164,7 @@ func (t *training) featureBudget() (budget int64, what string) {
 	for !disk.IsFolder(dir) && dir != filepath.Dir(dir) {
 		dir = filepath.Dir(dir)
 	}
-	free, known := freeDisk(dir)
+	free, known := machine.FreeDisk(dir)
 	if !known {
 		return -1, ""
 	}

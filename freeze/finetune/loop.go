@@ -11,6 +11,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/machine"
 )
 
 // NonFiniteError says that training left the numbers.
@@ -138,7 +139,7 @@ func (t *training) trainBatch(b *dataset.Batch) error {
 	}
 	mean := t.means()
 	t.r.Batch(BatchResult{Epoch: t.p.Epoch, Epochs: t.o.Epochs, Batch: t.p.Batch, Batches: t.loader.Batches(),
-		Box: mean[0], Obj: mean[1], Cls: mean[2], Instances: len(b.Targets), Side: max(b.Width, b.Height), Memory: peakRSS()})
+		Box: mean[0], Obj: mean[1], Cls: mean[2], Instances: len(b.Targets), Side: max(b.Width, b.Height), Memory: machine.PeakMemory()})
 	return nil
 }
 

@@ -166,8 +166,11 @@ func (t *training) makeFolder() (err error) {
 		}
 		t.fresh = disk.Untouched(t.dir)
 	}
-	if t.unlock, err = lockFolder(t.dir); err != nil {
-		return err
+	if t.unlock, err = disk.Lock(filepath.Join(t.dir, ".lock")); err != nil {
+		if held := (*disk.Held)(nil); errors.As(err, &held) {
+			return &disk.InputError{Path: t.dir, Err: fmt.Errorf("process %s is training here", held.Process)}
+		}
+		return fmt.Errorf("lock the run's folder: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Join(t.dir, "weights"), 0o777); err != nil {
 		return fmt.Errorf("make the run's folder: %w", err)

@@ -8,6 +8,7 @@ import (
 
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/runs"
+	"yolofreeze/onnx/machine"
 )
 
 // Summary sums a run up; its JSON keys are stable.
@@ -40,7 +41,7 @@ type clock struct {
 func startClock() clock { return clock{start: time.Now()} }
 
 func (c *clock) timing() runs.Timing {
-	t := runs.Timing{Seconds: time.Since(c.start).Seconds(), PeakRSS: peakRSS(), Phases: runs.Phases{Data: c.data.Seconds(), Step: c.step.Seconds(),
+	t := runs.Timing{Seconds: time.Since(c.start).Seconds(), PeakRSS: machine.PeakMemory(), Phases: runs.Phases{Data: c.data.Seconds(), Step: c.step.Seconds(),
 		Optimizer: c.optimizer.Seconds(), Validation: c.validation.Seconds(), Saving: c.saving.Seconds(), Features: c.features.Seconds()}}
 	if busy := (c.data + c.step + c.optimizer).Seconds(); busy > 0 {
 		t.ImagesPerSecond = float64(c.images) / busy

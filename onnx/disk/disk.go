@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,7 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 )
@@ -95,6 +95,8 @@ func kind(m fs.FileMode) string {
 	switch {
 	case m.IsDir():
 		return "a folder"
+	case m&fs.ModeSymlink != 0:
+		return "a symbolic link"
 	case m&fs.ModeNamedPipe != 0:
 		return "a named pipe"
 	case m&fs.ModeSocket != 0:
@@ -150,9 +152,7 @@ func ReadAll(f *os.File, size int64, err error) ([]byte, error) {
 // goes to a new file in the same folder, is made durable, and takes the name last.
 // After an error the old file is as it was and nothing new is left.
 func Replace(path string, write func(io.Writer) error) error {
-	dir := filepath.Dir(path)
-	// Without a folder it might choose one from which a file cannot be renamed into place.
-	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithPermissions(0o666))
+	f, err := pending(path)
 	if err != nil {
 		return err
 	}
@@ -162,13 +162,31 @@ func Replace(path string, write func(io.Writer) error) error {
 		err = buffered.Flush()
 	}
 	if err == nil {
-		err = f.CloseAtomicallyReplace()
+		err = f.Sync()
+	}
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return errors.Join(err, f.Cleanup())
+		os.Remove(f.Name())
+		return err
 	}
-	Sync(dir)
+	Sync(filepath.Dir(path))
 	return nil
+}
+
+// pending makes a new file beside path, with the permissions that any new file has.
+func pending(path string) (*os.File, error) {
+	for {
+		name := fmt.Sprintf(".%s%019d", filepath.Base(path), rand.Int64())
+		f, err := os.OpenFile(filepath.Join(filepath.Dir(path), name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+	}
 }
 
 // Abandoned reports whether a name in a folder is that of a file which Replace had
