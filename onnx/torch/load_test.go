@@ -288,3 +288,13 @@ func TestWrongContent(t *testing.T) {
 		})
 	}
 }
+
+// TestClassNames: names that PyYAML took for something else are what Python prints.
+func TestClassNames(t *testing.T) {
+	for want, v := range map[string]any{"猫": "猫", "17": int64(17), "True": true, "False": false, "None": nil,
+		"1.0": 1.0, "1.5": 1.5, "1e-07": 1e-7, `it's "so"`: `it's "so"`} {
+		if got := printed(v); got != want {
+			t.Errorf("%v is called %q, want %q", v, got, want)
+		}
+	}
+}

@@ -69,6 +69,24 @@ func (c *Checkpoint) readLayers() error {
 	return nil
 }
 
+// printed is a value as Python prints it: the name that an unquoted no, 1.0 or ~
+// in a data.yaml became.
+func printed(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "None"
+	case bool:
+		return map[bool]string{true: "True", false: "False"}[v]
+	case float64:
+		text := strconv.FormatFloat(v, 'g', -1, 64)
+		if !strings.ContainsAny(text, ".en") { // nor inf, nan
+			text += ".0"
+		}
+		return text
+	}
+	return fmt.Sprint(v)
+}
+
 // classNames reads a list, or a dict by index, of names.
 func classNames(v any) ([]string, error) {
 	p, err := plain(v)
@@ -79,7 +97,7 @@ func classNames(v any) ([]string, error) {
 	case []any:
 		names := make([]string, len(p))
 		for i, n := range p {
-			names[i] = fmt.Sprint(n)
+			names[i] = printed(n)
 		}
 		return names, nil
 	case map[string]any:
@@ -89,7 +107,7 @@ func classNames(v any) ([]string, error) {
 			if !ok {
 				return nil, fmt.Errorf("names: %d of them, but none for class %d", len(names), i)
 			}
-			names[i] = fmt.Sprint(n)
+			names[i] = printed(n)
 		}
 		return names, nil
 	}

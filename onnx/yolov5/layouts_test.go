@@ -137,6 +137,27 @@ func TestFromStateWrapped(t *testing.T) {
 	}
 }
 
+// TestFromStateCounters: what profilers (thop) and averaged models leave between
+// the weights is none of theirs.
+func TestFromStateCounters(t *testing.T) {
+	net := layoutNetwork(t, layouts[0], 0.25, 1, 2, 3, 1)
+	named := map[string]*onnx.Tensor{"n_averaged": onnx.Scalar(int64(7))}
+	for name, tensor := range bare(t, net) {
+		named["module."+name] = tensor
+	}
+	for _, module := range []string{"", "model.0.", "model.0.conv.", "model.24."} {
+		named["module."+module+"total_ops"] = onnx.NewTensor(onnx.Double, 1)
+		named["module."+module+"total_params"] = onnx.NewTensor(onnx.Double)
+	}
+	got, state, err := FromState(named, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if params, _ := net.Params(); len(state) != len(params) || !strings.HasPrefix(got.Guess, "YOLOv5 v6 of width 0.25") {
+		t.Errorf("%d tensors, guess %q", len(state), got.Guess)
+	}
+}
+
 func TestFromStateRefuses(t *testing.T) {
 	for want, spoil := range map[string]func(named map[string]*onnx.Tensor){
 		"no tensor model.N.anchors":            func(named map[string]*onnx.Tensor) { delete(named, "model.24.anchors") },
@@ -147,6 +168,12 @@ func TestFromStateRefuses(t *testing.T) {
 		},
 		"holds model.24.proto: a segmentation model": func(named map[string]*onnx.Tensor) {
 			named["model.24.proto.cv1.conv.weight"] = onnx.NewTensor(onnx.Float, 1)
+		},
+		"nothing there is called model.0.attention.weight, model.2.m.9.cv1.conv.weight, model.24.m.0.scale and 1 more: its model's": func(named map[string]*onnx.Tensor) {
+			named["model.2.m.9.cv1.conv.weight"] = onnx.NewTensor(onnx.Float, 1)
+			named["model.0.attention.weight"] = onnx.NewTensor(onnx.Float, 1)
+			named["model.24.m.0.scale"] = onnx.NewTensor(onnx.Float, 4)
+			named["model.24.m.0.shift"] = onnx.NewTensor(onnx.Float, 4)
 		},
 		"fit no published layout": func(named map[string]*onnx.Tensor) {
 			named["model.2.m.9.cv1.conv.weight"] = onnx.NewTensor(onnx.Float, 1)

@@ -2,6 +2,7 @@ package yolov5
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -59,8 +60,9 @@ func pythonQuote(s string) string {
 }
 
 // ParseNames reads the names of an export's metadata: the literal of a Python
-// dict from 0, 1, 2, … to strings, or of a list of strings. Errors name the
-// place, counted in bytes from 0.
+// dict from 0, 1, 2, … to strings, or of a list or tuple of strings. A number,
+// True, False or None, which a data.yaml's unquoted names become, is the name
+// that it is printed as. Errors name the place, counted in bytes from 0.
 func ParseNames(text string) ([]string, error) {
 	p := literal{text: text}
 	names, err := p.names()
@@ -86,8 +88,10 @@ func (p *literal) names() ([]string, error) {
 		end = '}'
 	case p.take('['):
 		end = ']'
+	case p.take('('):
+		end = ')'
 	default:
-		return nil, fmt.Errorf("neither { nor [")
+		return nil, fmt.Errorf("neither { nor [ nor (")
 	}
 	found := map[int]string{}
 	for i := 0; !p.take(end); i++ {
@@ -104,7 +108,7 @@ func (p *literal) names() ([]string, error) {
 				return nil, err
 			}
 		}
-		name, err := p.str()
+		name, err := p.name()
 		if err != nil {
 			return nil, err
 		}
@@ -157,6 +161,19 @@ func (p *literal) key() (int, error) {
 	}
 	p.at += end + 1
 	return n, nil
+}
+
+// unquoted are values that stand without quotes: of Python, and of JSON.
+var unquoted = regexp.MustCompile(`^(?:True|False|None|true|false|null|-?[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?)\b`)
+
+// name reads a string, or what a name was taken for.
+func (p *literal) name() (string, error) {
+	p.blanks()
+	if text := unquoted.FindString(p.text[p.at:]); text != "" {
+		p.at += len(text)
+		return text, nil
+	}
+	return p.str()
 }
 
 // str reads a quoted string with Python's escapes.

@@ -29,6 +29,14 @@ func TestNames(t *testing.T) {
 		"{ 1 : 'b',\n 0:'a' , }":   {"a", "b"},
 		`{"0": "cat", "1": "dog"}`: {"cat", "dog"}, // JSON, as some exporters write it
 		`{0: '\u00e9\U0001F600'}`:  {"é😀"},
+		`('a', 'b')`:               {"a", "b"},
+		// What PyYAML makes of names such as 0, 1.50, yes, no and ~ where nothing quotes them.
+		`{0: 0, 1: 17, 2: -3}`:                  {"0", "17", "-3"},
+		`{0: 1.5, 1: True, 2: False, 3: None}`:  {"1.5", "True", "False", "None"},
+		`{0: 1e-05, 1: 'off', 2: 3}`:            {"1e-05", "off", "3"},
+		`{"0": 1, "1": true, "2": null, "3":2}`: {"1", "true", "null", "2"},
+		`[0, 'a', True]`:                        {"0", "a", "True"},
+		`{0: 'Дорога', 1: "кот'ик", 2: 'مرور'}`: {"Дорога", "кот'ик", "مرور"},
 	} {
 		if got, err := ParseNames(text); err != nil || !slices.Equal(got, names) {
 			t.Errorf("%s is read %q, %v", text, got, err)
@@ -38,11 +46,14 @@ func TestNames(t *testing.T) {
 
 func TestParseNamesRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                      "neither { nor [",
-		"person":                "neither { nor [",
+		"":                      "neither { nor [ nor (",
+		"person":                "neither { nor [ nor (",
 		"{0: 'a'":               "neither a comma nor }",
 		"{0: 'a}":               "without its end",
 		"{0: a}":                "quoted name is missing",
+		"{0: Truely}":           "quoted name is missing",
+		"{0: 1 2}":              "neither a comma nor }",
+		"{0: 1x}":               "quoted name is missing",
 		"{'a'}":                 "class number is missing",
 		"{x: 'a'}":              "not a class number",
 		"{0: 'a', 0: 'b'}":      "class 0 is there twice",

@@ -20,15 +20,35 @@ func FromState(named map[string]*onnx.Tensor, table map[string]any) (*Network, m
 	if _, _, err := s.head(); err != nil || table != nil {
 		return s.as(table)
 	}
+	var strays []string // of the layout that most fits
 	for _, l := range layouts {
 		width := s.width()
 		net, state, err := s.as(l.table(width, s.repeats))
-		if err == nil && len(state) == s.weights() {
+		if err != nil {
+			continue
+		}
+		left := s.strays(state)
+		if strays == nil || len(left) < len(strays) {
+			strays = left
+		}
+		if len(left) == 0 {
 			net.Guess = fmt.Sprintf("YOLOv5 %s of width %.4g, SiLU throughout, by the names and shapes of the tensors", l.name, width)
 			return net, state, nil
 		}
 	}
+	if len(strays) > 0 {
+		return nil, nil, unfit("holds no layer table (a bare state dict), and its tensors fit no published layout of YOLOv5 v5 to v7: nothing there is called %s: its model's YAML file is needed", listed(strays))
+	}
 	return nil, nil, unfit("holds no layer table (a bare state dict), and its tensors fit no published layout of YOLOv5 v5 to v7: its model's YAML file is needed")
+}
+
+// listed names the first few of a list.
+func listed(names []string) string {
+	const most = 3
+	if more := len(names) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
+	}
+	return strings.Join(names, ", ")
 }
 
 // bareState are tensors by name, and nothing else.
@@ -52,16 +72,26 @@ func stripped(named map[string]*onnx.Tensor) map[string]*onnx.Tensor {
 	return named
 }
 
-// weights counts the tensors that some layer must account for.
-func (s bareState) weights() (n int) {
-	for name := range s.named {
+// strays names the tensors that some layer must account for, and none of state
+// does. Single numbers that are no weights are counters: of batches, of averaged
+// models, of a profiler's operations (total_ops, total_params).
+func (s bareState) strays(state map[string]*onnx.Tensor) (names []string) {
+	for name, t := range s.named {
 		switch name[strings.LastIndexByte(name, '.')+1:] {
 		case "num_batches_tracked", "anchors", "anchor_grid":
+			continue
+		case "weight", "bias", "running_mean", "running_var":
 		default:
-			n++
+			if t.Len() <= 1 {
+				continue
+			}
+		}
+		if state[name] == nil {
+			names = append(names, name)
 		}
 	}
-	return n
+	slices.Sort(names)
+	return names
 }
 
 // width is the multiple that the first layer has.
