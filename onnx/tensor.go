@@ -289,3 +289,6 @@ func float32ToFloat16(f float32) uint16 {
 	mag += 0xfff + mag>>13&1 // round half to even
 	return sign | uint16(mag>>13-(127-15)<<10)
 }
+
+// Like reports whether two tensors have the same type and shape.
+func (t *Tensor) Like(u *Tensor) bool { return t.DType == u.DType && slices.Equal(t.Shape, u.Shape) }

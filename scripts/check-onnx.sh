@@ -14,7 +14,8 @@ python=$(python_with onnx-checker <<<onnx==1.22.0)
 if [ $# -eq 0 ]; then
 	emitted=$(mktemp -d)
 	trap 'rm -rf "$emitted"' EXIT
-	(cd "$root" && go test ./freeze/finetune -count=1 -run 'TestPlacement$' -emit "$emitted") >&2
+	(cd "$root" && go test ./freeze/step -count=1 -run 'TestPlacement$' -emit "$emitted") >&2
+	(cd "$root" && go test ./freeze/export -count=1 -run 'TestPlacementOfExports$' -emit "$emitted") >&2
 	set -- "$emitted"
 fi
 

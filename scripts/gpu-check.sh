@@ -59,7 +59,7 @@ output=$(cd "$output" && pwd)
 # tests PATTERN: runs tests on the device; prints outcomes and what they measured.
 tests() {
 	local outcome=0
-	(cd "$root" && YOLOFREEZE_TEST_DEVICE=$device go test ./freeze/finetune -count=1 -v -timeout 90m -run "$1") >"$output/tests.out" 2>&1 || outcome=$?
+	(cd "$root" && YOLOFREEZE_TEST_DEVICE=$device go test ./freeze/step ./freeze/export ./freeze/finetune -p 1 -count=1 -v -timeout 90m -run "$1") >"$output/tests.out" 2>&1 || outcome=$?
 	cat "$output/tests.out" >&2
 	echo '```'
 	grep -E '^ *(--- |[a-z_]+_test\.go:[0-9]+:|ok|FAIL|panic)' "$output/tests.out" | grep -v SKIP | cut -c1-300

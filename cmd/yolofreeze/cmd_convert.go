@@ -13,7 +13,9 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 	"yolofreeze/dataset/yolo"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/export"
+	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/disk"
 )
@@ -73,11 +75,11 @@ func convert(c *cli.Context) error {
 	if err := artifact.Free(dir, c.Bool("exist-ok")); err != nil {
 		return err
 	}
-	m, err := finetune.LoadModelAs(weights, c.String("cfg"))
+	m, err := model.LoadAs(weights, c.String("cfg"))
 	if err != nil {
 		return asInput(err)
 	}
-	source, err := finetune.SourceOf(weights)
+	source, err := model.SourceOf(weights)
 	if err != nil {
 		return err
 	}
@@ -94,7 +96,7 @@ func convert(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	bundle, err := finetune.NewBundle(m, plan, source, o)
+	bundle, err := export.NewBundle(m, plan, source, o)
 	if err != nil {
 		return fmt.Errorf("convert %s: %w", weights, err)
 	}
@@ -116,16 +118,16 @@ func convert(c *cli.Context) error {
 
 // bundleOptions reads what graphs are written for, but for the picture's side,
 // which depends on the model.
-func bundleOptions(c *cli.Context) (o finetune.BundleOptions, err error) {
-	o = finetune.BundleOptions{Version: readVersion().Version, Batch: c.Int("batch-size"), Optimizer: c.String("optimizer")}
-	i := slices.IndexFunc(finetune.Optimizers, func(name string) bool { return strings.EqualFold(name, o.Optimizer) })
+func bundleOptions(c *cli.Context) (o export.BundleOptions, err error) {
+	o = export.BundleOptions{Version: readVersion().Version, Batch: c.Int("batch-size"), Optimizer: c.String("optimizer")}
+	i := slices.IndexFunc(step.Optimizers, func(name string) bool { return strings.EqualFold(name, o.Optimizer) })
 	switch {
 	case i < 0:
-		return o, usageErrorf("convert: --optimizer %s: want one of %s", o.Optimizer, strings.Join(finetune.Optimizers, ", "))
+		return o, usageErrorf("convert: --optimizer %s: want one of %s", o.Optimizer, strings.Join(step.Optimizers, ", "))
 	case o.Batch < 1:
 		return o, usageErrorf("convert: --batch-size %d: want at least 1", o.Batch)
 	}
-	o.Optimizer = finetune.Optimizers[i]
+	o.Optimizer = step.Optimizers[i]
 	if o.Hyp, err = hypOf(c); err != nil {
 		return o, asInput(err)
 	}

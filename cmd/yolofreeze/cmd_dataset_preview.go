@@ -9,7 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"yolofreeze/dataset"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/model"
 	"yolofreeze/onnx/disk"
 )
 
@@ -98,7 +98,7 @@ func previewOptions(c *cli.Context) (o dataset.LoaderOptions, err error) {
 		return o, err
 	}
 	stride := c.Int("stride")
-	side := finetune.RoundSide(c.Int("imgsz"), stride, 2)
+	side := model.RoundSide(c.Int("imgsz"), stride, 2)
 	return dataset.LoaderOptions{BatchSize: c.Int("batch-size"), ImageSize: side, Stride: stride, Augment: true, Hyp: hyp,
 		Nine: nine, MultiScale: c.Bool("multi-scale"), Quad: c.Bool("quad"), Rect: c.Bool("rect"), Shuffle: !c.Bool("rect"),
 		Seed: c.Uint64("seed"), BadImages: dataset.Policy(c.String("bad-images"))}, nil

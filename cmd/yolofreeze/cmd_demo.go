@@ -10,7 +10,7 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/synth"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/yaml"
@@ -118,7 +118,7 @@ func (d *demonstration) prepare() error {
 	if err != nil {
 		return fmt.Errorf("initialise the demonstration's model: %w", err)
 	}
-	if err := finetune.SaveModel(d.path("scratch.safetensors"), &finetune.Model{Net: net, State: state, Names: d.first.Shapes}); err != nil {
+	if err := model.Save(d.path("scratch.safetensors"), &model.Model{Net: net, State: state, Names: d.first.Shapes}); err != nil {
 		return err
 	}
 	hyp, err := demoHyp()

@@ -13,7 +13,9 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/metric"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/export"
+	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/ort"
 )
 
@@ -153,21 +155,21 @@ func newFinder(c *cli.Context) (*finder, error) {
 	if strings.EqualFold(filepath.Ext(weights), ".onnx") {
 		return f, f.openExported(c, weights, o)
 	}
-	m, err := finetune.LoadModel(weights)
+	m, err := model.Load(weights)
 	if err != nil {
 		return nil, asInput(err)
 	}
-	side := finetune.ImageSize(m.Net, c.Int("imgsz"), 1)
+	side := model.ImageSize(m.Net, c.Int("imgsz"), 1)
 	f.names, f.stride, f.height, f.width, f.auto = func() []string { return m.Names }, int(m.Net.MaxStride()), side, side, true
 	if f.nms.Classes, err = classNumbers(c.StringSlice("classes"), m.Names); err != nil {
 		return nil, err
 	}
-	f.model, err = finetune.NewDetector(m.Net, m.State, o)
+	f.model, err = step.NewDetector(m.Net, m.State, o)
 	return f, err
 }
 
 func (f *finder) openExported(c *cli.Context, weights string, o ort.Options) error {
-	e, err := finetune.OpenExported(weights, o)
+	e, err := export.Open(weights, o)
 	if err != nil {
 		return asInput(err)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/ort"
 )
 
@@ -112,8 +112,8 @@ func trained(t *terminal, p ort.Provider) (providerState, error) {
 	s := providerState{Name: p.Name, Device: p.Device, Hardware: p.Hardware, Available: p.Available}
 	err := p.Error
 	if p.Available {
-		var list []finetune.Fallback
-		if list, err = finetune.Try(p.Device); err != nil {
+		var list []step.Fallback
+		if list, err = step.Try(p.Device); err != nil {
 			err = &ort.Unavailable{What: p.Device, Path: ort.Path(), Reason: err, Cure: "use another version of the provider, or `device cpu`"}
 		}
 		s.Trained, s.Fallbacks = err == nil, len(list)

@@ -10,7 +10,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/export"
+	"yolofreeze/freeze/model"
 	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/wire"
@@ -63,20 +64,20 @@ func exportCommand() *cli.Command {
 			if err := needArgs(c, args, args); err != nil {
 				return err
 			}
-			return export(c, weights)
+			return exportAs(c, weights)
 		},
 	}
 }
 
-func export(c *cli.Context, weights string) error {
+func exportAs(c *cli.Context, weights string) error {
 	t := termOf(c)
 	outputs, err := exportOutputs(c, weights)
 	if err != nil {
 		return err
 	}
 	opset, batch := c.Int64("opset"), c.Int("batch-size")
-	if opset < finetune.OldestOpset || opset > finetune.NewestOpset {
-		return usageErrorf("export: --opset %d: want %d to %d", opset, finetune.OldestOpset, finetune.NewestOpset)
+	if opset < export.OldestOpset || opset > export.NewestOpset {
+		return usageErrorf("export: --opset %d: want %d to %d", opset, export.OldestOpset, export.NewestOpset)
 	}
 	if batch < 1 {
 		return usageErrorf("export: --batch-size %d: want at least 1", batch)
@@ -92,14 +93,14 @@ func export(c *cli.Context, weights string) error {
 			return err
 		}
 	}
-	m, err := finetune.LoadModel(weights)
+	m, err := model.Load(weights)
 	if err != nil {
 		return asInput(err)
 	}
 	if slices.Contains(c.StringSlice("format"), onDeviceFormat) {
 		return exportOnDevice(c, m, outputs[0])
 	}
-	source, err := finetune.SourceOf(weights)
+	source, err := model.SourceOf(weights)
 	if err != nil {
 		return err
 	}
@@ -107,10 +108,10 @@ func export(c *cli.Context, weights string) error {
 	if side != c.Int("imgsz") && !c.Bool("dynamic") {
 		t.warnf("--imgsz %d is no multiple of the stride %d: exporting for %d", c.Int("imgsz"), m.Net.MaxStride(), side)
 	}
-	o := finetune.ExportOptions{Version: readVersion().Version, Batch: batch, Height: side, Width: side,
+	o := export.Options{Version: readVersion().Version, Batch: batch, Height: side, Width: side,
 		Dynamic: c.Bool("dynamic"), Half: c.Bool("half"), Opset: opset, Uint8: c.Bool("uint8")}
 	if c.Bool("nms") {
-		o.NMS = &finetune.ExportNMS{Conf: c.Float64("conf-thres"), IoU: c.Float64("iou-thres"), MaxDet: c.Int("max-det"), Agnostic: c.Bool("agnostic-nms")}
+		o.NMS = &export.NMS{Conf: c.Float64("conf-thres"), IoU: c.Float64("iou-thres"), MaxDet: c.Int("max-det"), Agnostic: c.Bool("agnostic-nms")}
 		if n := o.NMS; n.MaxDet < 1 || n.MaxDet > 10000 || n.IoU < 0 || n.IoU > 1 || n.Conf < 0 || n.Conf >= 1 {
 			return usageErrorf("export: --conf-thres %g, --iou-thres %g, --max-det %d: want 0 to 1, 0 to 1, 1 to 10000", n.Conf, n.IoU, n.MaxDet)
 		}
@@ -175,11 +176,11 @@ func exportOutputs(c *cli.Context, weights string) ([]string, error) {
 }
 
 // exportFile writes one file in the format that its ending names.
-func exportFile(path string, m *finetune.Model, source artifact.Source, o finetune.ExportOptions) (f exportedFile, err error) {
+func exportFile(path string, m *model.Model, source artifact.Source, o export.Options) (f exportedFile, err error) {
 	f = exportedFile{Path: path, Format: strings.TrimPrefix(filepath.Ext(path), ".")}
 	switch f.Format {
-	case finetune.KindONNX:
-		graph, err := finetune.Export(m, source, o)
+	case model.KindONNX:
+		graph, err := export.ONNX(m, source, o)
 		if err != nil {
 			return f, fmt.Errorf("export %s: %w", m.Path, err)
 		}
@@ -192,15 +193,15 @@ func exportFile(path string, m *finetune.Model, source artifact.Source, o finetu
 		}
 		f.Input, f.Output = graph.Inputs[0].String(), strings.Join(outputs, ", ")
 	case "pt":
-		if err := finetune.WriteState(path, m, o.Half); err != nil {
+		if err := export.WriteState(path, m, o.Half); err != nil {
 			return f, err
 		}
 	default:
-		out, err := finetune.ExportWeights(m, source, o)
+		out, err := export.Weights(m, source, o)
 		if err != nil {
 			return f, fmt.Errorf("export %s: %w", m.Path, err)
 		}
-		if err := finetune.SaveModel(path, out); err != nil {
+		if err := model.Save(path, out); err != nil {
 			return f, err
 		}
 	}

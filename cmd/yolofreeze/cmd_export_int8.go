@@ -9,7 +9,8 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/export"
+	"yolofreeze/freeze/model"
 	"yolofreeze/onnx/ort"
 )
 
@@ -29,8 +30,8 @@ func checkInt8(c *cli.Context, outputs []string) error {
 		return usageErrorf("export: --int8 needs --data: pictures to calibrate on")
 	case c.Bool("half"):
 		return usageErrorf("export: --int8 and --half: want one of them")
-	case c.Int64("opset") < finetune.OldestInt8Opset:
-		return usageErrorf("export: --int8 needs --opset %d or newer, not %d: before that DequantizeLinear has one scale only", finetune.OldestInt8Opset, c.Int64("opset"))
+	case c.Int64("opset") < export.OldestInt8Opset:
+		return usageErrorf("export: --int8 needs --opset %d or newer, not %d: before that DequantizeLinear has one scale only", export.OldestInt8Opset, c.Int64("opset"))
 	case n < 1:
 		return usageErrorf("export: --calibration %d: want at least 1", n)
 	case !slices.Contains(dataset.SplitNames, split):
@@ -45,7 +46,7 @@ func checkInt8(c *cli.Context, outputs []string) error {
 }
 
 // calibrate finds the ranges of a model's activations on pictures of --data. Labels do not matter.
-func calibrate(c *cli.Context, m *finetune.Model, side int) (finetune.Ranges, error) {
+func calibrate(c *cli.Context, m *model.Model, side int) (export.Ranges, error) {
 	split := c.String("calibration-split")
 	set, err := format.Open(c.String("data"), dataset.ReadOptions{Splits: []string{split}, CacheDir: dataset.DefaultCacheDir(),
 		BadLabels: dataset.Drop, BadImages: dataset.Skip})
@@ -57,7 +58,7 @@ func calibrate(c *cli.Context, m *finetune.Model, side int) (finetune.Ranges, er
 		return nil, badInputf("%s: split %s has no pictures to calibrate on", set.Path, split)
 	}
 	start := time.Now()
-	ranges, err := finetune.Calibrate(c.Context, m, side, samples, c.Int("calibration"), ort.Options{Device: "cpu"})
+	ranges, err := export.Calibrate(c.Context, m, side, samples, c.Int("calibration"), ort.Options{Device: "cpu"})
 	if err != nil {
 		return nil, err
 	}

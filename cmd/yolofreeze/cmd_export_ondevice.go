@@ -7,7 +7,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"yolofreeze/dataset"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/export"
+	"yolofreeze/freeze/model"
 	"yolofreeze/onnx/artifact"
 )
 
@@ -15,7 +16,7 @@ import (
 const onDeviceFormat = "ort-training"
 
 // exportOnDevice writes the folder dir.
-func exportOnDevice(c *cli.Context, m *finetune.Model, dir string) error {
+func exportOnDevice(c *cli.Context, m *model.Model, dir string) error {
 	t := termOf(c)
 	plan, err := planOf(c, m)
 	if err != nil {
@@ -29,8 +30,8 @@ func exportOnDevice(c *cli.Context, m *finetune.Model, dir string) error {
 	if algorithm != "AdamW" && algorithm != "SGD" {
 		return usageErrorf("export: --optimizer %s: on-device training knows AdamW and SGD", algorithm)
 	}
-	o := finetune.BundleOptions{Version: readVersion().Version, Batch: c.Int("batch-size"), ImageSize: m.ImageSize(c.Int("imgsz")), Hyp: hyp, Optimizer: algorithm}
-	folder, err := finetune.OnDevice(m, plan, o)
+	o := export.BundleOptions{Version: readVersion().Version, Batch: c.Int("batch-size"), ImageSize: m.ImageSize(c.Int("imgsz")), Hyp: hyp, Optimizer: algorithm}
+	folder, err := export.OnDevice(m, plan, o)
 	if err != nil {
 		return fmt.Errorf("export %s: %w", m.Path, err)
 	}

@@ -7,7 +7,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"yolofreeze/freeze"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/export"
+	"yolofreeze/freeze/model"
 	"yolofreeze/onnx/artifact"
 )
 
@@ -57,7 +58,7 @@ func freezeFlags() []cli.Flag {
 
 // planOf makes the plan that --freeze and --bn ask for, by default the one
 // that the weights come with.
-func planOf(c *cli.Context, m *finetune.Model) (*freeze.Plan, error) {
+func planOf(c *cli.Context, m *model.Model) (*freeze.Plan, error) {
 	selectors := m.Freeze
 	if c.IsSet("freeze") {
 		selectors = c.StringSlice("freeze")
@@ -67,7 +68,7 @@ func planOf(c *cli.Context, m *finetune.Model) (*freeze.Plan, error) {
 
 // showPlan prints the plan tensor by tensor.
 func showPlan(c *cli.Context) error {
-	m, err := finetune.LoadModel(c.Args().First())
+	m, err := model.Load(c.Args().First())
 	if err != nil {
 		return asInput(err)
 	}
@@ -93,7 +94,7 @@ func refreeze(c *cli.Context) error {
 		err := badInputf("%s: not an artifacts folder", dir)
 		return err.hinted("yolofreeze convert WEIGHTS -o DIR makes one; --dry-run takes weights of any kind")
 	}
-	m, bundle, err := finetune.OpenArtifacts(dir)
+	m, bundle, err := model.OpenArtifacts(dir)
 	if err != nil {
 		return asInput(err)
 	}
@@ -102,7 +103,7 @@ func refreeze(c *cli.Context) error {
 		return err
 	}
 	termOf(c).stopGracefully("finishing the folder")
-	if err := finetune.Refreeze(dir, readVersion().Version, m, bundle, plan); err != nil {
+	if err := export.Refreeze(dir, readVersion().Version, m, bundle, plan); err != nil {
 		return err
 	}
 	return termOf(c).result(resultOf(c, plan), func(w io.Writer) error {
@@ -116,7 +117,7 @@ func refreeze(c *cli.Context) error {
 }
 
 // writeNotes writes what a user should know of the model, and further lines.
-func writeNotes(w io.Writer, m *finetune.Model, lines ...string) {
+func writeNotes(w io.Writer, m *model.Model, lines ...string) {
 	for _, note := range append(m.Notes(), lines...) {
 		fmt.Fprintln(w, note)
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/model"
 )
 
 func inspectCommand() *cli.Command {
@@ -27,7 +27,7 @@ func inspectCommand() *cli.Command {
 			if err := needArgs(c, 1, 1); err != nil {
 				return err
 			}
-			info, err := finetune.Inspect(c.Args().First())
+			info, err := model.Inspect(c.Args().First())
 			if err != nil {
 				return asInput(err)
 			}
@@ -51,7 +51,7 @@ func asInput(err error) error {
 	return badInput(err)
 }
 
-func writeInfo(w io.Writer, info *finetune.Info) error {
+func writeInfo(w io.Writer, info *model.Info) error {
 	fmt.Fprintf(w, "%s: %s, %d classes\n", info.Path, info.Kind, info.NC)
 	if len(info.Names) > 0 {
 		fmt.Fprintf(w, "classes   %s\n", strings.Join(info.Names, ", "))

@@ -12,7 +12,9 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
 )
@@ -88,10 +90,10 @@ func validate(c *cli.Context) error {
 	if o.AMP, err = ampOf(c); err != nil {
 		return err
 	}
-	if err := finetune.CheckDevice(c.String("device"), o.AMP, provider); err != nil { // before anything is read or written
+	if err := step.CheckDevice(c.String("device"), o.AMP, provider); err != nil { // before anything is read or written
 		return err
 	}
-	m, err := finetune.LoadForVal(c.String("weights"))
+	m, err := model.LoadForVal(c.String("weights"))
 	if err != nil {
 		return badInput(err)
 	}
@@ -99,7 +101,7 @@ func validate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	o.Samples, o.BatchSize, o.ImageSize = set.Splits[split], c.Int("batch-size"), finetune.ImageSize(m.Net, c.Int("imgsz"), 1)
+	o.Samples, o.BatchSize, o.ImageSize = set.Splits[split], c.Int("batch-size"), model.ImageSize(m.Net, c.Int("imgsz"), 1)
 	o.Conf, o.IoU, o.MaxDet, o.SingleCls = c.Float64("conf-thres"), c.Float64("iou-thres"), c.Int("max-det"), c.Bool("single-cls")
 	o.Loader.Workers = c.Int("workers")
 	if err := checkVal(c, m, set, o); err != nil {
@@ -162,7 +164,7 @@ func validate(c *cli.Context) error {
 
 // ampOf reads the type of products from --amp, or --half as YOLOv5 has it.
 func ampOf(c *cli.Context) (onnx.DType, error) {
-	products, err := finetune.ParseAMP(c.String("amp"))
+	products, err := step.ParseAMP(c.String("amp"))
 	switch {
 	case err != nil:
 		return products, usageErrorf("val: %v", err)
@@ -174,7 +176,7 @@ func ampOf(c *cli.Context) (onnx.DType, error) {
 	return products, nil
 }
 
-func checkVal(c *cli.Context, m *finetune.Model, set *dataset.Set, o finetune.ValOptions) error {
+func checkVal(c *cli.Context, m *model.Model, set *dataset.Set, o finetune.ValOptions) error {
 	switch {
 	case o.AMP != onnx.Undefined && m.Quantised():
 		return usageErrorf("val: --amp, --half: %s computes on 8-bit integers", m.Path)

@@ -12,7 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/optim"
@@ -64,11 +65,11 @@ func (r *recordedStep) artifacts(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
-	m := &finetune.Model{Net: r.net, State: r.Init()}
+	m := &model.Model{Net: r.net, State: r.Init()}
 	for i := range r.NC {
 		m.Names = append(m.Names, fmt.Sprintf("thing %d", i))
 	}
-	if err := finetune.SaveModel(in("init.safetensors"), m); err != nil {
+	if err := model.Save(in("init.safetensors"), m); err != nil {
 		t.Fatal(err)
 	}
 	writeYAML(t, in("hyp.yaml"), r.hyp())
@@ -93,7 +94,7 @@ func (r *recordedStep) hyp() map[string]float64 {
 	hyp["box"] /= levels
 	hyp["cls"] /= float64(r.NC) / 80 * levels
 	hyp["obj"] /= side * side * levels
-	recipe := finetune.Schedule{BatchSize: r.Batch}
+	recipe := step.Schedule{BatchSize: r.Batch}
 	recipe.Hyp.WeightDecay = 1
 	hyp["weight_decay"] /= recipe.WeightDecay()
 	return hyp
@@ -161,13 +162,13 @@ func (r *recordedStep) step(t *testing.T, dir string) map[string]*onnx.Tensor {
 				maps.Copy(state, m.Tensors(level))
 			}
 			training.run(t, state, out)
-			r.near(t, "losses", "batch", []float64{scalarOf(out[finetune.OutTotal]), scalarOf(out[finetune.OutBox]), scalarOf(out[finetune.OutObj]), scalarOf(out[finetune.OutCls])},
+			r.near(t, "losses", "batch", []float64{scalarOf(out[step.OutTotal]), scalarOf(out[step.OutBox]), scalarOf(out[step.OutObj]), scalarOf(out[step.OutCls])},
 				r.Losses[n][i][:])
 		}
 		momentum := r.Hyp["momentum"]
 		state[optim.LearningRates] = onnx.Of([]float32{float32(r.LR), float32(r.LR), float32(r.LR)}, 3)
 		state[optim.Momentum] = onnx.Scalar(float32(momentum))
-		state[optim.EMADecay] = onnx.Scalar(float32(finetune.EMADecay(n + 1)))
+		state[optim.EMADecay] = onnx.Scalar(float32(step.EMADecay(n + 1)))
 		state[optim.Corrections] = onnx.Of([]float32{float32(1 / (1 - math.Pow(momentum, float64(n+1)))), float32(1 / math.Sqrt(1-math.Pow(optim.Beta2, float64(n+1))))}, 2)
 		optimizer.run(t, state, out)
 		if n == 0 {

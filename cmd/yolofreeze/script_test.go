@@ -7,7 +7,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"yolofreeze/dataset/synth"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/model"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/testkit/shared"
 	"yolofreeze/onnx/yolov5"
@@ -40,7 +40,7 @@ func smallModel(path string) error {
 	if err != nil {
 		return err
 	}
-	return finetune.SaveModel(path, &finetune.Model{Net: net, State: state, Names: names})
+	return model.Save(path, &model.Model{Net: net, State: state, Names: names})
 }
 
 // condition answers [ort], the runtime loads, and [shared], the folder is there.

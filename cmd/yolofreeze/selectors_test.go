@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"yolofreeze/dataset/synth"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/model"
 	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/yolov5"
@@ -23,7 +23,7 @@ const smallNetwork = `{"nc": 2, "depth_multiple": 1.0, "width_multiple": 1.0, "a
 	"head": [[-1, 1, "Conv", [8, 3, 2]], [[-1], 1, "Detect", ["nc", "anchors"]]]}`
 
 // smallWeights writes weights of smallNetwork.
-func smallWeights(t *testing.T, path string) *finetune.Model {
+func smallWeights(t *testing.T, path string) *model.Model {
 	t.Helper()
 	table := map[string]any{}
 	if err := json.Unmarshal([]byte(smallNetwork), &table); err != nil {
@@ -37,8 +37,8 @@ func smallWeights(t *testing.T, path string) *finetune.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &finetune.Model{Net: net, State: state, Names: []string{"cup", "fork"}}
-	if err := finetune.SaveModel(path, m); err != nil {
+	m := &model.Model{Net: net, State: state, Names: []string{"cup", "fork"}}
+	if err := model.Save(path, m); err != nil {
 		t.Fatal(err)
 	}
 	return m

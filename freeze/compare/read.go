@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"yolofreeze/freeze"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/yaml"
@@ -152,7 +152,7 @@ func (r *Run) readPlan() error {
 // nil where there is none that can be read.
 func (r *Run) planOfWeights() *freeze.Plan {
 	for _, name := range []string{"last.pt", "best.pt"} {
-		m, err := finetune.LoadModel(filepath.Join(r.Dir, "weights", name))
+		m, err := model.Load(filepath.Join(r.Dir, "weights", name))
 		if err != nil {
 			continue
 		}

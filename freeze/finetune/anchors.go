@@ -35,7 +35,7 @@ func (t *training) checkAnchors() error {
 	switch {
 	case len(sizes) == 0, forced == 0 && recall > enoughRecall:
 		return nil
-	case forced == 0 && !t.model.freshHead() && !t.o.AutoAnchor:
+	case forced == 0 && !t.model.FreshHead() && !t.o.AutoAnchor:
 		t.r.Warnf("the anchors fit these objects badly, but the head's weights were trained for them; `autoanchor` makes new ones")
 		return nil
 	}

@@ -1,9 +1,15 @@
 package finetune
 
 import (
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+
+	"yolofreeze/dataset"
+	"yolofreeze/freeze/export"
+	"yolofreeze/freeze/model"
+	"yolofreeze/onnx/artifact"
 )
 
 // TestAutoAnchor runs on drawn shapes that the small model's anchors fit, or do
@@ -30,12 +36,12 @@ func TestAutoAnchor(t *testing.T) {
 			if c.line != "" && !q.heard(c.line) || c.line == "" && q.heard("AutoAnchor:") {
 				t.Errorf("lines %q", q.lines)
 			}
-			before, err := LoadModel(o.Weights)
+			before, err := model.Load(o.Weights)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, path := range []string{report.Best, report.Last} {
-				after, err := LoadModel(path)
+				after, err := model.Load(path)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -82,7 +88,7 @@ func TestAutoAnchorKeepsHead(t *testing.T) {
 // does, from artifacts folders and exports alike; weights that were trained lose the mark.
 func TestAutoAnchorOfNewHead(t *testing.T) {
 	o := smallRun(t)
-	m, err := LoadModel(o.Weights)
+	m, err := model.Load(o.Weights)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,13 +97,35 @@ func TestAutoAnchorOfNewHead(t *testing.T) {
 		t.Fatal(fresh, err)
 	}
 	o.Epochs, o.Hyp.AnchorT, o.Freeze = 1, 1.3, nil
-	o.Weights = writeBundle(t, m, []string{"1"}, nil)
+	o.Weights = writeArtifacts(t, m, []string{"1"}, nil)
 	q := &quiet{t: t}
 	report := mustRun(t, o, q)
 	if !q.heard("new anchors [") || q.heard("reinitialised") {
 		t.Errorf("lines %q", q.lines)
 	}
-	if m, err = LoadModel(report.Best); err != nil || m.freshHead() {
+	if m, err = model.Load(report.Best); err != nil || m.FreshHead() {
 		t.Errorf("a trained head counts as new: %v, %v", m.Metadata, err)
 	}
+}
+
+// writeArtifacts writes an artifacts folder of the model.
+func writeArtifacts(t *testing.T, m *model.Model, selectors, policies []string) string {
+	t.Helper()
+	plan, err := m.Plan(selectors, policies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hyp, err := dataset.LoadHyp("low")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := export.NewBundle(m, plan, artifact.Source{File: "small.pt", SHA256: "0123"}, export.BundleOptions{Version: "test", Batch: 4, ImageSize: 64, Hyp: hyp, Optimizer: "SGD"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "art")
+	if err := artifact.Write(dir, b, false); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

@@ -3,7 +3,7 @@ package finetune
 import (
 	"fmt"
 
-	"yolofreeze/onnx"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/machine"
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
@@ -13,9 +13,9 @@ const (
 	// AutoBatch as Options.BatchSize asks for the largest batch that fits into memory.
 	AutoBatch = -1
 
-	autoBatchShare   = .6  // of the free memory that a step may take; decoded pictures and validation need some
-	autoBatchMargin  = 1.6 // of what a process grew by over what the graph tells, yolov5n at 320 pixels, frozen and not
-	autoBatchUnknown = 16  // where the device's memory is not known
+	autoBatchShare = .6 // of the free memory that a step may take; decoded pictures and validation need some
+
+	autoBatchUnknown = 16 // where the device's memory is not known
 )
 
 // chooseBatch puts the largest batch that fits in the place of AutoBatch. What a
@@ -48,7 +48,7 @@ func (t *training) chooseBatch() error {
 // fitting is how many pictures a budget is enough for: up to the nominal batch,
 // from which on larger ones only make steps rarer; 0 when not even one fits.
 func fitting(budget, fixed, picture int64) int {
-	return int(min(max((budget-fixed)/max(picture, 1), 0), nominalBatch))
+	return int(min(max((budget-fixed)/max(picture, 1), 0), step.NominalBatch))
 }
 
 // freeOn returns the free bytes of a device's memory, false where they are not known.
@@ -61,86 +61,11 @@ func freeOn(d ort.Device) (int64, bool) {
 
 // stepMemory estimates the memory of the run's last stage, which trains the most.
 func (t *training) stepMemory(device ort.Device) (fixed, picture int64, err error) {
-	fixed, picture, err = stepMemory(Spec{Net: t.model.Net, State: t.model.State, Plan: t.stages[len(t.stages)-1].Plan,
+	fixed, picture, err = step.Memory(step.Spec{Net: t.model.Net, State: t.model.State, Plan: t.stages[len(t.stages)-1].Plan,
 		Height: t.side, Width: t.side, Loss: t.loss, Optimizer: optim.Options{Algorithm: t.o.Optimizer},
 		AMP: t.o.products(), Device: device.Kind})
 	if err != nil {
 		return 0, 0, fmt.Errorf("estimate a step's memory: %w", err)
 	}
 	return fixed, picture, nil
-}
-
-// stepMemory estimates the bytes of a step: fixed ones, and for each picture
-// of the batch. It goes by the graphs for one picture and for two.
-func stepMemory(spec Spec) (fixed, picture int64, err error) {
-	var peaks [2]int64
-	for i := range peaks {
-		spec.Batch = i + 1
-		graphs, err := Build(&spec)
-		if err != nil {
-			return 0, 0, err
-		}
-		peaks[i] = int64(autoBatchMargin * float64(peakBytes(graphs.Training)))
-	}
-	picture = peaks[1] - peaks[0]
-	return max(peaks[0]-picture, 0), picture, nil
-}
-
-// peakBytes is the most memory that a graph's values take at one time when its
-// nodes run in order and each value lives from its producer to its last user.
-// Inputs, constants and outputs live all the time. Values of unknown size, such as
-// those of each match, count nothing.
-func peakBytes(m *onnx.Model) int64 {
-	last := map[*onnx.Value]int{}
-	for i, n := range m.Nodes {
-		for _, v := range n.Inputs {
-			last[v] = i
-		}
-	}
-	var live int64
-	for _, list := range [][]*onnx.Value{m.Inputs, m.Initializers} {
-		for _, v := range list {
-			live += valueBytes(v)
-			last[v] = -1
-		}
-	}
-	for _, v := range m.Outputs {
-		last[v] = len(m.Nodes)
-	}
-	peak := live
-	for i, n := range m.Nodes {
-		for _, v := range n.Outputs {
-			live += valueBytes(v)
-		}
-		peak = max(peak, live)
-		seen := map[*onnx.Value]bool{}
-		for _, v := range append(n.Inputs[:len(n.Inputs):len(n.Inputs)], n.Outputs...) {
-			if v == nil || seen[v] {
-				continue
-			}
-			seen[v] = true
-			if at, used := last[v]; at == i || !used {
-				live -= valueBytes(v)
-			}
-		}
-	}
-	return peak
-}
-
-func valueBytes(v *onnx.Value) int64 {
-	if v == nil {
-		return 0
-	}
-	shape, ok := v.Type.Static()
-	if v.Const != nil {
-		shape, ok = v.Const.Shape, true
-	}
-	if !ok {
-		return 0
-	}
-	size := int64(v.Type.DType.Size())
-	for _, d := range shape {
-		size *= d
-	}
-	return size
 }

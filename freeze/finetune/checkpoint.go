@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/disk"
@@ -28,7 +30,7 @@ type progress struct {
 	LastStep  int `json:"last_step"` // the iteration of the last optimizer step
 	Steps     int `json:"steps"`     // optimizer steps
 
-	Scaler *Scaler `json:"scaler,omitempty"` // of mixed precision
+	Scaler *step.Scaler `json:"scaler,omitempty"` // of mixed precision
 
 	Sums [3]float64 `json:"sums"` // of the epoch's losses so far
 	Last rowFields  `json:"last"` // epoch's row, whose metrics stand until the next validation
@@ -55,7 +57,7 @@ type stateInfo struct {
 // Names in last.safetensors. Plain names hold the averaged weights, so that the
 // file serves as a model too.
 const (
-	stateKey       = metadataPrefix + "state"
+	stateKey       = model.MetadataPrefix + "state"
 	weightPrefix   = "training/"
 	gradientPrefix = "gradient/"
 )
@@ -65,7 +67,7 @@ type saved struct {
 	path     string
 	info     stateInfo
 	options  Options
-	model    *Model // with the raw weights
+	model    *model.Model // with the raw weights
 	averages map[string]*onnx.Tensor
 	tensors  map[string]*onnx.Tensor // all of the file
 }
@@ -121,7 +123,7 @@ func readSaved(path string) (*saved, error) {
 	if s.options, err = decodeOptions(s.info.Options); err != nil {
 		return nil, &disk.InputError{Path: file, Err: fmt.Errorf("metadata %s: %w", stateKey, err)}
 	}
-	if s.model, err = modelOf(file, f); err != nil {
+	if s.model, err = model.OfFile(file, f); err != nil {
 		return nil, err
 	}
 	for name, t := range s.model.State {
@@ -130,24 +132,12 @@ func readSaved(path string) (*saved, error) {
 		if raw == nil {
 			continue
 		}
-		if !sameType(raw, t) {
+		if !raw.Like(t) {
 			return nil, &disk.InputError{Path: file, Err: fmt.Errorf("%s%s is %v %v, want %v %v", weightPrefix, name, raw.DType, raw.Shape, t.DType, t.Shape)}
 		}
 		s.model.State[name] = raw
 	}
 	return s, nil
-}
-
-func sameType(a, b *onnx.Tensor) bool {
-	if a.DType != b.DType || len(a.Shape) != len(b.Shape) {
-		return false
-	}
-	for i := range a.Shape {
-		if a.Shape[i] != b.Shape[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // runDir is the run's folder.
@@ -164,40 +154,13 @@ func (s *saved) checkFolder(pictures []string) error {
 
 // restore puts averages, moments and gradients into an engine whose weights are
 // s's already; what the engine does not train is left out.
-func (s *saved) restore(e *Engine) {
-	e.steps = s.info.Progress.Steps
-	e.Scaler.takeOver(s.info.Progress.Scaler)
-	for name, t := range e.Optimizer {
-		from := s.tensors[name]
+func (s *saved) restore(e *step.Engine) {
+	e.Restore(s.info.Progress.Steps, s.info.Progress.Scaler, func(name string) *onnx.Tensor {
 		if own, ok := strings.CutPrefix(name, optim.EMA("")); ok {
-			from = s.averages[own]
+			return s.averages[own]
 		}
-		if from != nil && sameType(from, t) {
-			copy(t.Raw, from.Raw)
-		}
-	}
-	for name, t := range e.gradients {
-		if from := s.tensors[name]; from != nil && sameType(from, t) {
-			copy(t.Raw, from.Raw)
-		}
-	}
-	e.Upload()
-}
-
-// carry takes over from an engine what survives in another plan for the same network.
-func (e *Engine) carry(from *Engine) error {
-	if err := from.Sync(); err != nil {
-		return err
-	}
-	e.steps = from.steps
-	e.Scaler.takeOver(from.Scaler)
-	for name, t := range e.Optimizer {
-		if old := from.Optimizer[name]; old != nil {
-			copy(t.Raw, old.Raw)
-		}
-	}
-	e.Upload()
-	return nil
+		return s.tensors[name]
+	})
 }
 
 // saveLast writes last.safetensors.
@@ -228,7 +191,7 @@ func (t *training) saveLast() error {
 		}
 	}
 	if t.p.Batch > 0 && t.p.LastStep != t.p.Iteration-1 { // gradients wait for a step
-		for name, tensor := range t.engine.gradients {
+		for name, tensor := range t.engine.Gradients() {
 			f.Tensors[name] = tensor
 		}
 	}
@@ -236,7 +199,7 @@ func (t *training) saveLast() error {
 }
 
 // averagedModel is the model as it is validated and kept.
-func (t *training) averagedModel() *Model {
+func (t *training) averagedModel() *model.Model {
 	m := *t.model
 	m.State, m.Metadata = t.engine.State(true), t.metadata()
 	return &m
@@ -244,7 +207,7 @@ func (t *training) averagedModel() *Model {
 
 // metadata says of weights and exports where they come from and what was frozen.
 func (t *training) metadata() map[string]string {
-	all := PlanMetadata(t.stage.Plan)
-	all[sourceFileKey], all[sourceHashKey], all[versionKey] = t.source.File, t.source.SHA256, t.o.Version
+	all := model.PlanMetadata(t.stage.Plan)
+	all[model.SourceFileKey], all[model.SourceHashKey], all[model.VersionKey] = t.source.File, t.source.SHA256, t.o.Version
 	return all
 }

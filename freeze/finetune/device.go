@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"yolofreeze/freeze/step"
+	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
 )
 
@@ -42,7 +44,7 @@ func (e *withheldError) Hint() string {
 
 // checkDevice looks at the options that say how graphs run.
 func (o *Options) checkDevice() error {
-	if _, err := ParseAMP(o.AMP); err != nil {
+	if _, err := step.ParseAMP(o.AMP); err != nil {
 		return err
 	}
 	_, err := ParseProviderOptions(o.ProviderOptions)
@@ -79,28 +81,9 @@ func (o *Options) runtime() ort.Options {
 	return ort.Options{Device: o.Device, ProviderOptions: options}
 }
 
-// UnfitError says that a device cannot do what is asked of it.
-type UnfitError struct {
-	Device string
-	Reason string
-	Nodes  []string // that it leaves to the CPU provider: operators with their number
-	Cure   string
-}
-
-func (e *UnfitError) Error() string {
-	reason := e.Reason
-	if len(e.Nodes) > 0 {
-		reason += ": " + strings.Join(e.Nodes, ", ")
-	}
-	return e.Device + ": " + reason + "; " + e.Cure
-}
-
-// Unavailable marks the error for the exit code.
-func (e *UnfitError) Unavailable() bool { return true }
-
 // checkPlacement warns of nodes that fell back to the CPU provider, or refuses them.
-func (t *training) checkPlacement(e *Engine) (err error) {
-	if t.placement, err = e.placement(); err != nil {
+func (t *training) checkPlacement(e *step.Engine) (err error) {
+	if t.placement, err = e.Placement(); err != nil {
 		return err
 	}
 	type kind struct{ graph, op, why string }
@@ -124,8 +107,14 @@ func (t *training) checkPlacement(e *Engine) (err error) {
 		}
 	}
 	if t.o.StrictPlacement && len(unexpected) > 0 {
-		return &UnfitError{e.Device(), "nodes left to the CPU provider without a known reason", unexpected,
-			"leave `strict-placement` out to train all the same, with copies between device and host in every step"}
+		return &step.UnfitError{Device: e.Device(), Reason: "nodes left to the CPU provider without a known reason", Nodes: unexpected,
+			Cure: "leave `strict-placement` out to train all the same, with copies between device and host in every step"}
 	}
 	return nil
+}
+
+// products is what Options.AMP says, which checkDevice has read before.
+func (o *Options) products() onnx.DType {
+	t, _ := step.ParseAMP(o.AMP)
+	return t
 }

@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/runs"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/ort"
 )
 
@@ -93,7 +95,7 @@ func TestRunOnDevice(t *testing.T) {
 	onCPU := &quiet{t: t}
 	mustRun(t, o, onCPU)
 	o.Device, o.StrictPlacement = device, true
-	for key, value := range deviceOptions(device).ProviderOptions {
+	for key, value := range fixture.DeviceOptions(device).ProviderOptions {
 		o.ProviderOptions = append(o.ProviderOptions, key+"="+value)
 	}
 	for _, name := range []string{"plain", "captured"} {
@@ -111,7 +113,7 @@ func TestRunOnDevice(t *testing.T) {
 	}
 	// Without kernels for int64 some nodes go to the CPU provider.
 	o.Name, o.Epochs, o.NoVal, o.ProviderOptions = "fallback", 1, true, []string{"enableInt64=0"}
-	var refused *UnfitError
+	var refused *step.UnfitError
 	if _, err := Run(t.Context(), o, &quiet{t: t}); !errors.As(err, &refused) || !refused.Unavailable() || !strings.Contains(err.Error(), "Equal") {
 		t.Errorf("strict placement gave %v", err)
 	} else {
@@ -130,7 +132,7 @@ func TestRunOnDevice(t *testing.T) {
 // user's own cache folder.
 func deviceRun(t *testing.T) (o Options, device string) {
 	t.Helper()
-	device = testDevice(t)
+	device = fixture.Device(t)
 	cache, set := os.LookupEnv("XDG_CACHE_HOME")
 	o = smallRun(t)
 	if t.Setenv("XDG_CACHE_HOME", cache); !set {
@@ -207,13 +209,13 @@ func runOnDevice(t *testing.T, o Options, onCPU []runs.Row) {
 			}
 		}
 	}
-	if m := report.Moved; hasMemory(o.Device) && (m.Batches != 2 || m.PerBatch() < 3*3*64*64 || m.PerBatch() > 2*3*3*64*64 || m.State.In == 0 || m.State.Out == 0) {
+	if m := report.Moved; fixture.HasMemory(o.Device) && (m.Batches != 2 || m.PerBatch() < 3*3*64*64 || m.PerBatch() > 2*3*3*64*64 || m.State.In == 0 || m.State.Out == 0) {
 		t.Errorf("moved %+v", m)
 	}
 	t.Logf("moved %+v", report.Moved)
 	var kept struct {
-		Moved     Traffic    `json:"moved_bytes"`
-		Placement *Placement `json:"placement"`
+		Moved     step.Traffic    `json:"moved_bytes"`
+		Placement *step.Placement `json:"placement"`
 	}
 	if err := json.Unmarshal(mustRead(t, filepath.Join(report.RunDir, "summary.json")), &kept); err != nil || kept.Moved != report.Moved ||
 		kept.Placement == nil || kept.Placement.Device != report.Placement.Device {
@@ -226,5 +228,15 @@ func runOnDevice(t *testing.T, o Options, onCPU []runs.Row) {
 	}
 	if q.heard("captured, for up to") != o.CUDAGraph {
 		t.Errorf("captured %v, said %q", o.CUDAGraph, q.lines)
+	}
+}
+
+// TestBFloat16Run: a run on a provider without kernels for bfloat16 is refused before anything is read.
+func TestBFloat16Run(t *testing.T) {
+	o := Defaults()
+	o.Device, o.AMP = "webgpu", "bf16"
+	var refused *step.UnfitError
+	if _, err := Run(t.Context(), o, &quiet{t: t}); !errors.As(err, &refused) || !refused.Unavailable() {
+		t.Errorf("%v", err)
 	}
 }

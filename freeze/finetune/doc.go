@@ -1,6 +1,3 @@
-// Package finetune trains: it turns a network, its weights and a freeze plan
-// into training, optimizer and evaluation graphs, runs them on ONNX Runtime,
-// and keeps the run's folder.
-//
-// It is where the packages meet; it knows nothing of the command line.
+// Package finetune trains: it is the loop over epochs and batches around a step,
+// with validation, checkpoints, the run's folder and who hears of it.
 package finetune

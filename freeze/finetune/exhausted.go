@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/ort"
 )
 
@@ -34,7 +35,7 @@ func (e *MemoryError) Hint() string {
 	if e.Fits < 1 {
 		return "on a GPU, `amp fp16` takes less memory for each picture"
 	}
-	return fmt.Sprintf("`batch-size %d`; gradients of several batches add up to the same nominal batch of %d", e.Fits, nominalBatch)
+	return fmt.Sprintf("`batch-size %d`; gradients of several batches add up to the same nominal batch of %d", e.Fits, step.NominalBatch)
 }
 
 // outOfMemory makes an error that came of too little memory name the batch size

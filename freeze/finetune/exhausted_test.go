@@ -7,17 +7,19 @@ import (
 	"testing"
 
 	"yolofreeze/freeze"
+	"yolofreeze/freeze/fixture"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/optim"
 )
 
 // TestMemoryError plants what the CUDA provider's arena says when it is at its limit.
 func TestMemoryError(t *testing.T) {
-	m := smallModel(t)
+	m := fixture.SmallModel(t)
 	plan, err := m.Plan([]string{"1"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := &training{model: m, stages: []freeze.Stage{{Plan: plan}}, side: 64, batch: 48, loss: usual, o: Defaults()}
+	run := &training{model: m, stages: []freeze.Stage{{Plan: plan}}, side: 64, batch: 48, loss: step.LossOf(Defaults().Hyp), o: Defaults()}
 	run.o.Device, run.o.ProviderOptions = "cuda:0", []string{"gpu_mem_limit=20000000"}
 	planted := fmt.Errorf("run the training graph: %w", errors.New("BFCArena::AllocateRawInternal Available memory of 12 is smaller than requested bytes of 256"))
 	failure := func(want string) *MemoryError {
@@ -29,7 +31,7 @@ func TestMemoryError(t *testing.T) {
 		return e
 	}
 	e := failure("out of memory on cuda:0 with batch size 48 at 64 pixels: batch size ")
-	fixed, picture, err := stepMemory(Spec{Net: m.Net, State: m.State, Plan: plan, Height: 64, Width: 64, Loss: usual, Optimizer: optim.Options{Algorithm: "SGD"}})
+	fixed, picture, err := step.Memory(step.Spec{Net: m.Net, State: m.State, Plan: plan, Height: 64, Width: 64, Loss: step.LossOf(Defaults().Hyp), Optimizer: optim.Options{Algorithm: "SGD"}})
 	if err != nil {
 		t.Fatal(err)
 	}

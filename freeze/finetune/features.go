@@ -16,6 +16,7 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/freeze"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/machine"
@@ -25,7 +26,7 @@ import (
 // pictures. They give the same output for the same picture all through
 // training, so each view of a picture runs through them once.
 type features struct {
-	cut    Cut
+	cut    step.Cut
 	layout featureLayout
 	store  *featureStore
 	loader *featureLoader
@@ -44,11 +45,11 @@ func (t *training) planFeatures() error {
 		return nil
 	}
 	plan := t.stages[0].Plan
-	cut := Cut{cutOf(plan), FeatureTypes[t.o.FeatureType]}
+	cut := step.Cut{Layers: step.CutOf(plan), DType: FeatureTypes[t.o.FeatureType]}
 	if cut.Layers == 0 {
 		return &disk.InputError{Path: t.o.Weights, Err: fmt.Errorf("`cache-features` keeps what frozen first layers put out, but %s: freeze layers from the first one on, with fixed statistics, such as `freeze 10` `bn eval`", plan.Moves(plan.FixedPrefix()))}
 	}
-	shapes, err := cut.shapes(t.model.Net, 1, t.side, t.side)
+	shapes, err := cut.Shapes(t.model.Net, 1, t.side, t.side)
 	if err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func (t *training) planFeatures() error {
 	}
 	// Validation pads pictures by half a stride.
 	padded := t.side + int(t.model.Net.MaxStride())
-	if shapes, err = cut.shapes(t.model.Net, len(t.set.Splits["val"]), padded, padded); err != nil {
+	if shapes, err = cut.Shapes(t.model.Net, len(t.set.Splits["val"]), padded, padded); err != nil {
 		return err
 	}
 	var most int64
@@ -92,21 +93,10 @@ func sizeText(n int64) string {
 	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
 }
 
-// cutOf is how many first layers a cache can stand for: up to the last one that has parameters.
-func cutOf(plan *freeze.Plan) int {
-	cut, fixed := 0, plan.FixedPrefix()
-	for _, e := range plan.Entries {
-		if layer := freeze.Layer(e.Name); layer < fixed {
-			cut = max(cut, layer+1)
-		}
-	}
-	return cut
-}
-
 // cutFor is the cut of a stage: the cache's, as long as all layers before it stay frozen.
-func (t *training) cutFor(s freeze.Stage) Cut {
-	if t.features == nil || cutOf(s.Plan) < t.features.cut.Layers {
-		return Cut{}
+func (t *training) cutFor(s freeze.Stage) step.Cut {
+	if t.features == nil || step.CutOf(s.Plan) < t.features.cut.Layers {
+		return step.Cut{}
 	}
 	return t.features.cut
 }
@@ -128,7 +118,7 @@ func (t *training) holdFeatures() {
 }
 
 // cut is that of the stage under way.
-func (t *training) cut() Cut { return t.cutFor(t.stage) }
+func (t *training) cut() step.Cut { return t.cutFor(t.stage) }
 
 // featureFolder holds the caches of all runs.
 func featureFolder() string {

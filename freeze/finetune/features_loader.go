@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"yolofreeze/dataset"
+	"yolofreeze/freeze/step"
 )
 
 // batches makes the batches of epochs: the loader of pictures, or that of features.
@@ -23,14 +24,14 @@ type featureLoader struct {
 	side    int
 	prepare func(*dataset.Batch) error
 	waited  time.Duration
-	idle    chan Feed // whose memory can be used again
+	idle    chan step.Feed // whose memory can be used again
 }
 
 // ahead is how many batches are made before they are asked for.
 const ahead = 2
 
 func newFeatureLoader(s *featureStore, l *dataset.Loader, side int, prepare func(*dataset.Batch) error) *featureLoader {
-	return &featureLoader{store: s, loader: l, side: side, prepare: prepare, idle: make(chan Feed, ahead+2)}
+	return &featureLoader{store: s, loader: l, side: side, prepare: prepare, idle: make(chan step.Feed, ahead+2)}
 }
 
 func (f *featureLoader) Waited() time.Duration { return f.waited }
@@ -108,7 +109,7 @@ func (f *featureLoader) batch(pictures []int, view int) (*dataset.Batch, error) 
 	to := make([][]byte, len(s.Layers))
 	for i, r := range records {
 		for k, layer := range s.Layers {
-			to[k] = feed[FeatureName(layer)][int64(i)*s.Bytes[k] : int64(i+1)*s.Bytes[k]]
+			to[k] = feed[step.FeatureName(layer)][int64(i)*s.Bytes[k] : int64(i+1)*s.Bytes[k]]
 		}
 		if err := s.read(r, to); err != nil {
 			return nil, err
@@ -126,15 +127,15 @@ func (f *featureLoader) batch(pictures []int, view int) (*dataset.Batch, error) 
 }
 
 // memory returns room for a batch of n pictures.
-func (f *featureLoader) memory(n int) Feed {
-	var feed Feed
+func (f *featureLoader) memory(n int) step.Feed {
+	var feed step.Feed
 	select {
 	case feed = <-f.idle:
 	default:
-		feed = Feed{}
+		feed = step.Feed{}
 	}
 	for k, layer := range f.store.Layers {
-		name, bytes := FeatureName(layer), int64(n)*f.store.Bytes[k]
+		name, bytes := step.FeatureName(layer), int64(n)*f.store.Bytes[k]
 		if int64(cap(feed[name])) < bytes {
 			feed[name] = make([]byte, bytes)
 		}

@@ -10,64 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
-	"yolofreeze/onnx/ort"
-	"yolofreeze/onnx/testkit"
-	"yolofreeze/onnx/yolov5"
 )
-
-// cachedRunner runs the frozen layers first, then trains from what they put out.
-type cachedRunner struct {
-	float32Runner
-	graph *bound
-}
-
-func (c cachedRunner) Accumulate(images []uint8, matches []yolov5.Matches) (Losses, error) {
-	s := c.spec
-	out, err := c.graph.session.Run(map[string]*onnx.Tensor{imagesName: onnx.Of(images, int64(s.Batch), 3, int64(s.Height), int64(s.Width))})
-	if err != nil {
-		return Losses{}, err
-	}
-	feed := Feed{}
-	for name, features := range out {
-		feed[name] = features.Raw
-	}
-	return c.AccumulateSized(feed, s.Batch, s.Height, s.Width, matches)
-}
-
-// TestRecordedStepsFeatures: ten steps from what frozen layers put out, kept in
-// float32, are those of the recordings.
-func TestRecordedStepsFeatures(t *testing.T) {
-	eachRecording(t, func(t *testing.T, r *recording) {
-		needORT(t)
-		s := r.spec(t)
-		if s.Plan == nil || cutOf(s.Plan) == 0 {
-			t.Skip("no first layers are frozen with fixed statistics")
-		}
-		s.Cut = Cut{cutOf(s.Plan), onnx.Float}
-		m, err := BuildFeatures(s.Net, s.State, s.Cut, onnx.Dims(int64(s.Batch), 3, int64(s.Height), int64(s.Width)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		graph, err := open(m, ort.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer graph.close()
-		e, err := NewEngine(s, ort.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer e.Close()
-		for _, in := range e.Graphs.Training.Inputs {
-			if in.Name == imagesName {
-				t.Error("the training graph takes pictures")
-			}
-		}
-		r.outcomeLimit().check(t, replay(t, r, cachedRunner{float32Runner{e}, graph}, r.Limit), r)
-	})
-}
 
 // cachedRun is a run from cached features of its first two layers, each epoch with views of its own.
 func cachedRun(t *testing.T) Options {
@@ -232,39 +176,4 @@ func TestDamagedFeatures(t *testing.T) {
 	if disk.IsFile(data[0]) || !q.heard("feature cache: removing") {
 		t.Error("the older cache was kept beyond the budget")
 	}
-}
-
-// TestPlacementOfFeatures: both sides of a cut run on CUDA and the CPU, whichever type lies between.
-func TestPlacementOfFeatures(t *testing.T) {
-	table := kernels(t)
-	m := blank(t, testkit.YOLOv5Table("n", 20))
-	for _, frozen := range []string{"10", "24"} {
-		for name, dtype := range FeatureTypes {
-			s := specOf(t, m, frozen, "eval", "SGD")
-			s.Cut = Cut{cutOf(s.Plan), dtype}
-			g, err := Build(s)
-			if err != nil {
-				t.Fatal(err)
-			}
-			before, err := BuildFeatures(m.Net, m.State, s.Cut, onnx.Dims(int64(s.Batch), 3, int64(s.Height), int64(s.Width)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, line := range append(misplaced(table, before), misplaced(table, g.Training)...) {
-				t.Errorf("frozen %s, %s: %s", frozen, name, line)
-			}
-			if nodes := len(g.Training.Nodes); nodes >= len(mustBuild(t, m, frozen).Training.Nodes) {
-				t.Errorf("frozen %s, %s: %d nodes, no fewer than without the cut", frozen, name, nodes)
-			}
-		}
-	}
-}
-
-func mustBuild(t *testing.T, m *Model, frozen string) *Graphs {
-	t.Helper()
-	g, err := Build(specOf(t, m, frozen, "eval", "SGD"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
 }

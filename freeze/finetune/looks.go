@@ -12,6 +12,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/finetune/plot"
+	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
 )
 
@@ -106,7 +107,7 @@ func titles(b *dataset.Batch, samples []dataset.Sample) []string {
 }
 
 // lookAtBest validates the best weights once more, to draw what they find.
-func (t *training) lookAtBest(ctx context.Context, best *Model) {
+func (t *training) lookAtBest(ctx context.Context, best *model.Model) {
 	if t.o.NoPlots {
 		return
 	}

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"yolofreeze/dataset"
+	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/machine"
 )
@@ -108,14 +110,14 @@ func (t *training) trainBatch(b *dataset.Batch) error {
 		return err
 	}
 	if now := t.engine.Capacity(); now != capacity {
-		t.r.Logf("epoch %d, batch %d has %d matches on a level: the graphs are captured anew, for %d", t.p.Epoch, t.p.Batch, fullest(in.matches), now)
+		t.r.Logf("epoch %d, batch %d has %d matches on a level: the graphs are captured anew, for %d", t.p.Epoch, t.p.Batch, step.Fullest(in.matches), now)
 	}
 	if !l.Finite() {
 		return t.nonFinite(b, fmt.Sprintf("the loss is %g (box %g, objectness %g, class %g)", l.Total, l.Box, l.Obj, l.Cls))
 	}
 	if t.p.Iteration-t.p.LastStep >= accumulate {
 		start := time.Now()
-		rates.EMADecay = EMADecay(t.p.Steps + 1)
+		rates.EMADecay = step.EMADecay(t.p.Steps + 1)
 		norm, err := t.engine.Step(rates)
 		t.clock.optimizer += time.Since(start)
 		if err != nil {
@@ -125,7 +127,7 @@ func (t *training) trainBatch(b *dataset.Batch) error {
 			return t.nonFinite(b, fmt.Sprintf("the gradients' norm is %g", norm))
 		}
 		t.p.LastStep = t.p.Iteration
-		t.p.Steps = t.engine.steps
+		t.p.Steps = t.engine.Steps()
 	}
 	if b.Images != nil { // of features, sheets were drawn when they were made
 		t.drawTrainSheet(t.p.Iteration, b)
@@ -236,7 +238,7 @@ func (t *training) validate(ctx context.Context) (*Evaluation, error) {
 	t.holdFeatures()
 	e, err := t.validator.Run(ctx, t.model.Net, t.engine.State(true), t.o.runtime())
 	t.clock.validation += time.Since(start)
-	if err == nil && !(Losses{Box: e.Box, Obj: e.Obj, Cls: e.Cls}).Finite() {
+	if err == nil && !(step.Losses{Box: e.Box, Obj: e.Obj, Cls: e.Cls}).Finite() {
 		err = &NonFiniteError{Epoch: t.p.Epoch, Batch: t.p.Batch, What: fmt.Sprintf("the validation loss is %g", e.Box+e.Obj+e.Cls), Kept: t.kept()}
 	}
 	return e, err
@@ -279,12 +281,12 @@ func (t *training) save(epoch int, r EpochResult, final bool) error {
 	}
 	m := t.averagedModel()
 	if r.Best || !disk.IsFile(t.weights(bestName)) {
-		if err := SaveModel(t.weights(bestName), m); err != nil {
+		if err := model.Save(t.weights(bestName), m); err != nil {
 			return err
 		}
 	}
 	if t.o.SavePeriod > 0 && (epoch+1)%t.o.SavePeriod == 0 {
-		if err := SaveModel(t.weights(fmt.Sprintf("epoch%d.safetensors", epoch)), m); err != nil {
+		if err := model.Save(t.weights(fmt.Sprintf("epoch%d.safetensors", epoch)), m); err != nil {
 			return err
 		}
 	}

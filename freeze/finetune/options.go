@@ -9,6 +9,8 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/freeze"
+	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
 )
 
@@ -116,7 +118,7 @@ func Defaults() Options {
 	hyp, _ := dataset.LoadHyp("low")
 	return Options{
 		Inputs:   Inputs{BadLabels: dataset.Reject, BadImages: dataset.Skip},
-		Learning: Learning{Hyp: hyp, Epochs: 100, BatchSize: 16, ImageSize: 640, Optimizer: Optimizers[0], Patience: 100},
+		Learning: Learning{Hyp: hyp, Epochs: 100, BatchSize: 16, ImageSize: 640, Optimizer: step.Optimizers[0], Patience: 100},
 		Loading:  Loading{Cache: Caches[0], FeatureType: "fp16"},
 		Running:  Running{Device: "auto"},
 		Keeping:  Keeping{SavePeriod: -1, Project: filepath.Join("runs", "train"), Name: "exp"},
@@ -140,8 +142,8 @@ func (o *Options) check() error {
 		return bad("batch size %d: want 1 or more, or %d for what fits into memory", o.BatchSize, AutoBatch)
 	case o.ImageSize < 1 || o.ImageSize > dataset.MaxImageSize:
 		return bad("image size %d: want 1 to %d", o.ImageSize, dataset.MaxImageSize)
-	case !slices.Contains(Optimizers, o.Optimizer):
-		return bad("optimizer %q: want one of %v", o.Optimizer, Optimizers)
+	case !slices.Contains(step.Optimizers, o.Optimizer):
+		return bad("optimizer %q: want one of %v", o.Optimizer, step.Optimizers)
 	case !slices.Contains(Caches, o.Cache):
 		return bad("cache %q: want one of %v", o.Cache, Caches)
 	case o.Patience < 0:
@@ -193,7 +195,7 @@ func (o *Options) readOptions() dataset.ReadOptions {
 
 // stages makes the plans of the run for a model, and completes the options of
 // learning rates by what a plan file states.
-func (o *Options) stages(m *Model) ([]freeze.Stage, error) {
+func (o *Options) stages(m *model.Model) ([]freeze.Stage, error) {
 	selectors, err := freeze.Parse(o.Freeze)
 	if err != nil {
 		return nil, err

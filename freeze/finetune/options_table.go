@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"yolofreeze/dataset"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/yaml"
 )
 
@@ -93,7 +94,7 @@ var Table = slices.Concat(
 		Option{Name: "imgsz", Aliases: []string{"img", "img-size"}, Of: func(o *Options) any { return &o.ImageSize },
 			Usage: "image side in `PIXELS`, rounded up to a multiple of the largest stride"},
 		Option{Name: "optimizer", Of: func(o *Options) any { return &o.Optimizer },
-			Usage: "`RULE`: " + strings.Join(Optimizers, ", ")},
+			Usage: "`RULE`: " + strings.Join(step.Optimizers, ", ")},
 		Option{Name: "cos-lr", Of: func(o *Options) any { return &o.CosLR },
 			Usage: "learning rates fall as a cosine, not in a line"},
 		Option{Name: "label-smoothing", Key: "-", Of: func(o *Options) any { return &o.Hyp.LabelSmoothing },

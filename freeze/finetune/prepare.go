@@ -13,7 +13,9 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 	"yolofreeze/freeze"
+	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/yaml"
 	"yolofreeze/onnx/yolov5"
@@ -24,13 +26,13 @@ func (t *training) openModel() (err error) {
 		t.model, t.source = t.resumed.model, t.resumed.info.Source
 		return nil
 	}
-	if t.model, err = LoadModel(t.o.Weights); err != nil {
+	if t.model, err = model.Load(t.o.Weights); err != nil {
 		return inputFault{err}
 	}
 	if len(t.o.Freeze) == 0 {
 		t.o.Freeze = t.model.Freeze
 	}
-	t.source, err = SourceOf(t.o.Weights)
+	t.source, err = model.SourceOf(t.o.Weights)
 	return err
 }
 
@@ -138,11 +140,11 @@ func (t *training) plan() (err error) {
 	for _, line := range t.stages[len(t.stages)-1].Plan.RateLines() { // the last stage trains all that any does
 		t.r.Logf("%s", line)
 	}
-	t.side = ImageSize(t.model.Net, t.o.ImageSize, 2)
+	t.side = model.ImageSize(t.model.Net, t.o.ImageSize, 2)
 	if t.side != t.o.ImageSize {
 		t.r.Warnf("image size %d is not a multiple of the largest stride %d, using %d", t.o.ImageSize, t.model.Net.MaxStride(), t.side)
 	}
-	t.loss = lossOf(t.o.Hyp).Scaled(t.model.Net, int64(t.side))
+	t.loss = step.LossOf(t.o.Hyp).Scaled(t.model.Net, int64(t.side))
 	if err := t.chooseBatch(); err != nil {
 		return err
 	}
@@ -254,7 +256,7 @@ func (t *training) makeLoaders() (err error) {
 		return &disk.InputError{Path: t.set.Path, Err: err}
 	}
 	t.validator.Progress = t.r.Validating
-	t.schedule = Schedule{Hyp: t.o.Hyp, Epochs: t.o.Epochs, Batches: t.loader.Batches(), BatchSize: t.o.BatchSize,
+	t.schedule = step.Schedule{Hyp: t.o.Hyp, Epochs: t.o.Epochs, Batches: t.loader.Batches(), BatchSize: t.o.BatchSize,
 		Cosine: t.o.CosLR, Adam: t.o.Optimizer != "SGD"}
 	if t.resumed == nil {
 		t.p.LastStep, t.p.Maps = -1, make([]float64, len(t.set.Names))
@@ -265,7 +267,7 @@ func (t *training) makeLoaders() (err error) {
 // stepInput is what a step takes of a batch, its Extra.
 type stepInput struct {
 	matches []yolov5.Matches
-	feed    Feed
+	feed    step.Feed
 }
 
 // match assigns a batch's targets, in the loader's workers.
@@ -274,6 +276,6 @@ func (t *training) match(b *dataset.Batch) error {
 	for i, o := range b.Targets {
 		targets[i] = yolov5.Target{Image: int(o.Image), Class: int(o.Class), X: float64(o.X), Y: float64(o.Y), W: float64(o.W), H: float64(o.H)}
 	}
-	b.Extra = stepInput{t.model.Net.Assign(targets, b.Height, b.Width, t.loss.AnchorT), Feed{imagesName: b.Images}}
+	b.Extra = stepInput{t.model.Net.Assign(targets, b.Height, b.Width, t.loss.AnchorT), step.Feed{step.ImagesName: b.Images}}
 	return nil
 }

@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	"yolofreeze/freeze"
+	"yolofreeze/freeze/fixture"
+	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
@@ -18,8 +21,8 @@ import (
 // TestRatesScaleSteps: one step of SGD from rest moves each parameter by its
 // factor times what it moves without, in each stage of a schedule alike.
 func TestRatesScaleSteps(t *testing.T) {
-	needORT(t)
-	m := smallModel(t)
+	fixture.NeedORT(t)
+	m := fixture.SmallModel(t)
 	o := Options{Freezing: Freezing{Freeze: []string{"3"}, Unfreeze: []string{"1:2"}, LRScale: []string{"backbone=0.5,model.4.m.0.bias=2"}, LRDecay: 0.9}}
 	stages, err := o.stages(m)
 	if err != nil {
@@ -47,20 +50,20 @@ func TestRatesScaleSteps(t *testing.T) {
 }
 
 // stepped is the state after one step on gradients of ones.
-func stepped(t *testing.T, m *Model, plan *freeze.Plan) map[string]*onnx.Tensor {
+func stepped(t *testing.T, m *model.Model, plan *freeze.Plan) map[string]*onnx.Tensor {
 	t.Helper()
-	e, err := NewEngine(&Spec{Net: m.Net, State: m.State, Plan: plan, Batch: 1, Height: 64, Width: 64,
-		Loss: lossOf(Defaults().Hyp), Optimizer: optim.Options{Algorithm: "SGD"}}, ort.Options{Device: "cpu"})
+	e, err := step.NewEngine(&step.Spec{Net: m.Net, State: m.State, Plan: plan, Batch: 1, Height: 64, Width: 64,
+		Loss: step.LossOf(Defaults().Hyp), Optimizer: optim.Options{Algorithm: "SGD"}}, ort.Options{Device: "cpu"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	for _, g := range e.gradients {
+	for _, g := range e.Gradients() {
 		for i := range onnx.Data[float32](g) {
 			onnx.Data[float32](g)[i] = 1
 		}
 	}
-	if _, err := e.Step(Rates{LR: [3]float64{0.1, 0.2, 0.3}, Momentum: 0.9, EMADecay: 0.5}); err != nil {
+	if _, err := e.Step(step.Rates{LR: [3]float64{0.1, 0.2, 0.3}, Momentum: 0.9, EMADecay: 0.5}); err != nil {
 		t.Fatal(err)
 	}
 	return e.State(false)

@@ -9,7 +9,10 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/freeze"
+	"yolofreeze/freeze/export"
+	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/optim"
@@ -61,7 +64,7 @@ type training struct {
 	fresh       bool   // this run has made dir
 	unlock      func() // lets other processes into dir
 	source      artifact.Source
-	model       *Model // network and names; the weights are the engine's
+	model       *model.Model // network and names; the weights are the engine's
 	set         *dataset.Set
 	fingerprint string
 	stages      []freeze.Stage
@@ -69,13 +72,13 @@ type training struct {
 	batch       int // pictures of a full batch
 	side        int // of square pictures
 	loss        yolov5.LossOptions
-	schedule    Schedule
+	schedule    step.Schedule
 	loader      *dataset.Loader
 	validator   *Validator
 	features    *features // nil: pictures run through all layers in every epoch
-	engine      *Engine
-	moved       Traffic // by engines before this one
-	placement   *Placement
+	engine      *step.Engine
+	moved       step.Traffic // by engines before this one
+	placement   *step.Placement
 	resumed     *saved
 	p           progress
 	clock       clock
@@ -170,7 +173,7 @@ func (t *training) prepare(ctx context.Context) error {
 	if err := t.o.check(); err != nil {
 		return err
 	}
-	if err := CheckDevice(t.o.Device, t.o.products(), t.o.runtime().ProviderOptions); err != nil { // before anything is read or written
+	if err := step.CheckDevice(t.o.Device, t.o.products(), t.o.runtime().ProviderOptions); err != nil { // before anything is read or written
 		return err
 	}
 	if t.o.CUDAGraph {
@@ -206,9 +209,9 @@ func (t *training) openEngine() error {
 	batch, side := t.fed()
 	loss := t.loss
 	loss.Capacity = t.capacity()
-	e, err := NewEngine(&Spec{
+	e, err := step.NewEngine(&step.Spec{
 		Net: t.model.Net, State: state, Plan: stage.Plan, Batch: batch, Height: side, Width: side, Loss: loss,
-		Optimizer: optim.Options{Algorithm: t.o.Optimizer, WeightDecay: t.schedule.WeightDecay(), ClipNorm: clipNorm},
+		Optimizer: optim.Options{Algorithm: t.o.Optimizer, WeightDecay: t.schedule.WeightDecay(), ClipNorm: step.ClipNorm},
 		AMP:       t.o.products(), Cut: t.cutFor(stage),
 	}, o)
 	if err != nil {
@@ -220,11 +223,11 @@ func (t *training) openEngine() error {
 	}
 	switch {
 	case t.engine != nil:
-		if err := e.carry(t.engine); err != nil {
+		if err := e.Carry(t.engine); err != nil {
 			e.Close()
 			return err
 		}
-		t.moved = t.moved.plus(t.engine.Moved())
+		t.moved = t.moved.Plus(t.engine.Moved())
 		t.engine.Close()
 	case t.resumed != nil:
 		t.resumed.restore(e)
@@ -247,19 +250,16 @@ func (t *training) capacity() int {
 	for _, p := range pictures {
 		labels += len(p.Labels)
 	}
-	return capacityFor(mostMatches * t.batch * labels / max(len(pictures), 1))
+	return step.CapacityFor(step.MostMatches * t.batch * labels / max(len(pictures), 1))
 }
 
 // announce says what is about to start.
 func (t *training) announce() {
-	var counts [3]int
-	for _, p := range optimParams(t.engine.Graphs.Trainable) {
-		counts[p.Group]++
-	}
+	counts := t.engine.Groups()
 	t.r.Logf("optimizer: %s(lr=%g) with parameter groups %d weight(decay=0), %d weight(decay=%g), %d bias", t.o.Optimizer, t.o.Hyp.LR0,
 		counts[optim.Norms], counts[optim.Weights], t.schedule.WeightDecay(), counts[optim.Biases])
 	device := t.engine.Device()
-	if why := t.engine.training.session.Why(); why != "" {
+	if why := t.engine.Why(); why != "" {
 		device += " (" + why + ")"
 	}
 	if p := t.o.products(); p != onnx.Undefined {
@@ -293,15 +293,15 @@ func (t *training) validateOnly(ctx context.Context) (*Summary, error) {
 // finish exports the best weights, draws, and sums the run up.
 func (t *training) finish(ctx context.Context) (*Summary, error) {
 	start := time.Now()
-	best, err := LoadModel(t.weights(bestName))
+	best, err := model.Load(t.weights(bestName))
 	if err != nil {
 		return nil, fmt.Errorf("read back the best weights: %w", err)
 	}
-	source, err := SourceOf(best.Path)
+	source, err := model.SourceOf(best.Path)
 	if err != nil {
 		return nil, err
 	}
-	graph, err := Export(best, source, ExportOptions{Version: t.o.Version, Batch: 1, Height: t.side, Width: t.side})
+	graph, err := export.ONNX(best, source, export.Options{Version: t.o.Version, Batch: 1, Height: t.side, Width: t.side})
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,8 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/synth"
 	"yolofreeze/freeze"
+	"yolofreeze/freeze/fixture"
+	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/wire"
@@ -68,7 +70,7 @@ func (q *quiet) heard(text string) bool {
 // pictures in batches of four, a small network, the first layer frozen.
 func smallRun(t *testing.T) Options {
 	t.Helper()
-	needORT(t)
+	fixture.NeedORT(t)
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir := t.TempDir()
 	data := filepath.Join(dir, "shapes")
@@ -76,7 +78,7 @@ func smallRun(t *testing.T) Options {
 		t.Fatal(err)
 	}
 	weights := filepath.Join(dir, "small.safetensors")
-	if err := SaveModel(weights, smallModel(t)); err != nil {
+	if err := model.Save(weights, fixture.SmallModel(t)); err != nil {
 		t.Fatal(err)
 	}
 	o := Defaults()
@@ -135,7 +137,7 @@ func TestRunFolder(t *testing.T) {
 
 // checkWeights looks at what was frozen, and at the export.
 func checkWeights(t *testing.T, o Options, report *Summary) {
-	before, err := LoadModel(o.Weights)
+	before, err := model.Load(o.Weights)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +146,7 @@ func checkWeights(t *testing.T, o Options, report *Summary) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{report.Best, report.Last} {
-		m, err := LoadModel(path)
+		m, err := model.Load(path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,23 +8,24 @@ import (
 
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/runs"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/machine"
 )
 
 // Summary sums a run up; its JSON keys are stable.
 type Summary struct {
-	RunDir    string       `json:"run_dir"`
-	Best      string       `json:"best"` // weights of the best epoch, averaged
-	Last      string       `json:"last"` // the state to resume from
-	Export    string       `json:"onnx"` // the best as .onnx
-	Metrics   runs.Metrics `json:"metrics"`
-	Epochs    int          `json:"epochs"` // done
-	Steps     int          `json:"steps"`  // of the optimizer
-	Frozen    freeze.Count `json:"frozen"`
-	Trainable freeze.Count `json:"trainable"`
-	Skipped   int          `json:"skipped_steps"` // whose gradients overflowed in mixed precision
-	Moved     Traffic      `json:"moved_bytes"`   // between host and device
-	Placement *Placement   `json:"placement"`     // null where nothing was trained
+	RunDir    string          `json:"run_dir"`
+	Best      string          `json:"best"` // weights of the best epoch, averaged
+	Last      string          `json:"last"` // the state to resume from
+	Export    string          `json:"onnx"` // the best as .onnx
+	Metrics   runs.Metrics    `json:"metrics"`
+	Epochs    int             `json:"epochs"` // done
+	Steps     int             `json:"steps"`  // of the optimizer
+	Frozen    freeze.Count    `json:"frozen"`
+	Trainable freeze.Count    `json:"trainable"`
+	Skipped   int             `json:"skipped_steps"` // whose gradients overflowed in mixed precision
+	Moved     step.Traffic    `json:"moved_bytes"`   // between host and device
+	Placement *step.Placement `json:"placement"`     // null where nothing was trained
 	// DeviceMemory is the most that the device's allocator had in use for
 	// training, in bytes; 0 on the CPU provider and where it does not tell.
 	DeviceMemory int64 `json:"peak_device_bytes"`
@@ -60,7 +61,7 @@ func (t *training) report() *Summary {
 	s := t.stage.Plan.Summary()
 	r := &Summary{RunDir: t.dir, Epochs: t.p.Epoch, Steps: t.p.Steps, Frozen: s.Frozen, Trainable: s.Trainable, Timing: t.clock.timing(), Moved: t.moved, Placement: t.placement}
 	if t.engine != nil {
-		r.Moved = r.Moved.plus(t.engine.Moved())
+		r.Moved = r.Moved.Plus(t.engine.Moved())
 		if stats, err := t.engine.DeviceMemory(); err == nil { // a figure that is absent spoils no run
 			r.DeviceMemory, _ = strconv.ParseInt(stats["MaxInUse"], 10, 64)
 		}

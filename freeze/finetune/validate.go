@@ -9,7 +9,9 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/metric"
+	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/yolov5"
@@ -111,11 +113,11 @@ func (v *Validator) Bad() []dataset.BadPicture { return v.loader.Bad() }
 
 // Run validates a network with the given weights.
 func (v *Validator) Run(ctx context.Context, net *yolov5.Network, state map[string]*onnx.Tensor, o ort.Options) (*Evaluation, error) {
-	return v.RunModel(ctx, &Model{Net: net, State: state}, o)
+	return v.RunModel(ctx, &model.Model{Net: net, State: state}, o)
 }
 
 // RunModel validates a model, on integers where LoadForVal found it so.
-func (v *Validator) RunModel(ctx context.Context, m *Model, o ort.Options) (*Evaluation, error) {
+func (v *Validator) RunModel(ctx context.Context, m *model.Model, o ort.Options) (*Evaluation, error) {
 	start, net := time.Now(), m.Net
 	r := &validation{Validator: v, ctx: ctx}
 	if err := r.open(m, o); err != nil {
@@ -158,7 +160,7 @@ func (v *Validator) RunModel(ctx context.Context, m *Model, o ort.Options) (*Eva
 type validation struct {
 	*Validator
 	ctx       context.Context
-	detector  *Detector
+	detector  *step.Detector
 	features  *heldRun // nil: pictures run through all layers
 	evaluator *metric.Evaluator
 	nms       metric.NMSOptions
@@ -168,15 +170,15 @@ type validation struct {
 
 // open opens the graphs that the run takes. Who looks at the pictures themselves
 // gets them from the loader.
-func (r *validation) open(m *Model, o ort.Options) (err error) {
-	cut := Cut{}
+func (r *validation) open(m *model.Model, o ort.Options) (err error) {
+	cut := step.Cut{}
 	if h := r.held; h != nil && h.lost == nil && r.Seen == nil {
 		if r.features, err = h.open(m, o); err != nil {
 			return err
 		}
 		cut = h.cut
 	}
-	if r.detector, err = m.detector(cut, r.o.AMP, o); err != nil {
+	if r.detector, err = detectorOf(m, cut, r.o.AMP, o); err != nil {
 		r.close()
 	}
 	return err
@@ -198,13 +200,13 @@ func (r *validation) forward(b *dataset.Batch, first, n int, heads []*onnx.Tenso
 		images = b.Images[first*area : (first+n)*area]
 	}
 	if r.features == nil {
-		return r.detector.forward(images, heads, b.Height, b.Width)
+		return r.detector.Forward(images, heads, b.Height, b.Width)
 	}
 	in, err := r.features.outputs(images, n, b.Height, b.Width)
 	if err != nil {
 		return err
 	}
-	return r.detector.forwardFrom(in, heads)
+	return r.detector.ForwardFrom(in, heads)
 }
 
 // contribution is what one picture contributes.
@@ -234,7 +236,7 @@ func (r *validation) batch(b *dataset.Batch) error {
 		n := min(chunk, b.Size-first)
 		r.wait(&pending[side])
 		if heads := buffers[side]; heads == nil || int(heads[0].Shape[0]) != n {
-			buffers[side] = r.detector.heads(n, b.Height, b.Width)
+			buffers[side] = r.detector.Heads(n, b.Height, b.Width)
 		}
 		heads, start := buffers[side], time.Now()
 		if err := r.forward(b, first, n, heads); err != nil {
@@ -242,7 +244,7 @@ func (r *validation) batch(b *dataset.Batch) error {
 		}
 		r.found.Inference += time.Since(start)
 		for k := range n {
-			pending[side].Go(func() { parts[first+k] = r.picture(pictureOf(heads, k), targets[first+k], b.Height, b.Width) })
+			pending[side].Go(func() { parts[first+k] = r.picture(step.PictureOf(heads, k), targets[first+k], b.Height, b.Width) })
 		}
 		if err := r.ctx.Err(); err != nil {
 			r.wait(&pending[0])
@@ -263,10 +265,10 @@ func (r *validation) wait(pending *sync.WaitGroup) {
 }
 
 func (r *validation) picture(heads []*onnx.Tensor, targets []yolov5.Target, height, width int) (o contribution) {
-	if o.found, o.err = r.detector.find(heads, r.nms); o.err != nil || r.o.Loss == nil {
+	if o.found, o.err = r.detector.Find(heads, r.nms); o.err != nil || r.o.Loss == nil {
 		return o
 	}
-	net := r.detector.net
+	net := r.detector.Net
 	o.loss, o.err = net.LossSums(heads, net.Assign(targets, height, width, r.o.Loss.AnchorT), *r.o.Loss)
 	return o
 }
@@ -307,7 +309,7 @@ func (r *validation) add(b *dataset.Batch, parts []contribution) error {
 		}
 	}
 	if r.o.Loss != nil {
-		box, obj, cls := loss.Parts(r.detector.net, *r.o.Loss)
+		box, obj, cls := loss.Parts(r.detector.Net, *r.o.Loss)
 		r.found.Box, r.found.Obj, r.found.Cls = r.found.Box+box, r.found.Obj+obj, r.found.Cls+cls
 	}
 	return nil
@@ -320,4 +322,12 @@ func targetsByPicture(b *dataset.Batch) [][]yolov5.Target {
 		lists[t.Image] = append(lists[t.Image], yolov5.Target{Class: int(t.Class), X: float64(t.X), Y: float64(t.Y), W: float64(t.W), H: float64(t.H)})
 	}
 	return lists
+}
+
+// detectorOf opens a model's evaluation graph: its file's own if that is quantised.
+func detectorOf(m *model.Model, c step.Cut, products onnx.DType, o ort.Options) (*step.Detector, error) {
+	if m.QDQ != nil {
+		return step.OpenDetector(m.Net, m.QDQ, o)
+	}
+	return step.NewDetectorFor(m.Net, m.State, c, products, o)
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"yolofreeze/dataset"
+	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/pass"
@@ -17,7 +19,7 @@ import (
 // what these put out for each picture in a file of the process's own, and the
 // batches without their pictures; the others begin from there.
 type heldFeatures struct {
-	cut     Cut
+	cut     step.Cut
 	file    *os.File
 	batches []*dataset.Batch
 	whole   bool
@@ -27,7 +29,7 @@ type heldFeatures struct {
 
 // HoldFeatures makes the following runs begin behind the cut, whose layers must not
 // change, with a file in the folder; the zero Cut ends that.
-func (v *Validator) HoldFeatures(c Cut, folder string) error {
+func (v *Validator) HoldFeatures(c step.Cut, folder string) error {
 	if v.held != nil && v.held.cut == c {
 		return nil
 	}
@@ -69,21 +71,21 @@ func (v *Validator) Close() {
 type heldRun struct {
 	*heldFeatures
 	net    *yolov5.Network
-	frozen *bound // the layers before the cut, until all is held
-	at     int64  // where in the file
+	frozen *step.Bound // the layers before the cut, until all is held
+	at     int64       // where in the file
 }
 
-func (h *heldFeatures) open(m *Model, o ort.Options) (*heldRun, error) {
+func (h *heldFeatures) open(m *model.Model, o ort.Options) (*heldRun, error) {
 	r := &heldRun{heldFeatures: h, net: m.Net}
 	if h.whole {
 		return r, nil
 	}
 	h.batches = nil
-	graph, err := BuildFeatures(m.Net, m.State, h.cut, pass.AnyPictures())
+	graph, err := step.BuildFeatures(m.Net, m.State, h.cut, pass.AnyPictures())
 	if err != nil {
 		return nil, err
 	}
-	if r.frozen, err = open(graph, o); err != nil {
+	if r.frozen, err = step.Open(graph, o); err != nil {
 		return nil, fmt.Errorf("open the graph of frozen layers: %w", err)
 	}
 	return r, nil
@@ -91,7 +93,7 @@ func (h *heldFeatures) open(m *Model, o ort.Options) (*heldRun, error) {
 
 func (r *heldRun) close() {
 	if r.frozen != nil {
-		r.frozen.close()
+		r.frozen.Close()
 	}
 }
 
@@ -100,7 +102,7 @@ func (r *heldRun) outputs(images []uint8, n, height, width int) (map[string]*onn
 	layers := r.net.Cut(r.cut.Layers)
 	room := r.room[[3]int{n, height, width}]
 	if room == nil {
-		shapes, err := r.cut.shapes(r.net, n, height, width)
+		shapes, err := r.cut.Shapes(r.net, n, height, width)
 		if err != nil {
 			return nil, err
 		}
@@ -111,10 +113,10 @@ func (r *heldRun) outputs(images []uint8, n, height, width int) (map[string]*onn
 	}
 	out := map[string]*onnx.Tensor{}
 	for i, layer := range layers {
-		out[FeatureName(layer)] = room[i]
+		out[step.FeatureName(layer)] = room[i]
 	}
 	if !r.whole {
-		if err := r.frozen.infer(map[string]*onnx.Tensor{imagesName: onnx.Of(images, int64(n), 3, int64(height), int64(width))}, out); err != nil {
+		if err := r.frozen.Infer(map[string]*onnx.Tensor{step.ImagesName: onnx.Of(images, int64(n), 3, int64(height), int64(width))}, out); err != nil {
 			return nil, fmt.Errorf("run the graph of frozen layers: %w", err)
 		}
 	}

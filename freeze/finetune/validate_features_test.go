@@ -9,6 +9,8 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/yolo"
+	"yolofreeze/freeze/fixture"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
 )
@@ -21,7 +23,7 @@ func TestHeldFeatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, folder := smallModel(t), t.TempDir()
+	m, folder := fixture.SmallModel(t), t.TempDir()
 	for _, sample := range set.Splits["val"] {
 		for i := range sample.Labels {
 			sample.Labels[i].Class %= m.Net.NC
@@ -29,7 +31,7 @@ func TestHeldFeatures(t *testing.T) {
 	}
 	options := ValDefaults()
 	options.Samples, options.BatchSize, options.ImageSize = set.Splits["val"], 4, 64
-	loss := specOf(t, m, "1", "eval", "SGD").Loss
+	loss := step.LossOf(Defaults().Hyp)
 	options.Loss = &loss
 	run := func(v *Validator) *Evaluation {
 		t.Helper()
@@ -46,9 +48,9 @@ func TestHeldFeatures(t *testing.T) {
 	defer v.Close()
 	want := run(v)
 	for _, c := range []struct {
-		cut   Cut
+		cut   step.Cut
 		limit float64
-	}{{Cut{2, onnx.Float}, 1e-5}, {Cut{3, onnx.Float16}, 1e-2}} {
+	}{{step.Cut{Layers: 2, DType: onnx.Float}, 1e-5}, {step.Cut{Layers: 3, DType: onnx.Float16}, 1e-2}} {
 		if err := v.HoldFeatures(c.cut, folder); err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +80,7 @@ func TestHeldFeatures(t *testing.T) {
 	}
 
 	// a full disk costs time and nothing else
-	if err := v.HoldFeatures(Cut{1, onnx.Float}, folder); err != nil {
+	if err := v.HoldFeatures(step.Cut{Layers: 1, DType: onnx.Float}, folder); err != nil {
 		t.Fatal(err)
 	}
 	v.held.file.Close()

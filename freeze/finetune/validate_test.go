@@ -1,9 +1,7 @@
 package finetune
 
 import (
-	"encoding/json"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,25 +10,19 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 	"yolofreeze/dataset/metric"
+	"yolofreeze/freeze/fixture"
+	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/safetensors"
 	"yolofreeze/onnx/testkit/shared"
 )
 
-func loadShared(t *testing.T, name string) *Model {
-	t.Helper()
-	m, err := LoadModel(shared.Path(t, "models", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
 // TestRecordedPredictions runs the export of yolov5n v6.0 on recorded pictures.
 func TestRecordedPredictions(t *testing.T) {
 	folder := shared.Path(t, "golden", "pictures")
-	needORT(t)
+	fixture.NeedORT(t)
 	f, err := safetensors.Read(filepath.Join(folder, "predictions320.safetensors"))
 	if err != nil {
 		t.Fatal(err)
@@ -39,18 +31,18 @@ func TestRecordedPredictions(t *testing.T) {
 		Conf, IoU  float64
 		Detections map[string][][6]float64
 	}
-	readJSON(t, filepath.Join(folder, "detect_nms.json"), &nms)
-	m := loadShared(t, "yolov5n-v6.0.pt")
-	export, err := BuildExport(m.Net, m.State, 1, 320, 320)
+	fixture.ReadJSON(t, filepath.Join(folder, "detect_nms.json"), &nms)
+	m := fixture.LoadShared(t, "yolov5n-v6.0.pt")
+	export, err := step.BuildExport(m.Net, m.State, 1, 320, 320)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := open(export, ort.Options{})
+	b, err := step.Open(export, ort.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.close()
-	detector, err := NewDetector(m.Net, m.State, ort.Options{})
+	defer b.Close()
+	detector, err := step.NewDetector(m.Net, m.State, ort.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +55,7 @@ func TestRecordedPredictions(t *testing.T) {
 			for i, p := range pixels.Raw {
 				scaled[i] = float32(p) / 255
 			}
-			out, err := b.session.Run(map[string]*onnx.Tensor{"images": onnx.Of(scaled, pixels.Shape...)})
+			out, err := b.Run(map[string]*onnx.Tensor{"images": onnx.Of(scaled, pixels.Shape...)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,17 +74,6 @@ func TestRecordedPredictions(t *testing.T) {
 			}
 			sameDetections(t, "detector", found[0], want)
 		})
-	}
-}
-
-func readJSON(t *testing.T, path string, v any) {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(data, v)
-	}
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -141,14 +122,14 @@ func TestRecordedValidation(t *testing.T) {
 	if testing.Short() {
 		t.Skip("validates 128 pictures twice")
 	}
-	needORT(t)
+	fixture.NeedORT(t)
 	var want recordedValidation
-	readJSON(t, filepath.Join(folder, "golden", "pictures", "validation640.json"), &want)
+	fixture.ReadJSON(t, filepath.Join(folder, "golden", "pictures", "validation640.json"), &want)
 	set, err := format.Open(filepath.Join(folder, "data", "coco256", "data.yaml"), dataset.ReadOptions{Splits: []string{"val"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := loadShared(t, "yolov5n-v6.0.pt")
+	m := fixture.LoadShared(t, "yolov5n-v6.0.pt")
 	o := ValDefaults()
 	o.Samples = set.Splits["val"]
 	t.Run("loader", func(t *testing.T) {
@@ -180,8 +161,8 @@ func TestRecordedValidation(t *testing.T) {
 	t.Run("letterboxed", func(t *testing.T) { want.check(t, validateAsRecorded(t, m, o, want), 0.01, 0.004) })
 }
 
-func validateAsRecorded(t *testing.T, m *Model, o ValOptions, want recordedValidation) metric.Result {
-	d, err := NewDetector(m.Net, m.State, ort.Options{})
+func validateAsRecorded(t *testing.T, m *model.Model, o ValOptions, want recordedValidation) metric.Result {
+	d, err := step.NewDetector(m.Net, m.State, ort.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

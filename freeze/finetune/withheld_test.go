@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"yolofreeze/freeze/model"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/safetensors"
 )
@@ -66,7 +67,7 @@ func TestCheckpointRunsNothing(t *testing.T) {
 // storedRun is the folder of a run that was stopped at its first step.
 func storedRun(t *testing.T, o Options) string {
 	t.Helper()
-	m, err := LoadModel(o.Weights)
+	m, err := model.Load(o.Weights)
 	if err != nil {
 		t.Fatal(err)
 	}

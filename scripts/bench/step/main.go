@@ -18,6 +18,8 @@ import (
 
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/yolov5"
@@ -60,10 +62,10 @@ func run(weights string, batch, size, frozen int, bn string, steps, nc int, amp 
 	if err != nil {
 		return err
 	}
-	if spec.AMP, err = finetune.ParseAMP(amp); err != nil {
+	if spec.AMP, err = step.ParseAMP(amp); err != nil {
 		return err
 	}
-	e, err := finetune.NewEngine(spec, o)
+	e, err := step.NewEngine(spec, o)
 	if err != nil {
 		return err
 	}
@@ -80,7 +82,7 @@ func run(weights string, batch, size, frozen int, bn string, steps, nc int, amp 
 	}
 	matches := spec.Net.Assign(targets, size, size, spec.Loss.AnchorT)
 	var times []float64
-	var moved finetune.Traffic // by the first steps
+	var moved step.Traffic // by the first steps
 	for i := range steps + 2 {
 		if i == 2 {
 			moved = e.Moved()
@@ -89,7 +91,7 @@ func run(weights string, batch, size, frozen int, bn string, steps, nc int, amp 
 		if _, err := e.Accumulate(images, matches); err != nil {
 			return err
 		}
-		if _, err := e.Step(finetune.Rates{LR: [3]float64{1e-3, 1e-3, 1e-3}, Momentum: .937, EMADecay: .5}); err != nil {
+		if _, err := e.Step(step.Rates{LR: [3]float64{1e-3, 1e-3, 1e-3}, Momentum: .937, EMADecay: .5}); err != nil {
 			return err
 		}
 		times = append(times, time.Since(start).Seconds())
@@ -114,8 +116,8 @@ func run(weights string, batch, size, frozen int, bn string, steps, nc int, amp 
 	})
 }
 
-func specOf(weights string, batch, size, frozen int, bn string, nc int) (*finetune.Spec, error) {
-	m, err := finetune.LoadModel(weights)
+func specOf(weights string, batch, size, frozen int, bn string, nc int) (*step.Spec, error) {
+	m, err := model.Load(weights)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +125,7 @@ func specOf(weights string, batch, size, frozen int, bn string, nc int) (*finetu
 		return nil, err
 	}
 	loss := yolov5.LossOptions{Box: .05, Obj: 1, Cls: .5, ObjPW: 1, ClsPW: 1, AnchorT: 4}
-	spec := &finetune.Spec{Net: m.Net, State: m.State, Batch: batch, Height: size, Width: size, Loss: loss.Scaled(m.Net, int64(size)),
+	spec := &step.Spec{Net: m.Net, State: m.State, Batch: batch, Height: size, Width: size, Loss: loss.Scaled(m.Net, int64(size)),
 		Optimizer: optim.Options{Algorithm: "SGD", WeightDecay: 5e-4, ClipNorm: 10}}
 	if frozen == 0 {
 		return spec, nil

@@ -1,0 +1,107 @@
+package export
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+
+	"yolofreeze/dataset"
+	"yolofreeze/freeze"
+	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/step"
+	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/optim"
+	"yolofreeze/onnx/yaml"
+)
+
+// BundleOptions say what training graphs are written for.
+type BundleOptions struct {
+	Version   string // of the program
+	Batch     int
+	ImageSize int // side of the square pictures, a multiple of the largest stride
+	Hyp       dataset.Hyp
+	Optimizer string // SGD, Adam or AdamW
+}
+
+// NewBundle builds the graphs of a model under a plan. Source names the
+// weights that the model was made from.
+func NewBundle(m *model.Model, plan *freeze.Plan, source artifact.Source, o BundleOptions) (*artifact.Bundle, error) {
+	if o.Batch < 1 {
+		return nil, fmt.Errorf("batch size %d: want at least 1", o.Batch)
+	}
+	decay := step.Schedule{Hyp: o.Hyp, BatchSize: o.Batch}.WeightDecay()
+	spec := &step.Spec{
+		Net: m.Net, State: m.State, Plan: plan, Batch: o.Batch, Height: o.ImageSize, Width: o.ImageSize,
+		Loss:      step.LossOf(o.Hyp).Scaled(m.Net, int64(o.ImageSize)),
+		Optimizer: optim.Options{Algorithm: o.Optimizer, WeightDecay: decay, ClipNorm: step.ClipNorm},
+	}
+	graphs, err := step.Build(spec)
+	if err != nil {
+		return nil, err
+	}
+	eval, err := step.BuildEval(m.Net, m.State)
+	if err != nil {
+		return nil, err
+	}
+	hyp, err := hypMap(o.Hyp)
+	if err != nil {
+		return nil, err
+	}
+	copied := *m
+	copied.Metadata = maps.Clone(m.Metadata)
+	if copied.Metadata == nil {
+		copied.Metadata = map[string]string{}
+	}
+	maps.Copy(copied.Metadata, model.PlanMetadata(plan))
+	copied.Metadata[model.SourceFileKey], copied.Metadata[model.SourceHashKey] = source.File, source.SHA256
+	checkpoint, err := copied.File()
+	if err != nil {
+		return nil, err
+	}
+	return &artifact.Bundle{
+		Manifest: artifact.Manifest{
+			Version: o.Version, Source: source, Batch: o.Batch, ImgSize: o.ImageSize, Hyp: hyp,
+			Optimizer: artifact.Optimizer{Name: o.Optimizer, WeightDecay: decay, ClipNorm: step.ClipNorm},
+		},
+		Plan: plan, Checkpoint: checkpoint,
+		Training: graphs.Training, Optimizer: graphs.Optimizer, Eval: eval,
+	}, nil
+}
+
+// hypMap names the hyperparameters as YOLOv5's files do.
+func hypMap(h dataset.Hyp) (map[string]float64, error) {
+	text, err := yaml.Encode(h)
+	if err != nil {
+		return nil, fmt.Errorf("name the hyperparameters: %w", err)
+	}
+	named := map[string]float64{}
+	return named, yaml.Decode(text, &named)
+}
+
+// HypOf is hypMap's inverse.
+func HypOf(named map[string]float64) (h dataset.Hyp, err error) {
+	text, err := yaml.Encode(named)
+	if err == nil {
+		err = yaml.Decode(text, &h)
+	}
+	if err != nil {
+		return h, fmt.Errorf("hyperparameters: %w", err)
+	}
+	return h, nil
+}
+
+// Refreeze rewrites an artifacts folder under another plan: its graphs are
+// built anew for the batch, the picture size, the hyperparameters and the
+// optimizer that its manifest states.
+func Refreeze(dir, version string, m *model.Model, b *artifact.Bundle, plan *freeze.Plan) error {
+	hyp, err := HypOf(b.Manifest.Hyp)
+	if err != nil {
+		return &disk.InputError{Path: filepath.Join(dir, artifact.ManifestFile), Err: err}
+	}
+	fresh, err := NewBundle(m, plan, b.Manifest.Source, BundleOptions{version, b.Manifest.Batch, b.Manifest.ImgSize, hyp, b.Manifest.Optimizer.Name})
+	if err != nil {
+		return fmt.Errorf("rebuild %s: %w", dir, err)
+	}
+	return artifact.Write(dir, fresh, true)
+}

@@ -1,0 +1,265 @@
+package model
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"yolofreeze/freeze"
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/torch"
+	"yolofreeze/onnx/yolov5"
+)
+
+// Model is a network with its weights and class names, whatever file it came from.
+type Model struct {
+	Path  string
+	Net   *yolov5.Network
+	State map[string]*onnx.Tensor // float32, by state-dict name
+	Names []string                // of the classes, by index
+
+	// Metadata are the yolofreeze.* entries beside the network's description that
+	// travel with the weights: what was frozen, what they were made from.
+	Metadata map[string]string
+	// Freeze are the selectors that the weights come with: those of an artifacts folder.
+	Freeze []string
+
+	QDQ *onnx.Model // the evaluation graph of a file of 8-bit integers; nil for others
+}
+
+// Notes says what a user should know of how the file was read, in lines.
+func (m *Model) Notes() (notes []string) {
+	if m.Net.Guess != "" {
+		notes = append(notes, "the file does not tell its layers: taken for "+m.Net.Guess)
+	}
+	if m.Net.Folded {
+		notes = append(notes, "BatchNorm is folded into the convolutions: their kernels and biases train, and no statistics move")
+	}
+	return notes
+}
+
+// Load reads a checkpoint (.pt), an exported model (.onnx), a file that
+// SaveModel wrote (.safetensors), a bare state dict (.pt, .safetensors), whose
+// network it guesses, an artifacts folder, or a folder of ONNX Runtime's
+// on-device training.
+func Load(path string) (*Model, error) {
+	if disk.IsFolder(path) {
+		if artifact.IsOnDevice(path) {
+			return loadOnDevice(path)
+		}
+		return loadArtifacts(path)
+	}
+	switch filepath.Ext(path) {
+	case ".safetensors":
+		return loadSafetensors(path)
+	case ".pt", ".pth":
+		return loadTorch(path)
+	case ".onnx":
+		return loadONNX(path)
+	}
+	return nil, &disk.InputError{Path: path, Err: fmt.Errorf("not a model file that is known: want .pt, .onnx, .safetensors or an artifacts folder")}
+}
+
+func loadTorch(path string) (*Model, error) {
+	c, err := torch.Load(path)
+	if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(filepath.Base(path), "yolov5") {
+		err = fmt.Errorf("%w: official checkpoints are attached to YOLOv5's releases", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return modelOfTorch(path, c)
+}
+
+func modelOfTorch(path string, c *torch.Checkpoint) (*Model, error) {
+	if bad := c.NonFinite(); len(bad) > 0 {
+		return nil, &disk.InputError{Path: path, Err: fmt.Errorf("NaN or infinity in %s", strings.Join(bad, ", "))}
+	}
+	if c.Model == nil {
+		return modelOfState(path, TensorsOf(c), "")
+	}
+	net, state, err := yolov5.FromCheckpoint(c)
+	if err != nil {
+		return nil, &disk.InputError{Path: path, Err: err}
+	}
+	m := &Model{Path: path, Net: net, State: state, Names: c.Names}
+	return m, m.CheckNames()
+}
+
+// CheckNames makes sure that there is a name per class; a file without names gets class0, class1, ….
+func (m *Model) CheckNames() error {
+	if len(m.Names) == 0 {
+		for i := range m.Net.NC {
+			m.Names = append(m.Names, fmt.Sprintf("class%d", i))
+		}
+	}
+	if len(m.Names) != m.Net.NC {
+		return &disk.InputError{Path: m.Path, Err: fmt.Errorf("%d class names for nc %d", len(m.Names), m.Net.NC)}
+	}
+	return nil
+}
+
+// Metadata entries of yolofreeze's own; modelKey's describes the network.
+const (
+	MetadataPrefix = "yolofreeze."
+	ModelKey       = MetadataPrefix + "model"
+)
+
+// modelInfo is what modelKey holds, as JSON.
+type modelInfo struct {
+	Table map[string]any `json:"table"`
+	Names []string       `json:"names"`
+}
+
+// About describes the network and its classes for modelKey.
+func (m *Model) About() (string, error) {
+	text, err := json.Marshal(modelInfo{m.Net.Table, m.Names})
+	if err != nil {
+		return "", fmt.Errorf("describe the model: %w", err)
+	}
+	return string(text), nil
+}
+
+// File lays the model out as a safetensors file; further metadata may be added to it.
+func (m *Model) File() (*safetensors.File, error) {
+	about, err := m.About()
+	if err != nil {
+		return nil, err
+	}
+	metadata := map[string]string{}
+	maps.Copy(metadata, m.Metadata)
+	metadata[ModelKey] = about
+	return &safetensors.File{
+		Metadata: metadata,
+		Names:    slices.Sorted(maps.Keys(m.State)),
+		Tensors:  maps.Clone(m.State),
+	}, nil
+}
+
+// Save writes the model as a safetensors file, whole or not at all.
+func Save(path string, m *Model) error {
+	f, err := m.File()
+	if err != nil {
+		return err
+	}
+	return safetensors.Write(path, f)
+}
+
+func loadSafetensors(path string) (*Model, error) {
+	f, err := safetensors.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := f.Metadata[ModelKey]; !ok {
+		return modelOfState(path, f.Tensors, "")
+	}
+	return OfFile(path, f)
+}
+
+func OfFile(path string, f *safetensors.File) (*Model, error) {
+	text, ok := f.Metadata[ModelKey]
+	if !ok {
+		return nil, &disk.InputError{Path: path, Err: fmt.Errorf("metadata lacks %s: not a model that yolofreeze saved", ModelKey)}
+	}
+	m, err := describedModel(path, text)
+	if err != nil {
+		return nil, err
+	}
+	if m.State, err = m.Net.Pick(f.Tensors); err != nil {
+		return nil, &disk.InputError{Path: path, Err: err}
+	}
+	m.Metadata = map[string]string{}
+	for key, value := range f.Metadata {
+		if strings.HasPrefix(key, MetadataPrefix) && key != ModelKey {
+			m.Metadata[key] = value
+		}
+	}
+	return m, nil
+}
+
+// describedModel reads what about wrote: a model without weights.
+func describedModel(path, text string) (*Model, error) {
+	var info modelInfo
+	if err := json.Unmarshal([]byte(text), &info); err != nil {
+		return nil, &disk.InputError{Path: path, Err: fmt.Errorf("metadata %s: %w", ModelKey, err)}
+	}
+	net, err := yolov5.ParseTable(info.Table, len(info.Names))
+	if err != nil {
+		return nil, &disk.InputError{Path: path, Err: err}
+	}
+	m := &Model{Path: path, Net: net, Names: info.Names}
+	return m, m.CheckNames()
+}
+
+// ForClasses returns the model with its head made for the given classes:
+// the same model when their number is the same, with names replaced. It names the
+// tensors that were initialised afresh.
+func (m *Model) ForClasses(names []string, seed uint64) (*Model, []string, error) {
+	net, state, fresh, err := m.Net.Rehead(m.State, len(names), seed)
+	if err != nil {
+		return nil, nil, &disk.InputError{Path: m.Path, Err: err}
+	}
+	metadata := m.Metadata
+	if len(fresh) > 0 {
+		metadata = map[string]string{}
+		maps.Copy(metadata, m.Metadata)
+		metadata[headKey] = untrained
+	}
+	return &Model{Path: m.Path, Net: net, State: state, Names: names, Metadata: metadata, Freeze: m.Freeze}, fresh, nil
+}
+
+// The metadata entry of weights whose head nothing has trained yet. Training drops it.
+const (
+	headKey   = MetadataPrefix + "head"
+	untrained = "untrained"
+)
+
+// FreshHead tells whether the head's weights are those it was drawn with.
+func (m *Model) FreshHead() bool { return m.Metadata[headKey] == untrained }
+
+// Freezable describes the model's tensors to package freeze.
+func (m *Model) Freezable() (freeze.Network, error) {
+	params, err := m.Net.Params()
+	if err != nil {
+		return freeze.Network{}, err
+	}
+	n := freeze.Network{Layers: len(m.Net.Layers), Backbone: m.Net.Backbone, Head: m.Net.Head()}
+	for _, p := range params {
+		n.Parameters = append(n.Parameters, freeze.Parameter{Name: p.Name, Shape: p.Shape, Buffer: p.Kind.Buffer()})
+	}
+	return n, nil
+}
+
+// VersionKey holds the version of the program that wrote a file.
+const VersionKey = MetadataPrefix + "version"
+
+// ExportMetadata is what an export says of itself.
+func (m *Model) ExportMetadata(source artifact.Source, version string) (map[string]string, error) {
+	about, err := m.About()
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]string{
+		"stride":      strconv.FormatInt(m.Net.MaxStride(), 10),
+		"names":       yolov5.FormatNames(m.Names),
+		ModelKey:      about,
+		SourceFileKey: source.File,
+		SourceHashKey: source.SHA256,
+		VersionKey:    version,
+	}
+	for _, key := range []string{FrozenKey, BNKey, headKey} {
+		if value, ok := m.Metadata[key]; ok {
+			all[key] = value
+		}
+	}
+	return all, nil
+}

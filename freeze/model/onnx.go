@@ -1,0 +1,71 @@
+package model
+
+import (
+	"fmt"
+	"strings"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/ref"
+	"yolofreeze/onnx/wire"
+	"yolofreeze/onnx/yolov5"
+)
+
+func loadONNX(path string) (*Model, error) {
+	g, err := wire.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	return modelOfONNX(path, g)
+}
+
+// modelOfONNX reads the network from an export's graph. What yolofreeze wrote of
+// it in the metadata, with the backbone's end and exact anchors, goes before
+// what the graph shows.
+func modelOfONNX(path string, g *onnx.Model) (*Model, error) {
+	net, state, err := yolov5.FromGraph(g, evaluate)
+	if err != nil {
+		return nil, &disk.InputError{Path: path, Err: err}
+	}
+	m := &Model{Path: path, Net: net, State: state, Metadata: map[string]string{}}
+	for key, value := range g.Metadata {
+		if strings.HasPrefix(key, MetadataPrefix) && key != ModelKey {
+			m.Metadata[key] = value
+		}
+	}
+	if about, ok := g.Metadata[ModelKey]; ok {
+		described, err := describedModel(path, about)
+		if err != nil {
+			return nil, err
+		}
+		described.Net.SetFolded(net.Folded)
+		if m.State, err = described.Net.Pick(state); err != nil {
+			return nil, &disk.InputError{Path: path, Err: fmt.Errorf("metadata %s does not fit the graph: %w", ModelKey, err)}
+		}
+		m.Net, m.Names = described.Net, described.Names
+		return m, nil
+	}
+	if text, ok := g.Metadata["names"]; ok {
+		if m.Names, err = yolov5.ParseNames(text); err != nil {
+			return nil, &disk.InputError{Path: path, Err: fmt.Errorf("metadata: %w", err)}
+		}
+	}
+	return m, m.CheckNames()
+}
+
+// evaluate runs a graph by the operators' definitions, in float64.
+func evaluate(g *onnx.Model, feeds map[string]*onnx.Tensor) (map[string]*onnx.Tensor, error) {
+	in := make(map[string]*ref.Array, len(feeds))
+	for name, t := range feeds {
+		in[name] = ref.FromTensor(t)
+	}
+	out, err := ref.Run(g, in)
+	if err != nil {
+		return nil, err
+	}
+	answers := make(map[string]*onnx.Tensor, len(out))
+	for name, a := range out {
+		answers[name] = a.Tensor(onnx.Double)
+	}
+	return answers, nil
+}

@@ -1,0 +1,87 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"path/filepath"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/safetensors"
+	"yolofreeze/onnx/torch"
+	"yolofreeze/onnx/yaml"
+	"yolofreeze/onnx/yolov5"
+)
+
+// LoadAs reads a bare state dict (.pt, .safetensors) whose layers YOLOv5's
+// YAML file cfg lists; with cfg "" it is LoadModel. A file that knows its layers
+// itself is an error.
+func LoadAs(path, cfg string) (*Model, error) {
+	if cfg == "" {
+		return Load(path)
+	}
+	named, err := stateDict(path)
+	if err != nil {
+		return nil, err
+	}
+	if named == nil {
+		return nil, &disk.InputError{Path: path, Err: fmt.Errorf("knows its own layers: %s is for bare state dicts", cfg)}
+	}
+	return modelOfState(path, named, cfg)
+}
+
+// stateDict reads the tensors of a bare state dict, nil where the file is none.
+func stateDict(path string) (map[string]*onnx.Tensor, error) {
+	switch filepath.Ext(path) {
+	case ".safetensors":
+		f, err := safetensors.Read(path)
+		if err != nil || f.Metadata[ModelKey] != "" {
+			return nil, err
+		}
+		return f.Tensors, nil
+	case ".pt", ".pth":
+		c, err := torch.Load(path)
+		if err != nil || c.Model != nil {
+			return nil, err
+		}
+		return TensorsOf(c), nil
+	}
+	return nil, nil
+}
+
+func TensorsOf(c *torch.Checkpoint) map[string]*onnx.Tensor {
+	named := make(map[string]*onnx.Tensor, len(c.State))
+	for _, t := range c.State {
+		named[t.Name] = t.Tensor
+	}
+	return named
+}
+
+// modelOfState reads a bare state dict as the table of the YAML file cfg, or as
+// the published layout that it fits.
+func modelOfState(path string, named map[string]*onnx.Tensor, cfg string) (*Model, error) {
+	var table map[string]any
+	if cfg != "" {
+		root, err := yaml.Read(cfg)
+		if err != nil {
+			return nil, fmt.Errorf("read the layer table: %w", err)
+		}
+		if root.Kind != yaml.Map {
+			return nil, &disk.InputError{Path: cfg, Err: fmt.Errorf("not a YAML file of a model: holds %v", root.Kind)}
+		}
+		table = root.Value().(map[string]any)
+	}
+	net, state, err := yolov5.FromState(named, table)
+	if err != nil {
+		return nil, &disk.InputError{Path: path, Err: err}
+	}
+	for name, t := range state {
+		for i, v := range onnx.Data[float32](t) {
+			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+				return nil, &disk.InputError{Path: path, Err: fmt.Errorf("tensor %s holds %v at %d", name, v, i)}
+			}
+		}
+	}
+	m := &Model{Path: path, Net: net, State: state}
+	return m, m.CheckNames()
+}

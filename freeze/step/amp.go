@@ -1,0 +1,131 @@
+package step
+
+import (
+	"fmt"
+	"math"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/optim"
+	"yolofreeze/onnx/ort"
+)
+
+// ParseAMP returns the type that products are computed in: fp16, bf16, or
+// Undefined for "", all in float32.
+func ParseAMP(text string) (onnx.DType, error) {
+	switch text {
+	case "":
+		return onnx.Undefined, nil
+	case "fp16":
+		return onnx.Float16, nil
+	case "bf16":
+		return onnx.BFloat16, nil
+	}
+	return onnx.Undefined, fmt.Errorf("amp %q: want fp16 or bf16", text)
+}
+
+// deviceFor resolves a device's name, and refuses one that cannot compute
+// products in a type: CUDA has kernels for bfloat16, and for the CPU provider
+// rounding is written into the graph.
+func deviceFor(products onnx.DType, name string) (ort.Device, error) {
+	d, _, err := ort.Resolve(name)
+	if err == nil && products == onnx.BFloat16 && d.Kind != "cpu" && d.Kind != "cuda" {
+		err = &UnfitError{Device: d.String(), Reason: fmt.Sprintf("products in %v need opset 22, whose kernels for them are known of CUDA alone", products),
+			Cure: "use `amp fp16`, or `device cuda` or cpu"}
+	}
+	return d, err
+}
+
+// CheckDevice tells whether a device starts with options of its provider, and computes
+// products in a type there. The CPU provider needs no kernels for that: see deviceFor.
+func CheckDevice(name string, products onnx.DType, options map[string]string) error {
+	d, err := deviceFor(products, name)
+	if err != nil {
+		return err
+	}
+	if err := ort.Check(name, options); err != nil || products != onnx.Float16 || d.Kind == "cpu" {
+		return err
+	}
+	return ort.CheckFloat16(name, options)
+}
+
+// scaled reports whether the loss is multiplied before it is differentiated:
+// bfloat16 has the range of float32, and gradients that fit there fit as they are.
+func (s *Spec) scaled() bool { return s.AMP == onnx.Float16 }
+
+// Scaler chooses the factor that the loss is multiplied by with products in
+// float16, so that small gradients survive in float16, by the rule of PyTorch's
+// GradScaler: it halves when gradients overflow, and doubles after 2000 steps in
+// a row that did not.
+type Scaler struct {
+	Scale   float64 `json:"scale"`
+	Good    int     `json:"good"`    // steps since it last changed
+	Skipped int     `json:"skipped"` // steps that were left out
+}
+
+const (
+	firstScale    = 65536
+	growthFactor  = 2
+	backoffFactor = 0.5
+	growthSteps   = 2000
+)
+
+// NewScaler returns the scaler that a run starts with.
+func NewScaler() *Scaler { return &Scaler{Scale: firstScale} }
+
+// takeOver goes on from where another scaler was, if both are there.
+func (s *Scaler) takeOver(from *Scaler) {
+	if s != nil && from != nil {
+		*s = *from
+	}
+}
+
+// Update adapts the scale to a step's outcome.
+func (s *Scaler) Update(overflow bool) {
+	if overflow {
+		s.Scale *= backoffFactor
+		s.Good = 0
+		s.Skipped++
+		return
+	}
+	s.Good++
+	if s.Good < growthSteps {
+		return
+	}
+	s.Good = 0
+	if grown := s.Scale * growthFactor; grown <= math.MaxFloat32 {
+		s.Scale = grown
+	}
+}
+
+// openScaler prepares the scale of the loss where the engine's graphs have one.
+func (e *Engine) openScaler() error {
+	if e.Scaler == nil {
+		return nil
+	}
+	m, err := optim.BuildNorm(optimParams(e.Graphs.Trainable))
+	if err != nil {
+		return fmt.Errorf("build the graph that measures gradients: %w", err)
+	}
+	if e.norm, err = e.openGraph("graph that measures gradients", m, e.options); err != nil {
+		return err
+	}
+	return e.bindGraph(e.norm, m)
+}
+
+// measure returns the global norm of the gradients as they are without the
+// loss's scale, sets what the optimizer multiplies them by, and tells whether
+// they are finite: there is no step otherwise.
+func (e *Engine) measure() (norm float64, ok bool, err error) {
+	if err := e.execute(e.norm); err != nil {
+		return 0, false, fmt.Errorf("measure the gradients: %w", err)
+	}
+	norm = e.scalar(optim.GradNorm) / e.Scaler.Scale
+	ok = !math.IsNaN(norm) && !math.IsInf(norm, 0)
+	factor := 1 / e.Scaler.Scale
+	if limit := e.spec.Optimizer.ClipNorm; limit > 0 {
+		factor *= min(limit/(norm+1e-6), 1)
+	}
+	e.setScalar(optim.GradientScale, factor)
+	e.Scaler.Update(!ok)
+	return norm, ok, nil
+}

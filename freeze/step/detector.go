@@ -1,0 +1,140 @@
+package step
+
+import (
+	"fmt"
+	"sync"
+
+	"yolofreeze/dataset/metric"
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/yolov5"
+)
+
+// Detector runs a network on pictures and finds objects in its outputs.
+type Detector struct {
+	Net   *yolov5.Network
+	graph *Bound
+}
+
+// NewDetector opens the evaluation graph of a network with the given weights.
+func NewDetector(net *yolov5.Network, state map[string]*onnx.Tensor, o ort.Options) (*Detector, error) {
+	return NewDetectorFor(net, state, Cut{}, onnx.Undefined, o)
+}
+
+// NewDetectorFor computes products in a type of 16 bits, or all in float32, and
+// begins behind the cut.
+func NewDetectorFor(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, products onnx.DType, o ort.Options) (*Detector, error) {
+	device, err := deviceFor(products, o.Device)
+	if err != nil {
+		return nil, err
+	}
+	m, err := buildEvalFor(net, state, c, products, device.Kind)
+	if err != nil {
+		return nil, err
+	}
+	return OpenDetector(net, m, o)
+}
+
+func OpenDetector(net *yolov5.Network, m *onnx.Model, o ort.Options) (*Detector, error) {
+	graph, err := Open(m, o)
+	if err != nil {
+		return nil, fmt.Errorf("open the evaluation graph: %w", err)
+	}
+	return &Detector{net, graph}, nil
+}
+
+// Close releases the session.
+func (d *Detector) Close() { d.graph.Close() }
+
+// Device says where the graph runs.
+func (d *Detector) Device() string { return d.graph.session.Device() }
+
+// Heads makes room for the outputs of n pictures of the given size.
+func (d *Detector) Heads(n, height, width int) []*onnx.Tensor {
+	list := make([]*onnx.Tensor, len(d.Net.Strides))
+	for i, stride := range d.Net.Strides {
+		channels := int64(len(d.Net.Anchors[i])) * d.Net.Outputs()
+		list[i] = onnx.NewTensor(onnx.Float, int64(n), channels, int64(height)/stride, int64(width)/stride)
+	}
+	return list
+}
+
+// Forward runs the graph on RGB planes [N,3,H,W] into heads.
+func (d *Detector) Forward(images []uint8, heads []*onnx.Tensor, height, width int) error {
+	in := onnx.Of(images, heads[0].Shape[0], 3, int64(height), int64(width))
+	return d.ForwardFrom(map[string]*onnx.Tensor{ImagesName: in}, heads)
+}
+
+// ForwardFrom runs the graph on what it takes in, by name, into heads.
+func (d *Detector) ForwardFrom(in map[string]*onnx.Tensor, heads []*onnx.Tensor) error {
+	out := map[string]*onnx.Tensor{}
+	for i, h := range heads {
+		out[fmt.Sprintf("head%d", i)] = h
+	}
+	if err := d.graph.Infer(in, out); err != nil {
+		return fmt.Errorf("run the evaluation graph: %w", err)
+	}
+	return nil
+}
+
+// Infer runs the graph once from and into the host's memory, by name.
+func (b *Bound) Infer(in, out map[string]*onnx.Tensor) error {
+	bind := func(tensors map[string]*onnx.Tensor, to func(string, *ort.Value) error) error {
+		for name, t := range tensors {
+			v, err := b.value(name, t)
+			if err == nil {
+				err = to(name, v)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := bind(in, b.binding.Input); err != nil {
+		return err
+	}
+	if err := bind(out, b.binding.Output); err != nil {
+		return err
+	}
+	return b.binding.Run()
+}
+
+// Detect finds the objects of n pictures, RGB planes [N,3,height,width], in pixels of these planes.
+func (d *Detector) Detect(images []uint8, n, height, width int, o metric.NMSOptions) ([][]metric.Detection, error) {
+	heads := d.Heads(n, height, width)
+	if err := d.Forward(images, heads, height, width); err != nil {
+		return nil, err
+	}
+	found, errs := make([][]metric.Detection, n), make([]error, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() { found[i], errs[i] = d.Find(PictureOf(heads, i), o) })
+	}
+	group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// Find reduces one picture's outputs to its detections.
+func (d *Detector) Find(heads []*onnx.Tensor, o metric.NMSOptions) ([]metric.Detection, error) {
+	rows, err := d.Net.Rows(heads, o.Conf)
+	if err != nil {
+		return nil, err
+	}
+	return metric.NMS(rows, d.Net.NC, o), nil
+}
+
+// PictureOf returns the outputs of picture i, sharing memory.
+func PictureOf(heads []*onnx.Tensor, i int) []*onnx.Tensor {
+	list := make([]*onnx.Tensor, len(heads))
+	for k, h := range heads {
+		size := len(h.Raw) / int(h.Shape[0])
+		list[k] = &onnx.Tensor{DType: h.DType, Shape: append([]int64{1}, h.Shape[1:]...), Raw: h.Raw[i*size : (i+1)*size]}
+	}
+	return list
+}
