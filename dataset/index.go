@@ -12,8 +12,8 @@ import (
 type Item struct {
 	Split   string
 	Picture string
-	Source  string // where its labels are; the meaning is the reader's
-	Index   int    // likewise
+	Source  string // the file that its labels are in or are looked for in
+	Index   int    // the meaning is the reader's
 
 	Unusable *Problem  // why the picture must not even be opened
 	Bad      []Problem // labels known to be bad before the picture is read
@@ -34,25 +34,40 @@ func (e *FaultError) BadInput() bool { return false }
 // the recorder. It is called from several goroutines.
 type Reader func(it Item, w, h int, r *Recorder)
 
+// Source is what a format's package found of a data set, before any picture is read.
+type Source struct {
+	Path  string   // as errors name the set
+	Names []string // of the classes
+	Items []Item
+	Read  Reader
+
+	Notes   []Problem      // of the set as a whole
+	Orphans map[string]int // per split, label files that belong to no picture
+}
+
 // Index reads the headers of all pictures and their labels and sorts the
 // samples of each split by file name, so that the same pictures come in the
-// same order whatever format names them. The names bound the classes. With a
-// *BadDataError the set is returned too, for its report.
-func Index(path string, names []string, items []Item, read Reader, o ReadOptions) (*Set, error) {
+// same order whatever format names them. The names bound the classes. A picture
+// that a split lists again is used once. With a *BadDataError the set is returned too,
+// for its report.
+func Index(s Source, o ReadOptions) (*Set, error) {
 	o, err := o.Checked()
 	if err != nil {
 		return nil, err
 	}
-	sortItems(items)
-	sizes := openSizes(o.CacheDir, path)
-	results := make([]Recorder, len(items))
+	var repeats []Problem
+	s.Items, repeats = withoutRepeats(s.Items)
+	s.Notes = append(s.Notes, repeats...)
+	sortItems(s.Items)
+	sizes := openSizes(o.CacheDir, s.Path)
+	results := make([]Recorder, len(s.Items))
 	var fault atomic.Pointer[error]
-	each(len(items), o.Workers, func(i int) {
+	each(len(s.Items), o.Workers, func(i int) {
 		if fault.Load() != nil {
 			return
 		}
 		r := &results[i]
-		if r.picture(items[i], len(names), sizes, read, o); r.fault != nil {
+		if r.picture(s.Items[i], len(s.Names), sizes, s.Read, o); r.fault != nil {
 			fault.CompareAndSwap(nil, &r.fault)
 		}
 	})
@@ -60,7 +75,33 @@ func Index(path string, names []string, items []Item, read Reader, o ReadOptions
 		return nil, &FaultError{*err}
 	}
 	sizes.save()
-	return collect(path, names, items, results, o)
+	return collect(s, results, o)
+}
+
+// withoutRepeats leaves out what a split lists again, and tells so once a split.
+func withoutRepeats(items []Item) (once []Item, notes []Problem) {
+	type place struct{ split, picture string }
+	seen := make(map[place]bool, len(items))
+	again := map[string][]string{}
+	for _, it := range items {
+		at := place{it.Split, it.Picture}
+		if seen[at] && it.Unusable == nil && len(it.Bad) == 0 {
+			again[it.Split] = append(again[it.Split], it.Picture)
+			continue
+		}
+		seen[at] = true
+		once = append(once, it)
+	}
+	for _, split := range SplitNames {
+		if n := len(again[split]); n > 0 {
+			want := "listed twice in split " + split
+			if n > 1 {
+				want = fmt.Sprintf("the first of %d repeats in split %s", n, split)
+			}
+			notes = append(notes, Problem{File: again[split][0], Want: want, Action: "used once: --image-weights draws pictures of rare classes more often"})
+		}
+	}
+	return once, notes
 }
 
 func sortItems(items []Item) {
@@ -81,24 +122,28 @@ func stem(path string) string {
 }
 
 // collect joins the results in the order of the items.
-func collect(path string, names []string, items []Item, results []Recorder, o ReadOptions) (*Set, error) {
-	set := &Set{Path: path, Names: names, Splits: map[string][]Sample{}}
+func collect(s Source, results []Recorder, o ReadOptions) (*Set, error) {
+	set := &Set{Path: s.Path, Names: s.Names, Splits: map[string][]Sample{}}
 	rep := &set.Report
 	rep.Splits, rep.Unknown = map[string]Counts{}, map[string]int{}
+	firsts := map[string]first{}
 	bad := &BadDataError{}
-	seen := map[[2]string]bool{}
+	for _, p := range s.Notes {
+		rep.Add(p)
+	}
 	for i := range results {
-		r, it := &results[i], items[i]
-		if at := [2]string{it.Split, it.Picture}; seen[at] {
-			r.problems = append(r.problems, Problem{File: it.Picture, Want: "listed twice in split " + it.Split, Action: "used once"})
-			r.counts, r.left = Counts{}, true
-		} else {
-			seen[at] = true
-		}
-		counts := rep.Splits[it.Split]
+		r, it := &results[i], &s.Items[i]
+		counts, f := rep.Splits[it.Split], firsts[it.Split]
 		counts.add(r.counts)
 		rep.Splits[it.Split] = counts
 		rep.add(r.counts)
+		if r.left && f.corrupt == nil {
+			f.corrupt = &r.problems[len(r.problems)-1]
+		}
+		if r.missing && f.missing == nil {
+			f.missing = it
+		}
+		firsts[it.Split] = f
 		for name, n := range r.unknown {
 			rep.Unknown[name] += n
 		}
@@ -121,31 +166,16 @@ func collect(path string, names []string, items []Item, results []Recorder, o Re
 		}
 		*r = Recorder{}
 	}
+	for split, n := range s.Orphans {
+		counts := rep.Splits[split]
+		counts.Orphans = n
+		rep.Splits[split] = counts
+		rep.Orphans += n
+	}
 	set.finish()
+	set.findUnfit(firsts, s.Orphans)
 	if len(bad.Problems) > 0 {
 		return set, bad
 	}
 	return set, set.usable(o)
-}
-
-// usable says why there is nothing to learn from the set.
-func (s *Set) usable(o ReadOptions) error {
-	for _, split := range SplitNames {
-		c, read := s.Report.Splits[split]
-		if read && c.Pictures == 0 {
-			return fmt.Errorf("%s: split %q has no readable picture: %d left out%s", s.Path, split, c.Corrupt, s.firstProblem())
-		}
-	}
-	if s.Report.Objects == 0 && !o.AllowNoObjects {
-		return fmt.Errorf("%s: no object in any of the %d pictures (%d without labels, %d with empty ones)%s",
-			s.Path, s.Report.Pictures, s.Report.Missing, s.Report.Empty, s.firstProblem())
-	}
-	return nil
-}
-
-func (s *Set) firstProblem() string {
-	if len(s.Report.Problems) == 0 {
-		return ""
-	}
-	return ": " + s.Report.Problems[0].String()
 }

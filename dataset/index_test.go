@@ -232,7 +232,7 @@ func TestReport(t *testing.T) {
 	if len(r.Shared) != 1 || !strings.HasSuffix(r.Shared[0].Paths[0], "b.png") || fmt.Sprint(r.Shared[0].Splits) != "[train val]" {
 		t.Errorf("shared %v", r.Shared)
 	}
-	if !strings.Contains(fmt.Sprint(r.Problems), "c.png: listed twice in split val (used once)") {
+	if !strings.Contains(fmt.Sprint(r.Problems), "c.png: listed twice in split val (used once: ") {
 		t.Errorf("problems %v", r.Problems)
 	}
 	if err := dataset.Check(set, dataset.CheckOptions{Decode: true}); err != nil {

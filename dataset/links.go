@@ -22,7 +22,7 @@ type WriteOptions struct {
 type Placed struct {
 	*Sample
 	Split string
-	Name  string // file name of the picture, one for each Path
+	Name  string // file name of the picture, one for each Path, that every system can hold
 }
 
 // Stem is the name without its ending.
@@ -42,7 +42,7 @@ func (p Placed) CutLabels() []Label {
 }
 
 // Place lists all samples, split by split, with file names whose stems differ
-// for different pictures.
+// for different pictures, on file systems that do not tell cases apart, too.
 func (s *Set) Place() []Placed {
 	var out []Placed
 	names, taken := map[string]string{}, map[string]bool{}
@@ -51,7 +51,7 @@ func (s *Set) Place() []Placed {
 			sample := &s.Splits[split][i]
 			name, ok := names[sample.Path]
 			if !ok {
-				name = freeName(filepath.Base(sample.Path), taken)
+				name = freeName(portable(filepath.Base(sample.Path)), taken)
 				names[sample.Path] = name
 			}
 			out = append(out, Placed{sample, split, name})
@@ -62,10 +62,10 @@ func (s *Set) Place() []Placed {
 
 func freeName(base string, taken map[string]bool) string {
 	name := stem(base)
-	for n := 2; taken[name]; n++ {
+	for n := 2; taken[FoldName(name)]; n++ {
 		name = fmt.Sprintf("%s_%d", stem(base), n)
 	}
-	taken[name] = true
+	taken[FoldName(name)] = true
 	return name + filepath.Ext(base)
 }
 

@@ -83,7 +83,7 @@ func TestNoDescriptors(t *testing.T) {
 		items = append(items, dataset.Item{Split: "train", Picture: s.Path})
 	}
 	index := func() error {
-		_, err := dataset.Index("x", []string{"a"}, items, func(dataset.Item, int, int, *dataset.Recorder) {}, dataset.ReadOptions{AllowNoObjects: true})
+		_, err := dataset.Index(dataset.Source{Path: "x", Names: []string{"a"}, Items: items, Read: func(dataset.Item, int, int, *dataset.Recorder) {}}, dataset.ReadOptions{AllowUnfit: true})
 		return err
 	}
 	if err := index(); err != nil {

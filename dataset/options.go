@@ -50,8 +50,9 @@ type ReadOptions struct {
 	CacheDir string
 	// Workers is the number of files read at a time; 0 chooses.
 	Workers int
-	// AllowNoObjects accepts a set without any object.
-	AllowNoObjects bool
+	// AllowUnfit hands over a set with Unfit splits that are an error otherwise:
+	// those of the Splits asked for, and those that leave nothing of a split or no object at all.
+	AllowUnfit bool
 }
 
 // Checked returns the options with defaults filled in, or which one is wrong.
@@ -87,10 +88,10 @@ func CheckNames(names []string) error {
 	seen := map[string]int{}
 	for i, name := range names {
 		if at, twice := seen[name]; twice {
-			return fmt.Errorf("%q is both class %d and %d", name, at, i)
+			return fmt.Errorf("%.60q is both class %d and %d", name, at, i)
 		}
 		if strings.TrimSpace(name) == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
-			return fmt.Errorf("class %d: %q is not a name", i, name)
+			return fmt.Errorf("class %d: %.60q is not a name", i, name)
 		}
 		seen[name] = i
 	}

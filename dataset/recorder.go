@@ -81,6 +81,7 @@ func (r *Recorder) Missing() { r.missing = true }
 
 // Note reports something that is not the reader's to change.
 func (r *Recorder) Note(p Problem) {
+	p.Value = shortened(p.Value)
 	if len(r.problems) < MaxProblems {
 		r.problems = append(r.problems, p)
 		return
@@ -151,7 +152,7 @@ func (r *Recorder) BadSource(p Problem) {
 }
 
 func (r *Recorder) leaveOut(p Problem, policy Policy) {
-	p.Action = "left out"
+	p.Action, p.Value = "left out", shortened(p.Value)
 	if policy == Reject {
 		p.Action = actionRejected
 	}

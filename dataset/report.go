@@ -21,6 +21,8 @@ type Counts struct {
 	Clipped    int `json:"clipped"`    // objects whose box was cut at the picture's edge
 	Dropped    int `json:"dropped"`    // bad objects left out
 	Ignored    int `json:"ignored"`    // sound objects left out by choice: difficult, crowd, foreign names
+
+	Orphans int `json:"orphans"` // label files that belong to no picture
 }
 
 func (c *Counts) add(o Counts) {
@@ -35,6 +37,7 @@ func (c *Counts) add(o Counts) {
 	c.Clipped += o.Clipped
 	c.Dropped += o.Dropped
 	c.Ignored += o.Ignored
+	c.Orphans += o.Orphans
 }
 
 // Report says what reading a data set found, so that nothing is left out in
@@ -49,6 +52,8 @@ type Report struct {
 	Unknown   map[string]int      `json:"unknown_names"` // class names outside the list, with their objects
 	NeverSeen map[string][]string `json:"never_seen"`    // per split, the classes without an object
 	Shared    []Shared            `json:"shared"`        // pictures in more than one split
+
+	Unfit []Unfit `json:"unfit"` // what would waste a run, of splits as wholes
 }
 
 // Shared is one picture that several splits hold.
@@ -63,8 +68,8 @@ const MaxProblems = 1000
 // Problem is one thing wrong with a data set.
 type Problem struct {
 	File   string `json:"file"`             // label file, annotation file or picture
-	Unit   string `json:"unit,omitempty"`   // what Line counts: "" lines, "object", or "annotation" and "image" by their id
-	Line   int    `json:"line,omitempty"`   // 1-based; 0: the whole file
+	Unit   string `json:"unit,omitempty"`   // what Line counts: "" lines, "object", or "annotation" and "image" by their id; without Line, the place
+	Line   int    `json:"line,omitempty"`   // 1-based; 0: the whole file, or what Unit says
 	Field  string `json:"field,omitempty"`  // which value of the object: "class", "x", "xmin", …
 	Value  string `json:"value,omitempty"`  // that value as written
 	Want   string `json:"want"`             // what is allowed
@@ -75,8 +80,10 @@ func (p Problem) String() string {
 	var s strings.Builder
 	s.WriteString(p.File)
 	switch {
-	case p.Unit != "":
+	case p.Unit != "" && p.Line > 0:
 		fmt.Fprintf(&s, ": %s %d", p.Unit, p.Line)
+	case p.Unit != "":
+		s.WriteString(": " + p.Unit)
 	case p.Line > 0:
 		fmt.Fprintf(&s, ":%d", p.Line)
 	}
@@ -85,11 +92,7 @@ func (p Problem) String() string {
 		s.WriteString(p.Field + " ")
 	}
 	if p.Value != "" {
-		value := p.Value
-		if len(value) > 80 {
-			value = value[:80] + "…"
-		}
-		fmt.Fprintf(&s, "%q: ", value)
+		fmt.Fprintf(&s, "%q: ", p.Value)
 	}
 	s.WriteString(p.Want)
 	if p.Action != "" {
@@ -98,8 +101,19 @@ func (p Problem) String() string {
 	return s.String()
 }
 
+// maxValue is how much of a value as written a problem repeats.
+const maxValue = 80
+
+func shortened(text string) string {
+	if len(text) > maxValue {
+		return text[:maxValue] + "…"
+	}
+	return text
+}
+
 // Add notes a problem, counting those beyond MaxProblems.
 func (r *Report) Add(p Problem) {
+	p.Value = shortened(p.Value)
 	if len(r.Problems) < MaxProblems {
 		r.Problems = append(r.Problems, p)
 		return

@@ -40,8 +40,9 @@ func readFlags(more ...cli.Flag) []cli.Flag {
 		&cli.BoolFlag{Name: "keep-crowd", Usage: "of COCO, keep boxes around crowds"}), more...)
 }
 
-// readData opens the one argument. With a *dataset.BadDataError the set comes too.
-func readData(c *cli.Context) (*dataset.Set, error) {
+// readData opens the one argument. With a *dataset.BadDataError the set comes too, and
+// if asked for, one that nothing can be learnt from.
+func readData(c *cli.Context, allowUnfit bool) (*dataset.Set, error) {
 	if err := needArgs(c, 1, 1); err != nil {
 		return nil, err
 	}
@@ -49,6 +50,7 @@ func readData(c *cli.Context) (*dataset.Set, error) {
 		return nil, err
 	}
 	o := readOptions(c)
+	o.AllowUnfit = allowUnfit
 	o.Splits, o.KeepDifficult, o.KeepCrowd = nil, c.Bool("keep-difficult"), c.Bool("keep-crowd")
 	set, err := format.Open(c.Args().First(), o)
 	return set, asInput(err)
@@ -71,7 +73,7 @@ func checkCommand() *cli.Command {
 		Description: dataUsage + "\nWhat would stop training ends with exit code 3.",
 		Flags:       readFlags(&cli.BoolFlag{Name: "decode", Usage: "decode every picture, not only its header"}),
 		Action: func(c *cli.Context) error {
-			set, err := readData(c)
+			set, err := readData(c, true)
 			var bad *dataset.BadDataError
 			if err != nil && (set == nil || !errors.As(err, &bad)) {
 				return err
@@ -82,14 +84,20 @@ func checkCommand() *cli.Command {
 			if set.Report.Problems == nil {
 				set.Report.Problems = []dataset.Problem{} // [] in JSON, not null
 			}
+			unfit := set.Report.Unfit
+			if unfit == nil {
+				set.Report.Unfit = []dataset.Unfit{}
+			}
 			name, _ := format.Detect(c.Args().First())
-			r := checkResult{set.Path, name, set.Names, bad == nil && set.Report.Corrupt == 0, &set.Report}
+			r := checkResult{set.Path, name, set.Names, bad == nil && set.Report.Corrupt == 0 && len(unfit) == 0, &set.Report}
 			if err := termOf(c).result(r, r.write); err != nil {
 				return err
 			}
 			switch {
 			case bad != nil:
 				return badInputf("%s: %d problems; the first: %s", set.Path, len(bad.Problems)+bad.More, bad.Problems[0])
+			case len(unfit) > 0:
+				return badInput(&dataset.UnfitError{Path: set.Path, Splits: unfit})
 			case set.Report.Corrupt > 0:
 				return badInputf("%s: %d pictures cannot be used", set.Path, set.Report.Corrupt)
 			}
@@ -101,11 +109,11 @@ func checkCommand() *cli.Command {
 func (r *checkResult) write(w io.Writer) error {
 	fmt.Fprintf(w, "%s: %s, %d classes: %s\n", r.Path, r.Format, len(r.Names), oneLine(strings.Join(r.Names, ", ")))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "split\tpictures\tobjects\tfound\tmissing\tempty\tcorrupt\trescued\tduplicates\tclipped\tdropped\tignored\t")
+	fmt.Fprintln(t, "split\tpictures\tobjects\tfound\tmissing\tempty\tcorrupt\trescued\tduplicates\tclipped\tdropped\tignored\torphans\t")
 	for _, split := range dataset.SplitNames {
 		if n, ok := r.Report.Splits[split]; ok {
-			fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", split, n.Pictures, n.Objects, n.Found, n.Missing, n.Empty,
-				n.Corrupt, n.Rescued, n.Duplicates, n.Clipped, n.Dropped, n.Ignored)
+			fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", split, n.Pictures, n.Objects, n.Found, n.Missing, n.Empty,
+				n.Corrupt, n.Rescued, n.Duplicates, n.Clipped, n.Dropped, n.Ignored, n.Orphans)
 		}
 	}
 	t.Flush()
@@ -126,6 +134,9 @@ func (r *checkResult) write(w io.Writer) error {
 	for _, s := range r.Report.Shared {
 		fmt.Fprintf(w, "in %s: %s\n", strings.Join(s.Splits, " and "), oneLine(strings.Join(s.Paths, " = ")))
 	}
+	for _, f := range r.Report.Unfit {
+		fmt.Fprintln(w, oneLine(f.String()))
+	}
 	verdict := "nothing stands against training"
 	if !r.OK {
 		verdict = "training would refuse or skip what is listed"
@@ -142,7 +153,7 @@ func statsCommand() *cli.Command {
 		Description: dataUsage,
 		Flags:       readFlags(&cli.StringFlag{Name: "plots", Usage: "`FOLDER` for plots of classes, places and sizes of objects, per split"}),
 		Action: func(c *cli.Context) error {
-			set, err := readData(c)
+			set, err := readData(c, false)
 			if err != nil {
 				return err
 			}
@@ -292,7 +303,7 @@ func convertDataCommand() *cli.Command {
 			if err := checkWrite(c); err != nil {
 				return err
 			}
-			set, err := readData(c)
+			set, err := readData(c, false)
 			if err != nil {
 				return err
 			}
@@ -319,7 +330,7 @@ func splitCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			set, err := readData(c)
+			set, err := readData(c, false)
 			if err != nil {
 				return err
 			}

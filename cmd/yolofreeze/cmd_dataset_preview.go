@@ -39,7 +39,7 @@ func preview(c *cli.Context) error {
 	if err := checkOutput(c); err != nil {
 		return err
 	}
-	set, err := readData(c)
+	set, err := readData(c, false)
 	if err != nil {
 		return err
 	}

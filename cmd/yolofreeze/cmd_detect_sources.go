@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"yolofreeze/dataset/yolo"
+	"yolofreeze/dataset"
 	"yolofreeze/onnx/disk"
 )
 
@@ -79,7 +79,7 @@ func fromFolder(dir string) ([]string, error) {
 	}
 	var found []string
 	for _, e := range entries {
-		if yolo.IsPicture(e.Name()) && e.Type()&fs.ModeDir == 0 {
+		if dataset.IsPicture(e.Name()) && e.Type()&fs.ModeDir == 0 {
 			found = append(found, filepath.Join(dir, e.Name()))
 		}
 	}
@@ -134,7 +134,7 @@ func fromGlob(pattern string) ([]string, error) {
 	if err != nil {
 		return nil, usageErrorf("detect: source %q: malformed glob", pattern)
 	}
-	return slices.DeleteFunc(found, func(path string) bool { return !yolo.IsPicture(path) }), nil
+	return slices.DeleteFunc(found, func(path string) bool { return !dataset.IsPicture(path) }), nil
 }
 
 func fromList(name, base string, r io.Reader) ([]string, error) {

@@ -55,6 +55,11 @@ func reportProblems(t *terminal, r *dataset.Report) {
 	if more := len(r.Problems) + r.More - mostProblems; more > 0 {
 		t.warnf("%d more problems; see yolofreeze dataset check", more)
 	}
+	for _, f := range r.Unfit {
+		if _, read := r.Splits[f.Split]; read {
+			t.warnf("%v", f)
+		}
+	}
 	for _, split := range []string{"train", "val"} {
 		if names := r.NeverSeen[split]; len(names) > 0 {
 			t.warnf("classes without an object in %s: %s", split, strings.Join(names, ", "))

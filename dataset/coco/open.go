@@ -87,7 +87,7 @@ func Open(files map[string]string, o dataset.ReadOptions) (*dataset.Set, error) 
 		return nil, fmt.Errorf("%s: categories: %w", path, err)
 	}
 	rd.number(names)
-	return dataset.Index(path, names, items, rd.read, o)
+	return dataset.Index(dataset.Source{Path: path, Names: names, Items: items, Read: rd.read}, o)
 }
 
 // reader holds everything that the JSON files say.

@@ -52,7 +52,7 @@ func Open(dir string, o dataset.ReadOptions) (*dataset.Set, error) {
 	for i, name := range names {
 		r.classes[name] = i
 	}
-	return dataset.Index(dir, names, items, r.read, o)
+	return dataset.Index(dataset.Source{Path: dir, Names: names, Items: items, Read: r.read}, o)
 }
 
 // years lists the folders that have annotations and pictures.

@@ -9,18 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"yolofreeze/dataset"
 	"yolofreeze/onnx/disk"
 )
-
-// pictureTypes are the endings of files that YOLOv5 takes for pictures; what is
-// inside decides the format.
-var pictureTypes = map[string]bool{
-	".bmp": true, ".dng": true, ".gif": true, ".jpeg": true, ".jpg": true, ".mpo": true,
-	".png": true, ".tif": true, ".tiff": true, ".webp": true, ".pfm": true,
-}
-
-// IsPicture tells by its ending whether a file is taken for a picture.
-func IsPicture(path string) bool { return pictureTypes[strings.ToLower(filepath.Ext(path))] }
 
 const (
 	maxListBytes   = 1 << 30
@@ -41,7 +32,7 @@ func (c *Config) pictures(split, entry string) ([]string, error) {
 		err = walkPictures(path, 0, &out)
 	case strings.EqualFold(filepath.Ext(path), ".txt"):
 		out, err = c.readList(path)
-	case IsPicture(path):
+	case dataset.IsPicture(path):
 		return nil, c.keyError(split, entry, path, errors.New("a picture: must be a folder or a .txt list"))
 	default:
 		err = errors.New("must be a folder or a .txt list")
@@ -110,7 +101,7 @@ func walkPictures(dir string, depth int, out *[]string) error {
 			if err := walkPictures(path, depth+1, out); err != nil {
 				return err
 			}
-		} else if IsPicture(path) {
+		} else if dataset.IsPicture(path) {
 			*out = append(*out, path)
 		}
 	}
@@ -134,7 +125,7 @@ func (c *Config) readList(file string) ([]string, error) {
 		if line == "" {
 			continue
 		}
-		if len(line) > 4096 || !IsPicture(line) {
+		if len(line) > 4096 || !dataset.IsPicture(line) {
 			return nil, fmt.Errorf("line %d: %q is not the name of a picture", n+1, strings.ToValidUTF8(line[:min(len(line), 60)], "�"))
 		}
 		path := resolve(filepath.Dir(file), line)

@@ -86,7 +86,7 @@ func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {
 			}
 		}
 	}
-	set, err := dataset.Index(c.File, c.Names, items, readLabels, o)
+	set, err := dataset.Index(dataset.Source{Path: c.File, Names: c.Names, Items: items, Read: readLabels}, o)
 	if err != nil && set != nil && set.Report.Missing == set.Report.Pictures && len(items) > 0 {
 		err = fmt.Errorf("%w; labels of %s are looked for in %s", err, items[0].Picture, LabelPath(items[0].Picture))
 	}

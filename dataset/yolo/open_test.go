@@ -296,10 +296,10 @@ func TestBackground(t *testing.T) {
 	tree := map[string]any{"data.yaml": "train: images\nnames: [cat]\n", "images/a.png": picture, "images/b.png": picture, "labels/b.txt": ""}
 	root := files(t, tree)
 	_, err := Open(filepath.Join(root, "data.yaml"), dataset.ReadOptions{})
-	if err == nil || !strings.Contains(err.Error(), "no object in any of the 2 pictures (1 without labels, 1 with empty ones)") {
+	if err == nil || !strings.Contains(err.Error(), `split "train" has no object in its 2 pictures (1 without labels, 1 with empty ones, 0 objects left out)`) {
 		t.Errorf("no objects: %v", err)
 	}
-	set, err := Open(filepath.Join(root, "data.yaml"), dataset.ReadOptions{AllowNoObjects: true})
+	set, err := Open(filepath.Join(root, "data.yaml"), dataset.ReadOptions{AllowUnfit: true})
 	if err != nil || set.Report.Missing != 1 || set.Report.Empty != 1 {
 		t.Errorf("%+v, %v", set, err)
 	}
