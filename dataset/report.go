@@ -141,23 +141,14 @@ func (e *BadDataError) Hint() string {
 
 // finish fills what is known only of the whole set.
 func (s *Set) finish() {
+	s.findUnseen()
 	r := &s.Report
-	r.NeverSeen = map[string][]string{}
 	where := map[string][]string{}
 	for split, samples := range s.Splits {
-		seen := make([]bool, len(s.Names))
 		for i := range samples {
-			for _, l := range samples[i].Labels {
-				seen[l.Class] = true
-			}
 			at := where[samples[i].Path]
 			if len(at) == 0 || at[len(at)-1] != split {
 				where[samples[i].Path] = append(at, split)
-			}
-		}
-		for class, ok := range seen {
-			if !ok {
-				r.NeverSeen[split] = append(r.NeverSeen[split], s.Names[class])
 			}
 		}
 	}
@@ -168,4 +159,22 @@ func (s *Set) finish() {
 		}
 	}
 	sort.Slice(r.Shared, func(i, j int) bool { return r.Shared[i].Paths[0] < r.Shared[j].Paths[0] })
+}
+
+// findUnseen lists the classes of which a split has no object.
+func (s *Set) findUnseen() {
+	s.Report.NeverSeen = map[string][]string{}
+	for split, samples := range s.Splits {
+		seen := make([]bool, len(s.Names))
+		for i := range samples {
+			for _, l := range samples[i].Labels {
+				seen[l.Class] = true
+			}
+		}
+		for class, ok := range seen {
+			if !ok {
+				s.Report.NeverSeen[split] = append(s.Report.NeverSeen[split], s.Names[class])
+			}
+		}
+	}
 }

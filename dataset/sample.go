@@ -58,10 +58,12 @@ func (s *Set) Folders() []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// SingleClass makes every object one class called item, as option single-cls asks.
-// Objects that then repeat another stay.
+// SingleClass makes every object one class, as option single-cls asks; where there were
+// several, it is called item. Objects that then repeat another stay.
 func (s *Set) SingleClass() {
-	s.Names = []string{"item"}
+	if len(s.Names) != 1 {
+		s.Names = []string{"item"}
+	}
 	for _, samples := range s.Splits {
 		for i := range samples {
 			for k := range samples[i].Labels {
@@ -69,5 +71,5 @@ func (s *Set) SingleClass() {
 			}
 		}
 	}
-	s.finish()
+	s.findUnseen()
 }

@@ -77,7 +77,7 @@ func convert(c *cli.Context) error {
 	}
 	m, err := model.LoadAs(weights, c.String("cfg"))
 	if err != nil {
-		return asInput(err)
+		return badInput(err)
 	}
 	source, err := model.SourceOf(weights)
 	if err != nil {
@@ -129,7 +129,7 @@ func bundleOptions(c *cli.Context) (o export.BundleOptions, err error) {
 	}
 	o.Optimizer = step.Optimizers[i]
 	if o.Hyp, err = hypOf(c); err != nil {
-		return o, asInput(err)
+		return o, badInput(err)
 	}
 	return o, nil
 }
@@ -176,13 +176,13 @@ func classesOf(data string) ([]string, error) {
 	if ext := filepath.Ext(data); ext == ".yaml" || ext == ".yml" {
 		config, err := yolo.ReadConfig(data)
 		if err != nil {
-			return nil, asInput(err)
+			return nil, badInput(err)
 		}
 		return config.Names, nil
 	}
 	set, err := format.Open(data, dataset.ReadOptions{CacheDir: dataset.DefaultCacheDir()})
 	if err != nil {
-		return nil, asInput(err)
+		return nil, badInput(err)
 	}
 	return set.Names, nil
 }

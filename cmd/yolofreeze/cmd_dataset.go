@@ -53,7 +53,7 @@ func readData(c *cli.Context, allowUnfit bool) (*dataset.Set, error) {
 	o.AllowUnfit = allowUnfit
 	o.Splits, o.KeepDifficult, o.KeepCrowd = nil, c.Bool("keep-difficult"), c.Bool("keep-crowd")
 	set, err := format.Open(c.Args().First(), o)
-	return set, asInput(err)
+	return set, badInput(err)
 }
 
 // checkResult is what check found; its JSON keys are stable.
@@ -337,7 +337,7 @@ func splitCommand() *cli.Command {
 			reportProblems(termOf(c), &set.Report)
 			dealt, err := set.Split(shares, c.Uint64("seed"))
 			if err != nil {
-				return asInput(fmt.Errorf("splitting %s: %w", set.Path, err))
+				return badInput(fmt.Errorf("splitting %s: %w", set.Path, err))
 			}
 			return writeData(c, dealt)
 		},

@@ -112,7 +112,7 @@ func writeSheets(c *cli.Context, l *dataset.Loader, names []string, samples []da
 	}
 	for b, err := range l.Epoch(c.Context, c.Int("epoch")) {
 		if err != nil {
-			return nil, asInput(err)
+			return nil, badInput(err)
 		}
 		titles := make([]string, len(b.Samples))
 		for i, s := range b.Samples {

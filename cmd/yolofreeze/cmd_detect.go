@@ -157,7 +157,7 @@ func newFinder(c *cli.Context) (*finder, error) {
 	}
 	m, err := model.Load(weights)
 	if err != nil {
-		return nil, asInput(err)
+		return nil, badInput(err)
 	}
 	side := model.ImageSize(m.Net, c.Int("imgsz"), 1)
 	f.names, f.stride, f.height, f.width, f.auto = func() []string { return m.Names }, int(m.Net.MaxStride()), side, side, true
@@ -171,7 +171,7 @@ func newFinder(c *cli.Context) (*finder, error) {
 func (f *finder) openExported(c *cli.Context, weights string, o ort.Options) error {
 	e, err := export.Open(weights, o)
 	if err != nil {
-		return asInput(err)
+		return badInput(err)
 	}
 	f.model, f.names, f.stride = e, func() []string { return e.Names }, e.Stride
 	side := (c.Int("imgsz") + e.Stride - 1) / e.Stride * e.Stride

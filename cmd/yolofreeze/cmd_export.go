@@ -95,7 +95,7 @@ func exportAs(c *cli.Context, weights string) error {
 	}
 	m, err := model.Load(weights)
 	if err != nil {
-		return asInput(err)
+		return badInput(err)
 	}
 	if slices.Contains(c.StringSlice("format"), onDeviceFormat) {
 		return exportOnDevice(c, m, outputs[0])

@@ -70,7 +70,7 @@ func planOf(c *cli.Context, m *model.Model) (*freeze.Plan, error) {
 func showPlan(c *cli.Context) error {
 	m, err := model.Load(c.Args().First())
 	if err != nil {
-		return asInput(err)
+		return badInput(err)
 	}
 	plan, err := planOf(c, m)
 	if err != nil {
@@ -96,7 +96,7 @@ func refreeze(c *cli.Context) error {
 	}
 	m, bundle, err := model.OpenArtifacts(dir)
 	if err != nil {
-		return asInput(err)
+		return badInput(err)
 	}
 	plan, err := planOf(c, m)
 	if err != nil {

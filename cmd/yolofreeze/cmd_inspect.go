@@ -29,7 +29,7 @@ func inspectCommand() *cli.Command {
 			}
 			info, err := model.Inspect(c.Args().First())
 			if err != nil {
-				return asInput(err)
+				return badInput(err)
 			}
 			if c.Bool("graph") {
 				if info.Graph == nil {
@@ -40,15 +40,6 @@ func inspectCommand() *cli.Command {
 			return termOf(c).result(info, func(w io.Writer) error { return writeInfo(w, info) })
 		},
 	}
-}
-
-// asInput marks the error of an input that could not be read, unless the
-// error says by itself what it is.
-func asInput(err error) error {
-	if err == nil || exitCode(err) != exitFailure {
-		return err
-	}
-	return badInput(err)
 }
 
 func writeInfo(w io.Writer, info *model.Info) error {

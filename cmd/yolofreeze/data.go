@@ -31,6 +31,9 @@ func openData(c *cli.Context, splits ...string) (*dataset.Set, error) {
 	if err != nil {
 		return nil, badInput(err)
 	}
+	if c.Bool("single-cls") {
+		set.SingleClass()
+	}
 	reportData(termOf(c), set)
 	return set, nil
 }

@@ -131,8 +131,14 @@ func badInputf(format string, args ...any) *cliError {
 	return &cliError{error: fmt.Errorf(format, args...)}
 }
 
-// badInput marks an error as caused by what the user gave.
-func badInput(err error) *cliError { return &cliError{error: err} }
+// badInput marks an error as caused by what the user gave, unless it says by itself
+// what it is.
+func badInput(err error) error {
+	if err == nil || exitCode(err) != exitFailure {
+		return err
+	}
+	return &cliError{error: err}
+}
 
 func (e *cliError) hinted(hint string) *cliError {
 	e.hint = hint

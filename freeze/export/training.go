@@ -5,6 +5,7 @@ import (
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/wire"
 )
 
 // OnDevice lays a model out for ONNX Runtime's own on-device training API
@@ -24,7 +25,7 @@ func OnDevice(m *model.Model, plan *freeze.Plan, o BundleOptions) (*artifact.OnD
 		return nil, err
 	}
 	d := &artifact.OnDevice{State: &artifact.TrainingState{Properties: map[string]string{model.ModelKey: about, model.VersionKey: o.Version}}}
-	if d.Optimizer, err = artifact.OnDeviceOptimizer(o.Optimizer, o.Hyp.Momentum, decay); err != nil {
+	if d.Optimizer, err = wire.OnDeviceOptimizer(o.Optimizer, o.Hyp.Momentum, decay); err != nil {
 		return nil, err
 	}
 	if d.Training, err = spec.OnDeviceTraining(d.State); err != nil {

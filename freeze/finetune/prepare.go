@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"yolofreeze/dataset"
@@ -42,7 +41,7 @@ func (t *training) openData() error {
 		return inputFault{err}
 	}
 	if t.o.SingleCls {
-		oneClass(set)
+		set.SingleClass()
 	}
 	t.set, t.fingerprint = set, fingerprint(set)
 	t.r.Data(set)
@@ -61,21 +60,6 @@ type inputFault struct{ error }
 
 func (e inputFault) Unwrap() error  { return e.error }
 func (e inputFault) BadInput() bool { return true }
-
-// oneClass makes every object the same.
-func oneClass(set *dataset.Set) {
-	if len(set.Names) != 1 {
-		set.Names = []string{"item"}
-	}
-	for _, samples := range set.Splits {
-		for i := range samples {
-			samples[i].Labels = slices.Clone(samples[i].Labels)
-			for k := range samples[i].Labels {
-				samples[i].Labels[k].Class = 0
-			}
-		}
-	}
-}
 
 // fingerprint tells data sets apart: classes, and pictures with their objects by name.
 func fingerprint(set *dataset.Set) string {

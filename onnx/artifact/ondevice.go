@@ -17,7 +17,7 @@ import (
 // optimizer_model.onnx and checkpoint.
 type OnDevice struct {
 	Training, Eval *onnx.Model
-	Optimizer      []byte // of OnDeviceOptimizer: its inputs are sequences, which onnx.Model has not
+	Optimizer      []byte // of wire.OnDeviceOptimizer: its inputs are sequences, which onnx.Model has not
 	State          *TrainingState
 }
 

@@ -67,7 +67,10 @@ const (
 	valueName protowire.Number = 1
 	valueType protowire.Number = 2
 
-	typeTensor protowire.Number = 1
+	typeTensor   protowire.Number = 1
+	typeSequence protowire.Number = 4
+
+	sequenceElem protowire.Number = 1
 
 	tensorTypeElem  protowire.Number = 1
 	tensorTypeShape protowire.Number = 2
