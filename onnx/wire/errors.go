@@ -16,6 +16,19 @@ func (e *badInput) Error() string  { return e.err.Error() }
 func (e *badInput) Unwrap() error  { return e.err }
 func (e *badInput) BadInput() bool { return true }
 
+// externalError refuses a tensor whose data lies beside the file: what a file may
+// name could be any file of the machine.
+type externalError struct{ entry, path string }
+
+func (e *externalError) Error() string {
+	return "its data lies in another file" + e.entry + ", which is not supported"
+}
+
+// Hint says how to join the two.
+func (e *externalError) Hint() string {
+	return fmt.Sprintf(`package onnx joins them: python -c "import onnx; onnx.save(onnx.load('%s'), 'joined.onnx')"; PyTorch writes one file with torch.onnx.export(…, external_data=False)`, e.path)
+}
+
 var lfsSize = regexp.MustCompile(`(?m)^size (\d+)`)
 
 // impostor says what a file is that people publish under a model's name, if it is one of these.

@@ -20,6 +20,9 @@ func Read(path string) (*onnx.Model, error) {
 		return nil, fmt.Errorf("read model: %w", err)
 	}
 	m, err := Decode(data)
+	if outside := (*externalError)(nil); errors.As(err, &outside) {
+		outside.path = path
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

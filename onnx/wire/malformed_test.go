@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -222,6 +223,20 @@ func TestOrder(t *testing.T) {
 	}
 	if err := m.Verify(); err != nil || order != "ABCD" {
 		t.Errorf("order %s, %v", order, err)
+	}
+}
+
+// TestExternalHint: who exported with the weights beside the model learns how to join the two.
+func TestExternalHint(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.onnx")
+	outside := bytesField(tensorExternalData, msg(textField(entryKey, "location"), textField(entryValue, "m.onnx.data")))
+	if err := os.WriteFile(path, file(initializer("w", outside)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Read(path)
+	var hinted interface{ Hint() string }
+	if !errors.As(err, &hinted) || !strings.Contains(hinted.Hint(), "onnx.save(onnx.load('"+path+"'), 'joined.onnx')") {
+		t.Errorf("%v", err)
 	}
 }
 

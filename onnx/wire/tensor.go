@@ -51,12 +51,12 @@ func (p *tensorProto) field(f field) (err error) {
 	case tensorDataLocation:
 		var v int64
 		if v, err = f.int(); v != 0 {
-			err = fmt.Errorf("its data lies in another file, which is not supported")
+			err = &externalError{}
 		}
 	case tensorExternalData:
 		var e entry
 		if e, err = decodeEntry(f); err == nil {
-			err = fmt.Errorf("its data lies in another file (%s %q), which is not supported", e.key, e.value)
+			err = &externalError{entry: fmt.Sprintf(" (%s %q)", e.key, e.value)}
 		}
 	case tensorStringData:
 		err = fmt.Errorf("tensors of strings are not supported")

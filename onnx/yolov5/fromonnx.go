@@ -118,6 +118,7 @@ func (r *recogniser) detect(m *onnx.Model, t *tail, eval Evaluate) (*Network, er
 	if values > maxRaw {
 		return nil, unfit("input %q is %v: %d raw outputs, more than %d", r.image.Name, r.image.Type, values, maxRaw)
 	}
+	t.image, t.pictures = r.image, r.blank(n, height, width)
 	zeros := t.raw(n, height, width, strides, func() float32 { return 0 })
 	rows, outputs, err := t.run(eval, zeros)
 	if err != nil {
@@ -146,7 +147,7 @@ func (r *recogniser) pictures(strides []int64) (n, height, width int64, err erro
 	if len(s) != 4 {
 		return 0, 0, 0, unfit("input %q is %v, not a batch of pictures", r.image.Name, r.image.Type)
 	}
-	if s[3].Size == 3 && s[1].Size != 3 { // channels last
+	if r.channelsLast() {
 		s = []onnx.Dim{s[0], s[3], s[1], s[2]}
 	}
 	choose := func(d onnx.Dim, otherwise int64) int64 {
@@ -161,6 +162,19 @@ func (r *recogniser) pictures(strides []int64) (n, height, width int64, err erro
 		return 0, 0, 0, unfit("input %q is %v, not pictures of multiples of %d pixels", r.image.Name, r.image.Type, coarsest)
 	}
 	return n, height, width, nil
+}
+
+// blank are pictures as the file takes them.
+func (r *recogniser) blank(n, height, width int64) *onnx.Tensor {
+	if r.channelsLast() {
+		return onnx.NewTensor(r.image.Type.DType, n, height, width, 3)
+	}
+	return onnx.NewTensor(r.image.Type.DType, n, 3, height, width)
+}
+
+func (r *recogniser) channelsLast() bool {
+	s := r.image.Type.Shape
+	return s[3].Size == 3 && s[1].Size != 3
 }
 
 // document is the table as YOLOv5 writes it. Its activation is the most common one.

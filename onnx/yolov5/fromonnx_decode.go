@@ -20,6 +20,9 @@ type tail struct {
 	join  *onnx.Value   // the decoded boxes of all levels
 	nodes []*onnx.Node  // from heads to join
 	extra []*onnx.Value // inputs of the model that these read too
+
+	image    *onnx.Value  // the model's pictures: some exporters ask their size in the decoding
+	pictures *onnx.Tensor // blank ones, fed where they are read
 }
 
 // findTail looks behind the output with the most levels: its heads are the
@@ -153,8 +156,12 @@ func (t *tail) run(eval Evaluate, raw []*onnx.Tensor) (rows []float64, width int
 		m.Inputs = append(m.Inputs, h.Outputs[0])
 		feeds[h.Outputs[0].Name] = raw[i]
 	}
-	if len(t.extra) > 0 {
-		return nil, 0, unfit("its decoding reads the input %q", t.extra[0].Name)
+	for _, in := range t.extra {
+		if in != t.image {
+			return nil, 0, unfit("its decoding reads the input %q, which is not the pictures: export it with these as its only input", in.Name)
+		}
+		m.Inputs = append(m.Inputs, in)
+		feeds[in.Name] = t.pictures
 	}
 	out, err := eval(m, feeds)
 	if err != nil {

@@ -257,6 +257,13 @@ func TestFromGraphSpeltOut(t *testing.T) {
 			n.Inputs[0] = b.Op("Identity", nil, n.Inputs[0])
 			return nil
 		},
+		"the number of pictures asked of these, in the decoding": func(b *op.Builder, n *onnx.Node) values {
+			if n.Op == "Reshape" && n.Inputs[0].Node != nil && n.Inputs[0].Node.Op == "Conv" {
+				count := b.Op("Shape", op.Attrs{"start": int64(0), "end": int64(1)}, b.Model.Inputs[0])
+				n.Inputs[1] = b.Concat(0, count, b.Ints(n.Inputs[1].Const.Int64s()[1:]...))
+			}
+			return nil
+		},
 		"computed sizes": func(b *op.Builder, n *onnx.Node) values {
 			if n.Op != "Resize" {
 				return nil
@@ -345,6 +352,12 @@ func TestFromGraphRefuses(t *testing.T) {
 		{`outputs are the raw ones of each level`, func(b *op.Builder, n *onnx.Node) values {
 			if n == b.Model.Outputs[0].Node {
 				b.Model.Outputs = slices.Clone(n.Inputs)
+			}
+			return nil
+		}},
+		{"decoding reads the input \"in1\", which is not the pictures", func(b *op.Builder, n *onnx.Node) values {
+			if n == b.Model.Outputs[0].Node {
+				n.Inputs[0] = b.Mul(n.Inputs[0], b.Input("gain", onnx.Float, []onnx.Dim{}))
 			}
 			return nil
 		}},
