@@ -12,19 +12,13 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/djherbis/times"
-
 	"yolofreeze/onnx/disk"
 )
 
 // sizes remembers picture headers between runs: opening and parsing each
 // picture is most of the time of an index. Labels are never remembered, so an
 // edited label file or class list cannot go unnoticed. A header counts while
-// the picture's content cannot have changed: same path, length, time of
-// modification and, where the system keeps one, of the last change of any
-// kind, which no program can set back. A hash of the content would say no more
-// and cost more than it saves: 45 µs a picture for the first 4 KiB, as much as
-// the header itself, against 3 µs.
+// the picture's path and state are the same.
 type sizes struct {
 	file  string // "" where nothing is kept
 	at    string // where relative paths begin: a run may begin elsewhere
@@ -36,8 +30,8 @@ type sizes struct {
 }
 
 type sizeEntry struct {
-	bytes, modified, changed int64 // length; times in nanoseconds, changed is 0 where there is none
-	info                     Info
+	fileState
+	info Info
 }
 
 // maxSizesFile bounds the memory that a damaged file can claim.
@@ -72,18 +66,14 @@ func (s *sizes) probe(path string, l Limits) (Info, error) {
 	if s.file == "" {
 		return Probe(path, l)
 	}
-	st, err := os.Stat(path)
+	state, mode, err := stateOf(path)
 	if err != nil {
 		return Info{}, err
 	}
-	key := s.whole(path)
-	now := sizeEntry{bytes: st.Size(), modified: st.ModTime().UnixNano()}
-	if t := times.Get(st); t.HasChangeTime() {
-		now.changed = t.ChangeTime().UnixNano()
-	}
+	key, now := s.whole(path), sizeEntry{fileState: state}
 	e, ok := s.known[key]
 	now.info = e.info
-	if ok && st.Mode().IsRegular() && e == now {
+	if ok && mode.IsRegular() && e == now {
 		if err := l.filled().check(e.info.Width, e.info.Height); err != nil {
 			return e.info, err
 		}
@@ -156,7 +146,7 @@ func parseSize(line string) (path string, e sizeEntry, err error) {
 			return "", e, err
 		}
 	}
-	e = sizeEntry{n[0], n[1], n[2], Info{int(n[3]), int(n[4]), f[6], int(n[5]), f[8] == "true"}}
+	e = sizeEntry{fileState{n[0], n[1], n[2]}, Info{int(n[3]), int(n[4]), f[6], int(n[5]), f[8] == "true"}}
 	if e.info.Width <= 0 || e.info.Height <= 0 || e.info.Width > 1<<30 || e.info.Height > 1<<30 {
 		return "", e, fmt.Errorf("size %dx%d", e.info.Width, e.info.Height)
 	}

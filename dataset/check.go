@@ -29,7 +29,7 @@ func Check(s *Set, o CheckOptions) error {
 	if o.Decode {
 		problems := make([]error, len(all))
 		each(len(all), filled.Workers, func(i int) {
-			_, problems[i] = Decode(all[i].Path, filled.Limits)
+			_, problems[i] = decodeInto(all[i].Path, filled.Limits, func(*Image) (*Image, error) { return nil, nil })
 		})
 		for i, err := range problems {
 			if err == nil {

@@ -157,6 +157,18 @@ func openPicture(path string, maxBytes int64) (*os.File, int64, error) {
 
 const maxTextLink = 1024
 
+// PictureFile returns the file that a picture's pixels are read from: the path, or where a
+// link kept as text leads.
+func PictureFile(path string) string {
+	if f, size, err := disk.Open(path, maxTextLink); err == nil {
+		defer f.Close()
+		if target := textLink(f, path); size > 0 && target != "" {
+			return target
+		}
+	}
+	return path
+}
+
 // textLink returns where a link kept as text leads, if that is a file.
 func textLink(r io.ReaderAt, path string) string {
 	var buf [maxTextLink]byte
@@ -261,6 +273,11 @@ func plainEOF(err error) error {
 // cut to their upper byte, grey, palette and CMYK expanded. The content decides
 // the format, not the name. The limits hold before anything is allocated.
 func Decode(path string, l Limits) (*Image, error) {
+	return decodeInto(path, l, func(img *Image) (*Image, error) { return img, nil })
+}
+
+// decodeInto decodes a picture and returns what use makes of it, while it may have the memory.
+func decodeInto(path string, l Limits, use func(*Image) (*Image, error)) (*Image, error) {
 	l = l.filled()
 	f, size, err := openPicture(path, l.MaxBytes)
 	if err != nil {
@@ -274,6 +291,7 @@ func Decode(path string, l Limits) (*Image, error) {
 		f.Close()
 		return nil, pathed(path, err)
 	}
+	defer decodeRoom().take(int64(info.Width) * int64(info.Height))()
 	data, err := disk.ReadAll(f, size, nil)
 	if err != nil {
 		return nil, err
@@ -282,7 +300,7 @@ func Decode(path string, l Limits) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return img.oriented(info.Orientation), nil
+	return use(img.oriented(info.Orientation))
 }
 
 // pathed names the file of an error that does not do so itself.

@@ -70,18 +70,17 @@ func openDiskCache(o DiskCache) (*diskCache, error) {
 	return c, nil
 }
 
-// key names the file for a picture as it is now: another size or time of
-// change makes another key. "" when the picture cannot be looked at.
+// key names the file for a picture as it is now: another state makes another key. "" when the picture cannot be looked at.
 func (c *diskCache) key(path string, size int, smooth bool) string {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return ""
 	}
-	st, err := os.Stat(abs)
+	now, _, err := stateOf(abs)
 	if err != nil {
 		return ""
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "1\x00%s\x00%d\x00%d\x00%d\x00%v", abs, st.Size(), st.ModTime().UnixNano(), size, smooth))
+	sum := sha256.Sum256(fmt.Appendf(nil, "2\x00%s\x00%v\x00%d\x00%v", abs, now, size, smooth))
 	return hex.EncodeToString(sum[:])
 }
 

@@ -159,15 +159,16 @@ func (s *pictureStore) load(sample *Sample) (*Image, error) {
 			return img, nil
 		}
 	}
-	img, err := Decode(sample.Path, s.limits)
+	img, err := decodeInto(sample.Path, s.limits, func(img *Image) (*Image, error) {
+		if img.Width != sample.Width || img.Height != sample.Height {
+			return nil, fmt.Errorf("%s: is %dx%d pixels, was %dx%d when the data set was read",
+				sample.Path, img.Width, img.Height, sample.Width, sample.Height)
+		}
+		return FitSide(img, s.size, s.smooth), nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	if img.Width != sample.Width || img.Height != sample.Height {
-		return nil, fmt.Errorf("%s: is %dx%d pixels, was %dx%d when the data set was read",
-			sample.Path, img.Width, img.Height, sample.Width, sample.Height)
-	}
-	img = FitSide(img, s.size, s.smooth)
 	if s.disk != nil {
 		s.disk.write(key, img)
 	}

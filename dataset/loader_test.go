@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/image/bmp"
+
 	"yolofreeze/dataset"
 )
 
@@ -361,6 +363,41 @@ func TestDiskCache(t *testing.T) {
 	o.Disk.Budget = 20000 // one file and a half
 	if got := epochOf(t, o, 0); !reflect.DeepEqual(got, want) || len(files()) > 2 {
 		t.Errorf("%d files in a budget of 20000 bytes", len(files()))
+	}
+}
+
+// TestDiskCacheOfExchangedPictures: a picture is decoded anew when its file was exchanged for
+// another one of the same length and time.
+func TestDiskCacheOfExchangedPictures(t *testing.T) {
+	samples := paintedSamples(t, 2)
+	o := augmenting(samples[:1])
+	o.Augment = false
+	o.Disk = dataset.DiskCache{Dir: filepath.Join(t.TempDir(), "pictures"), Budget: 1 << 20}
+	epochOf(t, o, 0)
+	old, err := os.Stat(samples[0].Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	painted := func(c byte) []byte { // all of one length
+		img := image.NewGray(image.Rect(0, 0, samples[0].Width, samples[0].Height))
+		for i := range img.Pix {
+			img.Pix[i] = c
+		}
+		var b bytes.Buffer
+		if err := bmp.Encode(&b, img); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	var epochs [2][]*dataset.Batch
+	for i, c := range []byte{50, 200} {
+		if err := errors.Join(os.WriteFile(samples[0].Path, painted(c), 0o666), os.Chtimes(samples[0].Path, old.ModTime(), old.ModTime())); err != nil {
+			t.Fatal(err)
+		}
+		epochs[i] = epochOf(t, o, 0)
+	}
+	if reflect.DeepEqual(epochs[0], epochs[1]) {
+		t.Error("the old pixels were used")
 	}
 }
 

@@ -264,7 +264,7 @@ func (t *training) featureKey() (string, error) {
 
 // addContent adds a file's content; one that cannot be read counts as empty, as in training.
 func addContent(h hash.Hash, path string) error {
-	f, err := os.Open(path)
+	f, err := os.Open(dataset.PictureFile(path))
 	if err != nil {
 		fmt.Fprint(h, "absent ")
 		return nil
