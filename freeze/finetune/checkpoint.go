@@ -57,9 +57,8 @@ type stateInfo struct {
 // Names in last.safetensors. Plain names hold the averaged weights, so that the
 // file serves as a model too.
 const (
-	stateKey       = model.MetadataPrefix + "state"
-	weightPrefix   = "training/"
-	gradientPrefix = "gradient/"
+	stateKey     = model.MetadataPrefix + "state"
+	weightPrefix = "training/"
 )
 
 // saved is a run read back from last.safetensors.

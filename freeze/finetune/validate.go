@@ -71,7 +71,6 @@ func (e *Evaluation) Speed() Speed {
 type Found struct {
 	Sample     *dataset.Sample
 	Detections []metric.Detection
-	Labels     []metric.LabelBox
 }
 
 // Validator validates one split again and again, with pictures kept in memory
@@ -119,7 +118,7 @@ func (v *Validator) Run(ctx context.Context, net *yolov5.Network, state map[stri
 // RunModel validates a model, on integers where LoadForVal found it so.
 func (v *Validator) RunModel(ctx context.Context, m *model.Model, o ort.Options) (*Evaluation, error) {
 	start, net := time.Now(), m.Net
-	r := &validation{Validator: v, ctx: ctx}
+	r := &validation{Validator: v}
 	if err := r.open(m, o); err != nil {
 		return nil, err
 	}
@@ -127,11 +126,11 @@ func (v *Validator) RunModel(ctx context.Context, m *model.Model, o ort.Options)
 	r.evaluator = metric.NewEvaluator(net.NC)
 	r.nms = metric.NMSOptions{Conf: v.o.Conf, IoU: v.o.IoU, MaxDet: v.o.MaxDet, MultiLabel: net.NC > 1, Agnostic: v.o.SingleCls}
 	waited := v.loader.Waited()
-	for b, err := range r.source() {
+	for b, err := range r.source(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		if err := r.batch(b); err != nil {
+		if err := r.batch(ctx, b); err != nil {
 			return nil, err
 		}
 		if r.features != nil {
@@ -159,7 +158,6 @@ func (v *Validator) RunModel(ctx context.Context, m *model.Model, o ort.Options)
 // validation is one run of a Validator.
 type validation struct {
 	*Validator
-	ctx       context.Context
 	detector  *step.Detector
 	features  *heldRun // nil: pictures run through all layers
 	evaluator *metric.Evaluator
@@ -226,7 +224,7 @@ func chunkOn(device string) int {
 }
 
 // batch runs one batch in chunks; the pictures of one are looked at while the next runs.
-func (r *validation) batch(b *dataset.Batch) error {
+func (r *validation) batch(ctx context.Context, b *dataset.Batch) error {
 	parts := make([]contribution, b.Size)
 	buffers := [2][]*onnx.Tensor{}
 	var pending [2]sync.WaitGroup
@@ -246,7 +244,7 @@ func (r *validation) batch(b *dataset.Batch) error {
 		for k := range n {
 			pending[side].Go(func() { parts[first+k] = r.picture(step.PictureOf(heads, k), targets[first+k], b.Height, b.Width) })
 		}
-		if err := r.ctx.Err(); err != nil {
+		if err := ctx.Err(); err != nil {
 			r.wait(&pending[0])
 			r.wait(&pending[1])
 			return err
@@ -300,7 +298,7 @@ func (r *validation) add(b *dataset.Batch, parts []contribution) error {
 			return fmt.Errorf("validate %s: %w", r.o.Samples[b.Samples[i]].Path, err)
 		}
 		if r.Each != nil {
-			if err := r.Each(Found{&r.o.Samples[b.Samples[i]], o.found, labels}); err != nil {
+			if err := r.Each(Found{&r.o.Samples[b.Samples[i]], o.found}); err != nil {
 				return err
 			}
 		}

@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"context"
 	"fmt"
 	"iter"
 	"os"
@@ -145,9 +146,9 @@ func (r *heldRun) keep(b *dataset.Batch) {
 }
 
 // source gives the batches of one validation.
-func (r *validation) source() iter.Seq2[*dataset.Batch, error] {
+func (r *validation) source(ctx context.Context) iter.Seq2[*dataset.Batch, error] {
 	if r.features == nil || !r.features.whole {
-		return r.loader.Epoch(r.ctx, 0)
+		return r.loader.Epoch(ctx, 0)
 	}
 	return func(yield func(*dataset.Batch, error) bool) {
 		for _, b := range r.features.batches {

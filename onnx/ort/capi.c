@@ -189,9 +189,8 @@ void *capi_subgraph(const void *subgraph, const char **provider, const void *con
 	void *status = CALL(EpAssignedSubgraph_GetEpName, void *, const void *, const char **)(subgraph, provider);
 	return status ? status : CALL(EpAssignedSubgraph_GetNodes, void *, const void *, const void *const **, size_t *)(subgraph, nodes, count);
 }
-void *capi_node(const void *node, const char **name, const char **domain, const char **op) {
+void *capi_node(const void *node, const char **name, const char **op) {
 	void *status = CALL(EpAssignedNode_GetName, void *, const void *, const char **)(node, name);
-	if (!status) status = CALL(EpAssignedNode_GetDomain, void *, const void *, const char **)(node, domain);
 	return status ? status : CALL(EpAssignedNode_GetOperatorType, void *, const void *, const char **)(node, op);
 }
 

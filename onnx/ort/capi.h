@@ -71,7 +71,6 @@ enum {
 	api_EpAssignedSubgraph_GetEpName = 408,
 	api_EpAssignedSubgraph_GetNodes = 409,
 	api_EpAssignedNode_GetName = 410,
-	api_EpAssignedNode_GetDomain = 411,
 	api_EpAssignedNode_GetOperatorType = 412,
 };
 
@@ -146,6 +145,6 @@ void capi_release_stats(void *pairs);
 // Which provider runs which node.
 void *capi_subgraphs(void *session, const void *const **subgraphs, size_t *count);
 void *capi_subgraph(const void *subgraph, const char **provider, const void *const **nodes, size_t *count);
-void *capi_node(const void *node, const char **name, const char **domain, const char **op);
+void *capi_node(const void *node, const char **name, const char **op);
 
 #endif

@@ -12,7 +12,7 @@ import (
 
 // Placed is a node of the model and the provider that runs it.
 type Placed struct {
-	Provider, Node, Domain, Op string
+	Provider, Node, Op string
 }
 
 // Placement lists which provider runs which node, of the graph as it is after
@@ -35,11 +35,11 @@ func (s *Session) Placement() ([]Placed, error) {
 			return nil, fmt.Errorf("ort: placement of nodes: %w", err)
 		}
 		for _, node := range unsafe.Slice(nodes, int(count)) {
-			var name, domain, op *C.char
-			if err := check(C.capi_node(node, &name, &domain, &op)); err != nil {
+			var name, op *C.char
+			if err := check(C.capi_node(node, &name, &op)); err != nil {
 				return nil, fmt.Errorf("ort: placement of nodes: %w", err)
 			}
-			placed = append(placed, Placed{C.GoString(provider), C.GoString(name), C.GoString(domain), C.GoString(op)})
+			placed = append(placed, Placed{C.GoString(provider), C.GoString(name), C.GoString(op)})
 		}
 	}
 	return placed, nil

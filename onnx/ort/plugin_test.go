@@ -295,7 +295,7 @@ func TestUnaryModel(t *testing.T) {
 func TestPlacement(t *testing.T) {
 	s := open1(t, add(4), Options{Placement: true})
 	placed, err := s.Placement()
-	if want := (Placed{"CPUExecutionProvider", "Add0", "", "Add"}); err != nil || !slices.Equal(placed, []Placed{want}) {
+	if want := (Placed{"CPUExecutionProvider", "Add0", "Add"}); err != nil || !slices.Equal(placed, []Placed{want}) {
 		t.Errorf("placed %v, %v, want %v", placed, err, want)
 	}
 	if _, err := open1(t, add(4), Options{}).Placement(); err == nil {

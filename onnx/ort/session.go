@@ -173,9 +173,6 @@ func (s *Session) Why() string { return s.why }
 // Inputs returns the model's inputs in its order.
 func (s *Session) Inputs() []IO { return s.inputs }
 
-// Outputs returns the model's outputs in its order.
-func (s *Session) Outputs() []IO { return s.outputs }
-
 // EndProfile completes the trace that Options.Profile asked for and returns its file.
 func (s *Session) EndProfile() (string, error) {
 	var file *C.char
