@@ -27,8 +27,9 @@ type BundleOptions struct {
 // NewBundle builds the graphs of a model under a plan. Source names the
 // weights that the model was made from.
 func NewBundle(m *model.Model, plan *freeze.Plan, source artifact.Source, o BundleOptions) (*artifact.Bundle, error) {
-	if o.Batch < 1 {
-		return nil, fmt.Errorf("batch size %d: want at least 1", o.Batch)
+	const most = 1 << 16 // far more than any device takes; a manifest may say anything
+	if o.Batch < 1 || o.Batch > most || o.ImageSize < 1 || o.ImageSize > dataset.MaxImageSize {
+		return nil, fmt.Errorf("batches of %d pictures of %d pixels: want 1 to %d, and 1 to %d", o.Batch, o.ImageSize, most, dataset.MaxImageSize)
 	}
 	decay := step.Schedule{Hyp: o.Hyp, BatchSize: o.Batch}.WeightDecay()
 	spec := &step.Spec{

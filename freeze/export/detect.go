@@ -44,6 +44,9 @@ func Open(path string, o ort.Options) (*Detector, error) {
 	if err := e.describe(g); err != nil {
 		return nil, &disk.InputError{Path: path, Err: err}
 	}
+	if err := e.checkGraph(g); err != nil {
+		return nil, err
+	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read model: %w", err)

@@ -136,6 +136,9 @@ func readSaved(path string) (*saved, error) {
 		}
 		s.model.State[name] = raw
 	}
+	if err := errors.Join(model.CheckFinite(file, s.averages), model.CheckFinite(file, s.model.State)); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 

@@ -19,6 +19,10 @@ func LoadForVal(path string) (*Model, error) {
 	if filepath.Ext(path) != ".onnx" {
 		return Load(path)
 	}
+	return checked(loadForVal(path))
+}
+
+func loadForVal(path string) (*Model, error) {
 	g, err := wire.Read(path)
 	if err != nil {
 		return nil, err

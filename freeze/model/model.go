@@ -51,7 +51,9 @@ func (m *Model) Notes() (notes []string) {
 // SaveModel wrote (.safetensors), a bare state dict (.pt, .safetensors), whose
 // network it guesses, an artifacts folder, or a folder of ONNX Runtime's
 // on-device training.
-func Load(path string) (*Model, error) {
+func Load(path string) (*Model, error) { return checked(load(path)) }
+
+func load(path string) (*Model, error) {
 	if disk.IsFolder(path) {
 		if artifact.IsOnDevice(path) {
 			return loadOnDevice(path)
@@ -81,9 +83,6 @@ func loadTorch(path string) (*Model, error) {
 }
 
 func modelOfTorch(path string, c *torch.Checkpoint) (*Model, error) {
-	if bad := c.NonFinite(); len(bad) > 0 {
-		return nil, &disk.InputError{Path: path, Err: fmt.Errorf("NaN or infinity in %s", strings.Join(bad, ", "))}
-	}
 	if c.Model == nil {
 		return modelOfState(path, TensorsOf(c), "")
 	}

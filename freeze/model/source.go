@@ -27,7 +27,7 @@ func OpenArtifacts(dir string) (*Model, *artifact.Bundle, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := OfFile(filepath.Join(dir, artifact.CheckpointFile), b.Checkpoint)
+	m, err := checked(OfFile(filepath.Join(dir, artifact.CheckpointFile), b.Checkpoint))
 	if err != nil {
 		return nil, nil, err
 	}

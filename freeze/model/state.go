@@ -1,8 +1,8 @@
 package model
 
 import (
+	"errors"
 	"fmt"
-	"math"
 	"path/filepath"
 
 	"yolofreeze/onnx"
@@ -27,7 +27,7 @@ func LoadAs(path, cfg string) (*Model, error) {
 	if named == nil {
 		return nil, &disk.InputError{Path: path, Err: fmt.Errorf("knows its own layers: %s is for bare state dicts", cfg)}
 	}
-	return modelOfState(path, named, cfg)
+	return checked(modelOfState(path, named, cfg))
 }
 
 // stateDict reads the tensors of a bare state dict, nil where the file is none.
@@ -63,6 +63,9 @@ func modelOfState(path string, named map[string]*onnx.Tensor, cfg string) (*Mode
 	var table map[string]any
 	if cfg != "" {
 		root, err := yaml.Read(cfg)
+		if syntax := (*yaml.Error)(nil); errors.As(err, &syntax) {
+			return nil, &disk.InputError{Path: cfg, Err: fmt.Errorf("not a YAML file of a model: %w", syntax)}
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read the layer table: %w", err)
 		}
@@ -74,13 +77,6 @@ func modelOfState(path string, named map[string]*onnx.Tensor, cfg string) (*Mode
 	net, state, err := yolov5.FromState(named, table)
 	if err != nil {
 		return nil, &disk.InputError{Path: path, Err: err}
-	}
-	for name, t := range state {
-		for i, v := range onnx.Data[float32](t) {
-			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-				return nil, &disk.InputError{Path: path, Err: fmt.Errorf("tensor %s holds %v at %d", name, v, i)}
-			}
-		}
 	}
 	m := &Model{Path: path, Net: net, State: state}
 	return m, m.CheckNames()

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"strings"
 
 	"yolofreeze/onnx"
@@ -228,21 +227,4 @@ func plainDict(name string, v any) (map[string]any, error) {
 	}
 	m, _ := p.(map[string]any)
 	return m, nil
-}
-
-// NonFinite names the tensors that hold NaN or an infinity.
-func (c *Checkpoint) NonFinite() []string {
-	var names []string
-	for _, n := range c.State {
-		if n.Tensor.DType == onnx.Float || n.Tensor.DType == onnx.Double ||
-			n.Tensor.DType == onnx.Float16 || n.Tensor.DType == onnx.BFloat16 {
-			for _, v := range n.Tensor.Float64s() {
-				if math.IsNaN(v) || math.IsInf(v, 0) {
-					names = append(names, n.Name)
-					break
-				}
-			}
-		}
-	}
-	return names
 }

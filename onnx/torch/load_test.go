@@ -56,9 +56,6 @@ func TestRecordedCheckpoints(t *testing.T) {
 			if b, _ := got.YAML["backbone"].([]any); len(b) != 10 || got.YAML["nc"] != any(int64(c.nc)) {
 				t.Errorf("layer table %v", got.YAML)
 			}
-			if bad := got.NonFinite(); bad != nil {
-				t.Errorf("not finite: %v", bad)
-			}
 			checkAttributes(t, got)
 		})
 	}
@@ -199,19 +196,6 @@ func TestStateDictHead(t *testing.T) {
 	}
 	if c.NC != 3 || c.Anchors == nil || c.State[0].Parameter || !c.State[1].Parameter {
 		t.Errorf("got %d classes, anchors %v", c.NC, c.Anchors)
-	}
-}
-
-func TestNonFinite(t *testing.T) {
-	records := smallModelRecords()
-	records[1].data = "\x00\x7c\x00\x3c\x00\x3c\x00\x3c" // infinity in float16
-	records[2].data = "\x00\x00\x80\x3f\x01\x00\xc0\x7f" // NaN
-	c, err := decode(zipped(t, records...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := c.NonFinite(); !slices.Equal(got, []string{"model.0.conv.weight", "model.0.bn.running_mean"}) {
-		t.Errorf("got %q", got)
 	}
 }
 
