@@ -8,17 +8,17 @@ import (
 	"yolofreeze/dataset"
 )
 
-func toLabel(class int, b []float64, w, h int) dataset.Label {
-	return dataset.FromPixels(class, b[0], b[1], b[2], b[3], w, h)
+func toLabel(class int, b []number, w, h int) dataset.Label {
+	return dataset.FromPixels(class, float64(b[0]), float64(b[1]), float64(b[2]), float64(b[3]), w, h)
 }
 
-func formatBox(b []float64) string {
+func formatBox(b []number) string {
 	return strings.Trim(fmt.Sprint(b), "[]")
 }
 
 // toOutline joins the parts of an outline, which reach the picture's edge at
 // most, into one: each is spliced in where it comes closest.
-func toOutline(parts outline, w, h int) []dataset.Point {
+func toOutline(parts [][]float32, w, h int) []dataset.Point {
 	var out []dataset.Point
 	for _, part := range parts {
 		if len(part) < 6 || len(part)%2 != 0 {

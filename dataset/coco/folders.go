@@ -39,7 +39,7 @@ func pictureFolders(doc *document, split string) []string {
 
 func hasAny(dir string, images []image) bool {
 	for _, im := range images {
-		if name, ok := localName(im.FileName); ok && disk.IsFile(filepath.Join(dir, name)) {
+		if name, ok := localName(string(im.FileName)); ok && disk.IsFile(filepath.Join(dir, name)) {
 			return true
 		}
 	}

@@ -2,12 +2,14 @@ package coco
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 
 	"yolofreeze/onnx/disk"
 )
@@ -18,62 +20,31 @@ type document struct {
 	images      []image
 	annotations []annotation
 	categories  []category
+
+	ids   map[key]int    // how often annotations have an id
+	names map[key]string // of the categories
 }
 
 type image struct {
-	ID       int64  `json:"id"`
-	FileName string `json:"file_name"`
-	Width    int    `json:"width"`
-	Height   int    `json:"height"`
+	ID       key    `json:"id"`
+	FileName name   `json:"file_name"`
+	Width    number `json:"width"`
+	Height   number `json:"height"`
 }
 
 type category struct {
-	ID            int64  `json:"id"`
-	Name          string `json:"name"`
-	Supercategory string `json:"supercategory"`
+	ID            key  `json:"id"`
+	Name          name `json:"name"`
+	Supercategory name `json:"supercategory"`
 }
 
 type annotation struct {
-	ID         int64     `json:"id"`
-	ImageID    int64     `json:"image_id"`
-	CategoryID int64     `json:"category_id"`
-	Bbox       []float64 `json:"bbox"`
-	Crowd      flag      `json:"iscrowd"`
-	Outline    outline   `json:"segmentation"`
-}
-
-// flag takes the ways in which tools write yes and no.
-type flag bool
-
-func (f *flag) UnmarshalJSON(b []byte) error {
-	switch string(b) {
-	case "1", "true":
-		*f = true
-	case "0", "false", "null":
-	default:
-		return fmt.Errorf("iscrowd %s: must be 0 or 1", b)
-	}
-	return nil
-}
-
-// outline holds the parts of a polygon, x and y in turn, in pixels. Masks as
-// run lengths, which mark crowds, are passed over.
-type outline [][]float32
-
-func (o *outline) UnmarshalJSON(b []byte) error {
-	if len(b) == 0 || b[0] != '[' {
-		return nil
-	}
-	var parts [][]float32
-	if err := json.Unmarshal(b, &parts); err != nil {
-		var flat []float32 // some tools leave out the list of parts
-		if json.Unmarshal(b, &flat) != nil {
-			return fmt.Errorf("segmentation: %w", err)
-		}
-		parts = [][]float32{flat}
-	}
-	*o = parts
-	return nil
+	ID         key      `json:"id"`
+	ImageID    key      `json:"image_id"`
+	CategoryID key      `json:"category_id"`
+	Bbox       []number `json:"bbox"`
+	Crowd      flag     `json:"iscrowd"`
+	Outline    outline  `json:"segmentation"`
 }
 
 // readJSON reads a file as a stream: memory grows with what it holds, not with
@@ -84,7 +55,8 @@ func readJSON(file string, outlines bool) (*document, error) {
 		return nil, err
 	}
 	defer f.Close()
-	doc, err := parseJSON(bufio.NewReaderSize(f, 1<<20), outlines)
+	marked := unicode.BOMOverride(transform.Nop) // a byte order mark decides
+	doc, err := parseJSON(transform.NewReader(bufio.NewReaderSize(f, 1<<20), marked), outlines)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -95,7 +67,7 @@ func readJSON(file string, outlines bool) (*document, error) {
 func parseJSON(r io.Reader, outlines bool) (*document, error) {
 	doc := &document{}
 	seen := map[string]bool{}
-	d := json.NewDecoder(r)
+	d := json.NewDecoder(&nanReader{r: r})
 	if err := expect(d, '{'); err != nil {
 		return nil, err
 	}
@@ -117,7 +89,7 @@ func parseJSON(r io.Reader, outlines bool) (*document, error) {
 		case "annotations":
 			err = list(d, name, func(v *annotation) {
 				if !outlines {
-					v.Outline = nil
+					v.Outline = outline{}
 				}
 				doc.annotations = append(doc.annotations, *v)
 			})
@@ -194,5 +166,5 @@ func atOffset(d *json.Decoder, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("byte %d: the file ends too early", d.InputOffset())
 	}
-	return fmt.Errorf("byte %d: %s", d.InputOffset(), bytes.TrimPrefix([]byte(err.Error()), []byte("json: ")))
+	return fmt.Errorf("byte %d: %s", d.InputOffset(), plain(err))
 }

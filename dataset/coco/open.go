@@ -1,19 +1,27 @@
 package coco
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
+	unicodes "unicode"
+
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 
 	"yolofreeze/dataset"
 	"yolofreeze/onnx/disk"
 )
 
 // Find names the JSON files of a folder, by split: annotations/*.json as COCO
-// ships them, or train/_annotations.coco.json and its like as Roboflow exports.
+// ships them, train/_annotations.coco.json and its like as Roboflow exports, or the
+// one JSON file that there is, which is train.
 // It returns nil where the folder holds no such data set.
 func Find(dir string) map[string]string {
 	out := map[string]string{}
@@ -26,26 +34,69 @@ func Find(dir string) map[string]string {
 	if len(out) > 0 {
 		return out
 	}
-	entries, _ := os.ReadDir(filepath.Join(dir, "annotations"))
-	for _, wanted := range []string{"instances_", ""} { // captions and key points lie beside instances
-		for _, e := range entries {
-			split := SplitOf(e.Name())
-			if split != "" && out[split] == "" && strings.HasPrefix(e.Name(), wanted) && strings.EqualFold(filepath.Ext(e.Name()), ".json") {
-				out[split] = filepath.Join(dir, "annotations", e.Name())
+	for _, folder := range []string{filepath.Join(dir, "annotations"), dir} {
+		for _, wanted := range []string{"instances_", ""} { // captions and key points lie beside instances
+			if out := bySplit(folder, wanted); out != nil {
+				return out
 			}
-		}
-		if len(out) > 0 {
-			return out
 		}
 	}
 	return nil
 }
 
-// SplitOf guesses the split that a file is named for; "" if none.
-func SplitOf(name string) string {
-	name = strings.ToLower(filepath.Base(name))
-	for _, split := range dataset.SplitNames {
-		if strings.Contains(name, split) {
+// bySplit lists the JSON files of a folder whose names begin so and are those of splits;
+// a single file of COCO's is train whatever its name.
+func bySplit(folder, prefix string) map[string]string {
+	entries, _ := os.ReadDir(folder)
+	out := map[string]string{}
+	var all []string
+	for _, e := range entries {
+		if dataset.IsStray(e.Name()) || !strings.HasPrefix(e.Name(), prefix) || !strings.EqualFold(filepath.Ext(e.Name()), ".json") {
+			continue
+		}
+		file := filepath.Join(folder, e.Name())
+		if !looksLikeCOCO(file) {
+			continue
+		}
+		all = append(all, file)
+		if split := SplitOf(e.Name()); split != "" && out[split] == "" {
+			out[split] = file
+		}
+	}
+	if len(all) == 1 && len(out) == 0 {
+		out["train"] = all[0]
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// looksLikeCOCO looks for a key of COCO's at a file's beginning: other JSON lies about, too.
+func looksLikeCOCO(file string) bool {
+	f, _, err := disk.Open(file, math.MaxInt64)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	marked := unicode.BOMOverride(transform.Nop)
+	head, err := io.ReadAll(io.LimitReader(transform.NewReader(f, marked), 1<<16))
+	return err == nil && (bytes.Contains(head, []byte(`"images"`)) || bytes.Contains(head, []byte(`"annotations"`)))
+}
+
+// splitWords are the words for splits in the names of files.
+var splitWords = map[string]string{
+	"train": "train", "training": "train", "trainval": "train", "val": "val", "valid": "val", "validation": "val", "minival": "val",
+	"test": "test", "testing": "test",
+}
+
+// SplitOf tells the split that a file is named for, by a whole word of the name: latest
+// is no test. "" if none.
+func SplitOf(file string) string {
+	base := filepath.Base(file)
+	words := strings.FieldsFunc(strings.ToLower(strings.TrimSuffix(base, filepath.Ext(base))), func(r rune) bool { return !unicodes.IsLetter(r) })
+	for _, w := range words {
+		if split := splitWords[w]; split != "" {
 			return split
 		}
 	}
@@ -61,7 +112,7 @@ func Open(files map[string]string, o dataset.ReadOptions) (*dataset.Set, error) 
 	}
 	for _, split := range o.Splits {
 		if files[split] == "" {
-			return nil, fmt.Errorf("no COCO file for split %q", split)
+			return nil, fmt.Errorf("no COCO file for split %q: dataset split deals the pictures there are to train and val", split)
 		}
 	}
 	rd := &reader{crowd: o.KeepCrowd}
@@ -76,7 +127,10 @@ func Open(files map[string]string, o dataset.ReadOptions) (*dataset.Set, error) 
 			return nil, err
 		}
 		paths = append(paths, files[split])
-		items = rd.add(doc, split, items)
+		items, err = rd.add(doc, split, items)
+		if err != nil {
+			return nil, err
+		}
 	}
 	names := o.Classes
 	if len(names) == 0 {
@@ -86,7 +140,7 @@ func Open(files map[string]string, o dataset.ReadOptions) (*dataset.Set, error) 
 	if err := dataset.CheckNames(names); err != nil {
 		return nil, fmt.Errorf("%s: categories: %w", path, err)
 	}
-	rd.number(names)
+	rd.numberClasses(names)
 	return dataset.Index(dataset.Source{Path: path, Names: names, Items: items, Read: rd.read}, o)
 }
 
@@ -94,7 +148,7 @@ func Open(files map[string]string, o dataset.ReadOptions) (*dataset.Set, error) 
 type reader struct {
 	docs    []*document
 	pending []pending // by the items' Index
-	classes []map[int64]int
+	classes []map[key]int
 	crowd   bool
 }
 
@@ -105,61 +159,79 @@ type pending struct {
 	notes []int // indices in the document's annotations
 }
 
-// add joins images and annotations of a document and finds the pictures.
-func (rd *reader) add(doc *document, split string, items []dataset.Item) []dataset.Item {
-	byID := make(map[int64]int, len(doc.images)) // to the item
+// add joins images and annotations of a document and finds the pictures. An image that
+// is there again, under its own or another id, brings its annotations to the first.
+func (rd *reader) add(doc *document, split string, items []dataset.Item) ([]dataset.Item, error) {
+	byID := make(map[key]int, len(doc.images)) // to the item
+	byPath := make(map[string]int, len(doc.images))
 	first := len(items)
 	folders := pictureFolders(doc, split)
 	for _, im := range doc.images {
 		it := dataset.Item{Split: split, Source: doc.file, Index: len(rd.pending)}
-		place := dataset.Problem{File: doc.file, Unit: "image", Line: int(im.ID)}
+		place := dataset.Problem{File: doc.file, Unit: "image " + im.ID.String()}
 		var ok bool
-		if it.Picture, ok = findPicture(folders, im.FileName); !ok {
-			place.Field, place.Value, place.Want = "file_name", im.FileName, "must be a name within the folder of the pictures"
-			it.Unusable = &place
-		} else if _, twice := byID[im.ID]; twice {
-			place.Want = "the id belongs to another image already"
+		if it.Picture, ok = findPicture(folders, string(im.FileName)); !ok {
+			place.Field, place.Value, place.Want = "file_name", string(im.FileName), "must be a name within the folder of the pictures"
 			it.Unusable = &place
 		}
-		if _, twice := byID[im.ID]; !twice {
-			byID[im.ID] = len(items)
+		at, known := byPath[it.Picture]
+		if have, twice := byID[im.ID]; twice && (!known || have != at) {
+			return nil, fmt.Errorf("%s: image %v: the id belongs to %q already, and to %q: whose its annotations are cannot be known",
+				doc.file, im.ID, rd.pending[items[have].Index].image.FileName, im.FileName)
 		}
+		if known {
+			byID[im.ID] = at
+			continue
+		}
+		byID[im.ID], byPath[it.Picture] = len(items), len(items)
 		items = append(items, it)
 		rd.pending = append(rd.pending, pending{doc: len(rd.docs), image: im})
 	}
-	ids := make(map[int64]bool, len(doc.annotations))
+	doc.count()
 	for i := range doc.annotations {
 		a := &doc.annotations[i]
-		place := dataset.Problem{File: doc.file, Unit: "annotation", Line: int(a.ID)}
 		at, known := byID[a.ImageID]
 		switch {
 		case !known && len(items) > first: // told with the first picture
-			place.Field, place.Value, place.Want = "image_id", fmt.Sprint(a.ImageID), "no image has this id"
+			place := doc.place(i)
+			place.Field, place.Value, place.Want = "image_id", a.ImageID.String(), "no image has this id"
 			items[first].Bad = append(items[first].Bad, place)
-		case !known:
-		case ids[a.ID]:
-			place.Want = "the id belongs to another annotation already"
-			items[at].Bad = append(items[at].Bad, place)
-		default:
+		case known:
 			p := &rd.pending[items[at].Index]
 			p.notes = append(p.notes, i)
 		}
-		ids[a.ID] = true
 	}
 	rd.docs = append(rd.docs, doc)
-	return items
+	// What systems leave in folders is listed by some tools, and never annotated.
+	return slices.DeleteFunc(items, func(it dataset.Item) bool {
+		return dataset.IsStray(it.Picture) && len(rd.pending[it.Index].notes) == 0 && len(it.Bad) == 0
+	}), nil
+}
+
+// place names an annotation by its id, or where that is not one of its own by its place
+// in the list.
+func (doc *document) place(i int) dataset.Problem {
+	unit := fmt.Sprintf("annotations[%d]", i)
+	if id := doc.annotations[i].ID; doc.ids[id] == 1 && id != (key{}) {
+		unit = "annotation " + id.String()
+	}
+	return dataset.Problem{File: doc.file, Unit: unit}
 }
 
 // classNames joins the categories of all files.
 func (rd *reader) classNames() []string {
 	var names []string
+	seen := map[name]bool{}
 	for _, doc := range rd.docs {
 		list := slices.Clone(doc.categories)
-		sort.SliceStable(list, func(i, j int) bool { return list[i].ID < list[j].ID })
+		slices.SortStableFunc(list, func(a, b category) int {
+			return cmp.Or(cmp.Compare(a.ID.number, b.ID.number), cmp.Compare(a.ID.text, b.ID.text))
+		})
 		group := rd.groupOnly(doc)
 		for _, c := range list {
-			if !slices.Contains(names, c.Name) && !(c.ID == 0 && c.Name == group) {
-				names = append(names, c.Name)
+			if !seen[c.Name] && !(c.ID == (key{}) && c.Name == group) {
+				seen[c.Name] = true
+				names = append(names, string(c.Name))
 			}
 		}
 	}
@@ -168,21 +240,21 @@ func (rd *reader) classNames() []string {
 
 // groupOnly names the category 0 that Roboflow adds as the group of all others
 // and that no object belongs to.
-func (rd *reader) groupOnly(doc *document) string {
-	name := ""
+func (rd *reader) groupOnly(doc *document) name {
+	group := name("")
 	for _, c := range doc.categories {
-		if c.ID == 0 {
-			name = c.Name
+		if c.ID == (key{}) {
+			group = c.Name
 		}
 	}
 	for _, c := range doc.categories {
-		if c.ID != 0 && c.Supercategory != name || c.ID == 0 && c.Supercategory != "none" {
+		if zero := c.ID == (key{}); !zero && c.Supercategory != group || zero && c.Supercategory != "none" {
 			return ""
 		}
 	}
 	for _, d := range rd.docs {
 		for _, a := range d.annotations {
-			if a.CategoryID == 0 {
+			if a.CategoryID == (key{}) {
 				return ""
 			}
 		}
@@ -190,16 +262,23 @@ func (rd *reader) groupOnly(doc *document) string {
 	if len(doc.categories) < 2 {
 		return ""
 	}
-	return name
+	return group
 }
 
-// number maps the category ids of each document to classes, −1 for names that
+// numberClasses maps the category ids of each document to classes, −1 for names that
 // are not in the list.
-func (rd *reader) number(names []string) {
+func (rd *reader) numberClasses(names []string) {
+	class := make(map[string]int, len(names))
+	for i, n := range names {
+		class[n] = i
+	}
 	for _, doc := range rd.docs {
-		m := map[int64]int{}
+		m := make(map[key]int, len(doc.categories))
 		for _, c := range doc.categories {
-			m[c.ID] = slices.Index(names, c.Name)
+			m[c.ID] = -1
+			if i, ok := class[string(c.Name)]; ok {
+				m[c.ID] = i
+			}
 		}
 		rd.classes = append(rd.classes, m)
 	}
@@ -208,24 +287,24 @@ func (rd *reader) number(names []string) {
 func (rd *reader) read(it dataset.Item, w, h int, r *dataset.Recorder) {
 	p := &rd.pending[it.Index]
 	doc := rd.docs[p.doc]
-	w, h = r.Size(p.image.Width, p.image.Height, w, h, dataset.Problem{File: doc.file, Unit: "image", Line: int(p.image.ID), Field: "size",
-		Value: fmt.Sprintf("%dx%d", p.image.Width, p.image.Height)})
+	w, h = r.Size(int(p.image.Width), int(p.image.Height), w, h, dataset.Problem{File: doc.file, Unit: "image " + p.image.ID.String(), Field: "size",
+		Value: fmt.Sprintf("%vx%v", p.image.Width, p.image.Height)})
 	for _, i := range p.notes {
-		rd.object(&doc.annotations[i], doc, rd.classes[p.doc], w, h, r)
+		rd.object(i, doc, rd.classes[p.doc], w, h, r)
 	}
 }
 
 // object hands over one annotation and lets go of its outline.
-func (rd *reader) object(a *annotation, doc *document, classes map[int64]int, w, h int, r *dataset.Recorder) {
-	place := dataset.Problem{File: doc.file, Unit: "annotation", Line: int(a.ID)}
+func (rd *reader) object(i int, doc *document, classes map[key]int, w, h int, r *dataset.Recorder) {
+	a, place := &doc.annotations[i], doc.place(i)
 	class, ok := classes[a.CategoryID]
 	switch {
 	case !ok:
-		place.Field, place.Value, place.Want = "category_id", fmt.Sprint(a.CategoryID), "no category has this id"
+		place.Field, place.Value, place.Want = "category_id", a.CategoryID.String(), "no category has this id"
 		r.Bad(place)
 		return
 	case class < 0:
-		r.IgnoreName(doc.nameOf(a.CategoryID))
+		r.IgnoreName(doc.names[a.CategoryID])
 		return
 	case bool(a.Crowd) && !rd.crowd:
 		r.Ignore()
@@ -236,6 +315,13 @@ func (rd *reader) object(a *annotation, doc *document, classes map[int64]int, w,
 		return
 	}
 	b := a.Bbox
+	for _, v := range b {
+		if v != v {
+			place.Field, place.Value, place.Want = "bbox", formatBox(b), "must be four numbers"
+			r.Bad(place)
+			return
+		}
+	}
 	if b[2] <= 0 || b[3] <= 0 {
 		place.Field, place.Value, place.Want = "bbox", formatBox(b), "width and height must be over 0"
 		r.NoArea(place)
@@ -243,8 +329,13 @@ func (rd *reader) object(a *annotation, doc *document, classes map[int64]int, w,
 	}
 	l := toLabel(class, b, w, h)
 	l.Crowd = bool(a.Crowd)
-	l.Polygon = toOutline(a.Outline, w, h)
-	a.Outline = nil
+	l.Polygon = toOutline(a.Outline.parts, w, h)
+	if a.Outline.bad {
+		p := place
+		p.Field, p.Want, p.Action = "segmentation", "must be lists of numbers", "the box is used alone"
+		r.Note(p)
+	}
+	a.Outline = outline{}
 	if l.Leaves(w, h) {
 		p := place
 		p.Field, p.Value, p.Want = "bbox", formatBox(b), fmt.Sprintf("must lie in the picture of %dx%d", w, h)
@@ -256,11 +347,14 @@ func (rd *reader) object(a *annotation, doc *document, classes map[int64]int, w,
 	r.Object(l, place)
 }
 
-func (doc *document) nameOf(id int64) string {
-	for _, c := range doc.categories {
-		if c.ID == id {
-			return c.Name
-		}
+// count prepares what places and names are told from.
+func (doc *document) count() {
+	doc.ids = make(map[key]int, len(doc.annotations))
+	for i := range doc.annotations {
+		doc.ids[doc.annotations[i].ID]++
 	}
-	return ""
+	doc.names = make(map[key]string, len(doc.categories))
+	for _, c := range doc.categories {
+		doc.names[c.ID] = string(c.Name)
+	}
 }

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	stdimage "image"
 	"image/png"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"yolofreeze/dataset"
 )
@@ -63,8 +65,22 @@ func TestDocuments(t *testing.T) {
 		{name: "a shade outside", json: document1(imageA, noteA+ann(2, `"bbox":[-0.4,0,40.9,20.3]`), cats), objects: 1, policy: dataset.Drop, problem: `w "1.0225"`, counts: dataset.Counts{Found: 1, Dropped: 1}},
 		{name: "another size", json: document1(`{"id":7,"file_name":"a.png","width":41,"height":20}`, noteA, cats), objects: 1, problem: `train.json: image 7: size "41x20": the picture is 40x20`, counts: dataset.Counts{Found: 1}},
 
-		{name: "annotation id twice", json: document1(imageA, noteA+`,{"id":1,"image_id":7,"category_id":90,"bbox":[1,1,2,2]}`, cats), want: `train.json: annotation 1: the id belongs to another annotation already`},
-		{name: "image id twice", json: document1(imageA+`,{"id":7,"file_name":"b.png","width":40,"height":20}`, noteA, cats), objects: 1, problem: `image 7: the id belongs to another image already`, counts: dataset.Counts{Found: 1, Corrupt: 1}},
+		{name: "annotation id twice", json: document1(imageA, noteA+`,{"id":1,"image_id":7,"category_id":90,"bbox":[1,1,2,2]}`, cats), objects: 2, counts: dataset.Counts{Found: 1}},
+		{name: "place of an id twice", json: document1(imageA, noteA+`,{"id":1,"image_id":7,"category_id":90,"bbox":[1,1,2]}`, cats), want: `train.json: annotations[1]: bbox 3 numbers`},
+		{name: "no annotation ids", json: document1(imageA, `{"image_id":7,"category_id":90,"bbox":[1,1,2,2]},{"image_id":7,"category_id":3,"bbox":[1,1,2,2]}`, cats), objects: 2, counts: dataset.Counts{Found: 1}},
+		{name: "ids as texts", json: document1(`{"id":"img-7","file_name":"a.png","width":"40","height":20}`, `{"id":"x","image_id":"img-7","category_id":"90","bbox":["4",5,10,10]}`, cats), objects: 1, counts: dataset.Counts{Found: 1}},
+		{name: "ids as floats and texts", json: document1(`{"id":7.0,"file_name":"a.png","width":40.0,"height":2e1}`, `{"id":1.0,"image_id":"7","category_id":9e1,"bbox":[4,5,10,10],"iscrowd":0.0}`, cats), objects: 1, counts: dataset.Counts{Found: 1}},
+		{name: "ids beyond floats", json: document1(imageA+`,{"id":9007199254740993,"file_name":"b.png","width":40,"height":20},{"id":9007199254740992,"file_name":"c.png","width":40,"height":20}`, noteA, cats), objects: 1, problem: "c.png", counts: dataset.Counts{Found: 1, Empty: 1, Corrupt: 1}},
+		{name: "id of a kind", json: document1(`{"id":[7],"file_name":"a.png"}`, noteA, cats), want: `images[0]: byte`},
+		{name: "half an id", json: document1(`{"id":7.5,"file_name":"a.png"}`, noteA, cats), want: `id 7.5: must be a whole number or a text`},
+		{name: "not a number unused", json: document1(imageA, `{"id":1,"image_id":7,"category_id":90,"bbox":[4,5,10,10],"area":NaN,"x":{"y":-Infinity,"z":"NaN"}}`, cats), objects: 1, counts: dataset.Counts{Found: 1}},
+		{name: "not a number used", json: document1(imageA, noteA+ann(2, `"bbox":[1,NaN,5,5]`), cats), want: `annotation 2: bbox "1 NaN 5 5": must be four numbers`},
+		{name: "outline of none", json: document1(imageA, noteA+ann(2, `"bbox":[1,1,5,5],"segmentation":[[NaN,1,2,2,3,3]]`), cats), objects: 2, problem: "segmentation must be lists of numbers (the box is used alone)", counts: dataset.Counts{Found: 1}},
+		{name: "mark", json: "\xef\xbb\xbf" + document1(imageA, noteA, cats), objects: 1, counts: dataset.Counts{Found: 1}},
+		{name: "image twice under two ids", json: document1(imageA+`,{"id":8,"file_name":"a.png","width":40,"height":20}`, noteA+`,{"id":2,"image_id":8,"category_id":90,"bbox":[1,1,2,2]}`, cats), objects: 2, counts: dataset.Counts{Found: 1}},
+		{name: "strays", json: document1(imageA+`,{"id":8,"file_name":"._a.png","width":40,"height":20}`, noteA, cats), objects: 1, counts: dataset.Counts{Found: 1}},
+		{name: "name not in UTF-8", json: document1(imageA+",{\"id\":8,\"file_name\":\"\xe9.png\"}", noteA, cats), want: `images[1]: byte`},
+		{name: "image id twice", json: document1(imageA+`,{"id":7,"file_name":"b.png","width":40,"height":20}`, noteA, cats), want: `image 7: the id belongs to "a.png" already, and to "b.png"`},
 		{name: "unknown image", json: document1(imageA, noteA+`,{"id":2,"image_id":8,"category_id":90,"bbox":[1,1,2,2]}`, cats), want: `annotation 2: image_id "8": no image has this id`},
 		{name: "unknown image dropped", json: document1(imageA, noteA+`,{"id":2,"image_id":8,"category_id":90,"bbox":[1,1,2,2]}`, cats), policy: dataset.Drop, objects: 1, problem: "dropped", counts: dataset.Counts{Found: 1, Dropped: 1}},
 		{name: "unknown category", json: document1(imageA, noteA+`,{"id":2,"image_id":7,"category_id":5,"bbox":[1,1,2,2]}`, cats), want: `annotation 2: category_id "5": no category has this id`},
@@ -81,7 +97,7 @@ func TestDocuments(t *testing.T) {
 		{name: "no categories", json: `{"images":[],"annotations":[]}`, want: `key "categories" is missing`},
 		{name: "key twice", json: `{"images":[],"images":[]}`, want: `key "images" is there twice`},
 		{name: "results", json: `[{"image_id":1}]`, want: `not a COCO file: [ where { must be`},
-		{name: "number as name", json: document1(`{"id":7,"file_name":7}`, noteA, cats), want: `images[0]: byte`},
+		{name: "list as name", json: document1(`{"id":7,"file_name":[7]}`, noteA, cats), want: `[7]: must be a text`},
 		{name: "category twice", json: document1(imageA, noteA, `{"id":90,"name":"dog"},{"id":91,"name":" "}`), want: `" " is not a name`},
 		{name: "nested", json: `{"x":` + strings.Repeat("[", 100000) + `}`, want: `nested deeper than 1000`},
 		{name: "nested outline", json: document1(imageA, noteA+ann(2, `"bbox":[1,2,3,3],"segmentation":`+strings.Repeat("[", 20000)+strings.Repeat("]", 20000)), cats), want: `depth`},
@@ -100,7 +116,8 @@ func TestDocuments(t *testing.T) {
 			if fmt.Sprint(set.Names) != "[cat dog]" {
 				t.Errorf("names %v: must be in the order of their ids", set.Names)
 			}
-			c.counts.Pictures, c.counts.Objects = 1, c.objects
+			c.counts.Pictures, c.counts.Objects = 1+c.counts.Empty, c.objects
+			c.counts.Found += c.counts.Empty
 			if got := set.Report.Splits["train"]; got != c.counts {
 				t.Errorf("counts %+v, want %+v", got, c.counts)
 			}
@@ -170,8 +187,11 @@ func FuzzCOCO(f *testing.F) {
 		}
 		doc.file = filepath.Join("none", "train.json")
 		rd := &reader{}
-		items := rd.add(doc, "train", nil)
-		rd.number(rd.classNames())
+		items, err := rd.add(doc, "train", nil)
+		if err != nil {
+			return
+		}
+		rd.numberClasses(rd.classNames())
 		o, _ := dataset.ReadOptions{BadLabels: dataset.Clip}.Checked()
 		for _, it := range items {
 			r := dataset.NewRecorder(len(rd.classNames()), o)
@@ -183,4 +203,59 @@ func FuzzCOCO(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestSplitOf(t *testing.T) {
+	for file, want := range map[string]string{
+		"instances_train2017.json": "train", "instances_Val.json": "val", "valid": "val", "a/train/test.json": "test", "pascal_trainval2007.json": "train",
+		"latest.json": "", "contest.json": "", "evaluation.json": "", "interval.json": "", "validity.json": "", "constrain.json": "", "instances_default.json": "",
+	} {
+		if got := SplitOf(file); got != want {
+			t.Errorf("%s: %q, want %q", file, got, want)
+		}
+	}
+}
+
+// TestManyCategories: as many categories as pictures, read in a time that grows with them only.
+func TestManyCategories(t *testing.T) {
+	var many strings.Builder
+	many.WriteString(cats)
+	for i := range 100_000 {
+		fmt.Fprintf(&many, `,{"id":%d,"name":"thing %d"}`, 1000+i, i)
+	}
+	set, err := Open(folder(t, document1(imageA, noteA, many.String()), "a.png"), dataset.ReadOptions{})
+	if err != nil || len(set.Names) != 100_002 {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestFind: one JSON file is train whatever its name; JSON of other kinds is none.
+func TestFind(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "annotations"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"notes.json": `{"categories":[],"info":{}}`, "annotations/instances_default.json": document1(imageA, noteA, cats), "annotations/._instances_default.json": "x",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(name)), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string]string{"train": filepath.Join(dir, "annotations", "instances_default.json")}
+	if got := Find(dir); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestNaN: words are found wherever the reader's pieces begin, and texts are let be.
+func TestNaN(t *testing.T) {
+	const in, want = `{"NaN":NaN,"a\\\"NaN":[-Infinity,Infinity]}`, `{"NaN":"a","a\\\"NaN":["Infinit","nfinit"]}`
+	for pad := range 40 {
+		space := strings.Repeat(" ", 1<<16-pad)
+		got, err := io.ReadAll(&nanReader{r: iotest.HalfReader(strings.NewReader(space + in))})
+		if err != nil || string(got) != space+want {
+			t.Fatalf("%d before: %s, %v", len(space), got[len(got)-len(want):], err)
+		}
+	}
 }

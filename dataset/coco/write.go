@@ -45,13 +45,13 @@ func writeSplit(dir, split string, names []string, placed []dataset.Placed, o da
 			return err
 		}
 		id := len(images) + 1
-		images = append(images, image{int64(id), p.Name, p.Width, p.Height})
+		images = append(images, image{key{number: int64(id)}, name(p.Name), number(p.Width), number(p.Height)})
 		for _, l := range p.CutLabels() {
 			annotations = append(annotations, writtenObject(len(annotations)+1, id, l, p.Width, p.Height))
 		}
 	}
-	for i, name := range names {
-		categories = append(categories, category{ID: int64(i + 1), Name: name, Supercategory: "object"})
+	for i, class := range names {
+		categories = append(categories, category{ID: key{number: int64(i + 1)}, Name: name(class), Supercategory: "object"})
 	}
 	return writeJSON(filepath.Join(dir, "annotations", "instances_"+split+".json"), images, annotations, categories)
 }
@@ -71,7 +71,7 @@ type written struct {
 func writtenObject(id, imageID int, l dataset.Label, w, h int) written {
 	left, top, bw, bh := l.Pixels(w, h)
 	text := dataset.FormatBox(l, [4]float64{left, top, bw, bh}, func(v [4]float64) dataset.Label {
-		return toLabel(l.Class, v[:], w, h)
+		return dataset.FromPixels(l.Class, v[0], v[1], v[2], v[3], w, h)
 	})
 	a := written{ID: id, ImageID: imageID, CategoryID: l.Class + 1, Area: round2(bw * bh), Outline: [][]json.Number{}}
 	for i, t := range text {
@@ -83,7 +83,7 @@ func writtenObject(id, imageID int, l dataset.Label, w, h int) written {
 	if len(l.Polygon) >= 3 {
 		var part []json.Number
 		for _, p := range l.Polygon {
-			part = append(part, number(p.X*float64(w)), number(p.Y*float64(h)))
+			part = append(part, thousandth(p.X*float64(w)), thousandth(p.Y*float64(h)))
 		}
 		a.Outline = append(a.Outline, part)
 		a.Area = round2(area(l.Polygon) * float64(w) * float64(h))
@@ -103,8 +103,8 @@ func area(outline []dataset.Point) float64 {
 
 func round2(v float64) float64 { return math.Round(v*100) / 100 }
 
-// number writes a coordinate of an outline to a thousandth of a pixel.
-func number(v float64) json.Number {
+// thousandth writes a coordinate of an outline to a thousandth of a pixel.
+func thousandth(v float64) json.Number {
 	b, _ := json.Marshal(math.Round(v*1000) / 1000) // finite: cannot fail
 	return json.Number(b)
 }

@@ -92,6 +92,9 @@ func configIn(dir string) string {
 	for _, e := range entries {
 		switch strings.ToLower(filepath.Ext(e.Name())) {
 		case ".yaml", ".yml":
+			if dataset.IsStray(e.Name()) {
+				continue
+			}
 			if e.Name() == "data.yaml" {
 				return filepath.Join(dir, e.Name())
 			}
@@ -115,22 +118,32 @@ func jsonFiles(data string) (map[string]string, error) {
 	if _, err := os.Stat(data); err == nil {
 		parts = []string{data} // one file, commas and all
 	}
-	for i, part := range parts {
+	var unnamed []string
+	for _, part := range parts {
 		part = strings.TrimSpace(part)
 		split, file, named := strings.Cut(part, "=")
 		if !named || !isSplit(split) {
 			split, file = coco.SplitOf(part), part
 		}
-		if split == "" && i < 2 {
-			split = dataset.SplitNames[i]
-		}
-		if split == "" || files[split] != "" {
-			return nil, fmt.Errorf("data %q: which split is %q? write train=…,val=…,test=…", data, part)
-		}
 		if _, err := os.Stat(file); err != nil {
 			return nil, fmt.Errorf("data %q: %s: %w", data, file, plain(err))
 		}
-		files[split] = file
+		switch {
+		case split == "":
+			unnamed = append(unnamed, file)
+		case files[split] != "":
+			return nil, fmt.Errorf("data %q: which split is %q? write train=…,val=…,test=…", data, part)
+		default:
+			files[split] = file
+		}
+	}
+	for _, split := range dataset.SplitNames[:2] { // those whose names tell none, in their order
+		if len(unnamed) > 0 && files[split] == "" {
+			files[split], unnamed = unnamed[0], unnamed[1:]
+		}
+	}
+	if len(unnamed) > 0 {
+		return nil, fmt.Errorf("data %q: which split is %q? write train=…,val=…,test=…", data, unnamed[0])
 	}
 	return files, nil
 }

@@ -197,6 +197,10 @@ func TestDetect(t *testing.T) {
 		"roboflow":   {map[string]string{"train/_annotations.coco.json": oneJSON, "train/a.png": ""}, ".", "coco", nil},
 		"json":       {map[string]string{"x.json": oneJSON, "images/a.png": ""}, "x.json", "coco", nil},
 		"named json": {map[string]string{"x.json": oneJSON, "y.json": oneJSON, "a.png": ""}, "train=x.json,val=y.json", "coco", nil},
+		"latest":     {map[string]string{"latest.json": oneJSON, "val.json": oneJSON, "a.png": ""}, "latest.json,val.json", "coco", nil},
+		"val first":  {map[string]string{"boxes.json": oneJSON, "val.json": oneJSON, "a.png": ""}, "val.json,boxes.json", "coco", nil},
+		"default":    {map[string]string{"annotations/instances_default.json": oneJSON, "images/default/a.png": ""}, ".", "coco", nil},
+		"tool":       {map[string]string{"classes.txt": "cat\n", "images/a.png": "", "labels/a.txt": "0 .225 .5 .25 .5", "notes.json": `{"categories":[]}`}, ".", "yolo", nil},
 		"coco":       {map[string]string{"annotations/instances_train2017.json": oneJSON, "annotations/captions_train2017.json": "[]", "train2017/a.png": ""}, ".", "coco", nil},
 	} {
 		t.Run(name, func(t *testing.T) {

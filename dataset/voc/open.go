@@ -64,6 +64,9 @@ func years(dir string) []string {
 	for _, root := range []string{dir, filepath.Join(dir, "VOCdevkit")} {
 		entries, _ := os.ReadDir(root)
 		for _, e := range entries {
+			if dataset.IsStray(e.Name()) {
+				continue
+			}
 			if sub := filepath.Join(root, e.Name()); isYear(sub) {
 				out = append(out, sub)
 			}
@@ -78,14 +81,13 @@ func isYear(dir string) bool {
 
 // listItems names every picture of every wanted split. An item's index is that
 // of its annotation, which pictures in several splits share.
-func listItems(dir string, all []string, o dataset.ReadOptions) ([]dataset.Item, error) {
+func listItems(dir string, all []string, o dataset.ReadOptions) (items []dataset.Item, err error) {
 	sets := o.ImageSets
 	if sets == nil {
 		sets = defaultSets(all)
 	}
-	pictures := map[string]map[string]string{}
+	pictures, notes := map[string]map[string]string{}, map[string]map[string]string{}
 	index := map[string]int{}
-	var items []dataset.Item
 	for _, split := range dataset.SplitNames {
 		if !o.Wants(split) {
 			continue
@@ -93,17 +95,23 @@ func listItems(dir string, all []string, o dataset.ReadOptions) ([]dataset.Item,
 		before := len(items)
 		for _, set := range sets[split] {
 			for _, year := range all {
-				ids, err := setIDs(year, set)
-				if err != nil {
-					return nil, err
-				}
-				if len(ids) > 0 && pictures[year] == nil {
+				if pictures[year] == nil {
 					if pictures[year], err = stems(filepath.Join(year, "JPEGImages")); err != nil {
 						return nil, err
 					}
+					if notes[year], err = annotations(filepath.Join(year, "Annotations")); err != nil {
+						return nil, err
+					}
+				}
+				ids, err := setIDs(year, set, pictures[year])
+				if err != nil {
+					return nil, err
 				}
 				for _, id := range ids {
-					it := dataset.Item{Split: split, Source: filepath.Join(year, "Annotations", id+".xml")}
+					it := dataset.Item{Split: split, Source: notes[year][id]}
+					if it.Source == "" {
+						it.Source = filepath.Join(year, "Annotations", id+".xml") // background
+					}
 					if it.Picture = pictures[year][id]; it.Picture == "" {
 						it.Picture = filepath.Join(year, "JPEGImages", id+".jpg") // reported as missing
 					}
@@ -155,7 +163,7 @@ func setFile(year, set string) string { return filepath.Join(year, "ImageSets", 
 
 // setIDs lists the pictures of an image set, "set" or "year/set", in one year.
 // Sets of single classes carry a second column, which is not read.
-func setIDs(year, set string) ([]string, error) {
+func setIDs(year, set string, pictures map[string]string) ([]string, error) {
 	if set == everything {
 		return allIDs(year)
 	}
@@ -169,25 +177,48 @@ func setIDs(year, set string) ([]string, error) {
 		return nil, fmt.Errorf("image set %q: not a name", set)
 	}
 	file := setFile(year, set)
-	data, err := disk.Read(file, 1<<30)
+	data, err := dataset.ReadText(file, 1<<30)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", file, disk.Cause(err))
 	}
 	var ids []string
-	for n, line := range strings.Split(strings.TrimPrefix(string(data), "\ufeff"), "\n") {
-		fields := strings.Fields(line)
-		if len(fields) == 0 {
+	for n, line := range strings.Split(string(data), "\n") {
+		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		if id := fields[0]; len(id) > 255 || !filepath.IsLocal(id) {
+		id := idOf(line, pictures)
+		if len(id) > 255 || !filepath.IsLocal(id) {
 			return nil, fmt.Errorf("%s:%d: %q: not the name of a picture", file, n+1, id[:min(len(id), 60)])
 		}
-		ids = append(ids, fields[0])
+		if !dataset.IsStray(id) || pictures[id] != "" {
+			ids = append(ids, id)
+		}
 	}
 	return ids, nil
+}
+
+// idOf reads a line of an image set: a whole name, blanks and all; or one with its ending
+// or in quotes; or with a second column of 1, 0 or -1. What is there decides.
+func idOf(line string, pictures map[string]string) string {
+	text := strings.TrimSpace(line)
+	forms := []string{line, text, strings.Trim(text, `"'`)}
+	if fields := strings.Fields(text); len(fields) > 1 && slices.Contains([]string{"1", "0", "-1"}, fields[len(fields)-1]) {
+		text = strings.TrimSpace(strings.TrimSuffix(text, fields[len(fields)-1]))
+		forms = append(forms, text, strings.Trim(text, `"'`))
+	}
+	for _, form := range forms {
+		form = strings.TrimPrefix(form, "JPEGImages/")
+		if pictures[form] != "" {
+			return form
+		}
+		if stem := strings.TrimSuffix(form, filepath.Ext(form)); dataset.IsPicture(form) && pictures[stem] != "" {
+			return stem
+		}
+	}
+	return text
 }
 
 func allIDs(year string) ([]string, error) {
@@ -199,14 +230,12 @@ func allIDs(year string) ([]string, error) {
 	for id := range pictures {
 		ids[id] = true
 	}
-	notes, err := os.ReadDir(filepath.Join(year, "Annotations"))
+	notes, err := annotations(filepath.Join(year, "Annotations"))
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range notes {
-		if id, ok := strings.CutSuffix(e.Name(), ".xml"); ok {
-			ids[id] = true
-		}
+	for id := range notes {
+		ids[id] = true
 	}
 	out := make([]string, 0, len(ids))
 	for id := range ids {
@@ -216,8 +245,28 @@ func allIDs(year string) ([]string, error) {
 	return out, nil
 }
 
-// stems maps names without their ending to files. JPEG wins over others.
+// stems maps the names of pictures without their ending to files. JPEG wins over others.
 func stems(dir string) (map[string]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]string, len(entries))
+	for _, e := range entries {
+		if !dataset.IsPicture(e.Name()) {
+			continue
+		}
+		ext := filepath.Ext(e.Name())
+		id := strings.TrimSuffix(e.Name(), ext)
+		if out[id] == "" || strings.EqualFold(ext, ".jpg") {
+			out[id] = filepath.Join(dir, e.Name())
+		}
+	}
+	return out, nil
+}
+
+// annotations maps names without their ending to XML files.
+func annotations(dir string) (map[string]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -226,7 +275,7 @@ func stems(dir string) (map[string]string, error) {
 	for _, e := range entries {
 		ext := filepath.Ext(e.Name())
 		id := strings.TrimSuffix(e.Name(), ext)
-		if out[id] == "" || strings.EqualFold(ext, ".jpg") {
+		if strings.EqualFold(ext, ".xml") && !dataset.IsStray(e.Name()) && (out[id] == "" || ext == ".xml") {
 			out[id] = filepath.Join(dir, e.Name())
 		}
 	}

@@ -9,6 +9,10 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+
 	"yolofreeze/dataset"
 )
 
@@ -17,6 +21,7 @@ const maxXML = 16 << 20
 // annotation is one XML file. Values stay text, to be reported as written.
 type annotation struct {
 	Filename string   `xml:"filename"`
+	Database string   `xml:"source>database"`
 	Width    string   `xml:"size>width"`
 	Height   string   `xml:"size>height"`
 	Objects  []object `xml:"object"`
@@ -39,13 +44,17 @@ type corner struct {
 // parseXML reads one annotation. Entities that a document declares are never
 // expanded: using one is an error.
 func parseXML(data []byte) (*annotation, error) {
-	d := xml.NewDecoder(bytes.NewReader(data))
+	text, _, err := transform.Bytes(unicode.BOMOverride(transform.Nop), data)
+	if err != nil {
+		return nil, err
+	}
+	d := xml.NewDecoder(bytes.NewReader(text))
 	d.CharsetReader = charset
 	var a struct {
 		XMLName xml.Name
 		annotation
 	}
-	err := d.Decode(&a)
+	err = d.Decode(&a)
 	var syntax *xml.SyntaxError
 	switch {
 	case errors.Is(err, io.EOF):
@@ -63,20 +72,17 @@ func parseXML(data []byte) (*annotation, error) {
 	return &a.annotation, nil
 }
 
-// charset reads the encodings that annotation tools declare beside UTF-8.
+// charset reads the encodings that annotation tools declare, by the names of the web's
+// standard. What is declared to be UTF-16 has been read by its byte order mark.
 func charset(label string, r io.Reader) (io.Reader, error) {
-	switch strings.ToLower(label) {
-	case "utf-8", "utf8", "us-ascii", "ascii":
+	if strings.HasPrefix(strings.ToLower(label), "utf-16") || strings.EqualFold(label, "utf8") {
 		return r, nil
-	case "iso-8859-1", "latin1", "latin-1", "windows-1252":
-		data, err := io.ReadAll(r)
-		runes := make([]rune, len(data))
-		for i, b := range data {
-			runes[i] = rune(b)
-		}
-		return strings.NewReader(string(runes)), err
 	}
-	return nil, fmt.Errorf("encoding %q: must be UTF-8", label)
+	e, err := htmlindex.Get(label)
+	if err != nil {
+		return nil, fmt.Errorf("encoding %.60q: not known: save it as UTF-8", label)
+	}
+	return e.NewDecoder().Reader(r), nil
 }
 
 func (o *object) difficult() bool {

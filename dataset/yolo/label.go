@@ -13,12 +13,15 @@ import (
 // parseLabels hands the objects of a label file to r. A line is a class and
 // either a box (x y w h) or the outline (x y x y x y …) of one object, all as
 // shares of the picture; both kinds may be mixed. Blank lines, a byte order
-// mark, tabs and CRLF do no harm.
+// mark, tabs and lines ended in any way do no harm.
 func parseLabels(file string, data []byte, r *dataset.Recorder) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if want := notText(data); want != "" {
 		r.BadSource(dataset.Problem{File: file, Want: want})
 		return
+	}
+	if bytes.IndexByte(data, '\r') >= 0 { // alone, as old Macs ended lines, or before a line feed
+		data = bytes.ReplaceAll(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n"))
 	}
 	for n := 1; len(data) > 0; n++ {
 		var line []byte

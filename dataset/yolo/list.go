@@ -1,7 +1,6 @@
 package yolo
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -91,6 +90,9 @@ func walkPictures(dir string, depth int, out *[]string) error {
 		return err
 	}
 	for _, e := range entries {
+		if dataset.IsStray(e.Name()) {
+			continue
+		}
 		path := filepath.Join(dir, e.Name())
 		folder := e.IsDir()
 		if e.Type()&fs.ModeSymlink != 0 {
@@ -111,27 +113,28 @@ func walkPictures(dir string, depth int, out *[]string) error {
 // readList reads a list of pictures, one a line, relative to the list's own
 // folder, or else to the root or the working folder.
 func (c *Config) readList(file string) ([]string, error) {
-	data, err := disk.Read(file, maxListBytes)
+	data, err := dataset.ReadText(file, maxListBytes)
 	if err != nil {
-		return nil, err
-	}
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	if want := notText(data); want != "" {
-		return nil, errors.New("not a list of pictures: " + want)
+		return nil, fmt.Errorf("not a list of pictures: %w", disk.Cause(err))
 	}
 	var out []string
 	for n, line := range strings.Split(string(data), "\n") {
 		line = strings.TrimSpace(line)
-		if line == "" {
+		if line == "" || dataset.IsStray(line) {
 			continue
 		}
-		if len(line) > 4096 || !dataset.IsPicture(line) {
+		if len(line) > 4096 || !dataset.IsPicture(strings.Trim(line, `"'`)) {
 			return nil, fmt.Errorf("line %d: %q is not the name of a picture", n+1, strings.ToValidUTF8(line[:min(len(line), 60)], "�"))
+		}
+		if bare := strings.Trim(line, `"'`); bare != line && !exists(resolve(filepath.Dir(file), line)) {
+			line = bare
 		}
 		path := resolve(filepath.Dir(file), line)
 		if !filepath.IsAbs(line) && !exists(path) {
 			if p := find(c.Root, line); exists(p) {
 				path = p
+			} else if inner, ok := strings.CutPrefix(strings.ReplaceAll(line, `\`, "/"), "data/"); ok && !exists(filepath.Join(filepath.Dir(file), "data")) {
+				path = resolve(filepath.Dir(file), inner) // CVAT and darknet write data/ for the list's own folder
 			}
 		}
 		out = append(out, path)

@@ -22,13 +22,23 @@ func Open(file string, o dataset.ReadOptions) (*dataset.Set, error) {
 }
 
 // OpenFolder reads a folder with images and labels but no data.yaml; the
-// options must list the classes. Its splits are images/train, images/val and
-// images/test, possibly with a year, or train/images and so on.
+// options or a classes.txt or obj.names in it list the classes. Its splits are images/train,
+// images/val and images/test, possibly with a year, or train/images and so on; without
+// any, all of images is train.
 func OpenFolder(dir string, o dataset.ReadOptions) (*dataset.Set, error) {
-	if len(o.Classes) == 0 {
-		return nil, fmt.Errorf("%s: has no data.yaml: its class names must be given (`classes`)", dir)
-	}
 	c := &Config{File: dir, Root: dir, Names: o.Classes, Splits: map[string][]string{}}
+	for _, base := range []string{"classes.txt", "obj.names"} {
+		if len(c.Names) > 0 {
+			break
+		}
+		var err error
+		if c.Names, err = dataset.ReadNames(filepath.Join(dir, base)); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.Names) == 0 {
+		return nil, fmt.Errorf("%s: has no data.yaml and no classes.txt: its class names must be given (--classes)", dir)
+	}
 	for _, split := range dataset.SplitNames {
 		for _, pattern := range []string{"images/" + split, "images/" + split + "[0-9]*", split + "/images"} {
 			found, _ := filepath.Glob(filepath.Join(globQuote(dir), pattern))
@@ -38,11 +48,17 @@ func OpenFolder(dir string, o dataset.ReadOptions) (*dataset.Set, error) {
 			}
 		}
 	}
+	if len(c.Splits) == 0 && disk.IsFolder(filepath.Join(dir, "images")) {
+		c.Splits["train"] = []string{"images"}
+	}
 	if len(c.Splits) == 0 {
-		return nil, fmt.Errorf("%s: no folder images/train, images/val or images/test", dir)
+		return nil, fmt.Errorf("%s: no folder images, images/train, images/val or images/test", dir)
 	}
 	return c.Open(o)
 }
+
+// dealt is the way out for a data set without the split that is asked for.
+const dealt = ": dataset split deals the pictures there are to train and val"
 
 // globQuote makes a path mean itself in a pattern.
 func globQuote(path string) string {
@@ -64,7 +80,7 @@ func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {
 	}
 	for _, split := range o.Splits {
 		if len(c.Splits[split]) == 0 {
-			return nil, fmt.Errorf("%s: key %q is missing", c.File, split)
+			return nil, fmt.Errorf("%s: key %q is missing%s", c.File, split, dealt)
 		}
 	}
 	var items []dataset.Item
@@ -82,15 +98,11 @@ func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {
 			}
 			items = slices.Grow(items, len(pictures))
 			for _, p := range pictures {
-				items = append(items, dataset.Item{Split: split, Picture: p})
+				items = append(items, dataset.Item{Split: split, Picture: p, Source: LabelPath(p)})
 			}
 		}
 	}
-	set, err := dataset.Index(dataset.Source{Path: c.File, Names: c.Names, Items: items, Read: readLabels}, o)
-	if err != nil && set != nil && set.Report.Missing == set.Report.Pictures && len(items) > 0 {
-		err = fmt.Errorf("%w; labels of %s are looked for in %s", err, items[0].Picture, LabelPath(items[0].Picture))
-	}
-	return set, err
+	return dataset.Index(dataset.Source{Path: c.File, Names: c.Names, Items: items, Read: readLabels}, o)
 }
 
 func (c *Config) check() error {
@@ -108,7 +120,7 @@ func (c *Config) check() error {
 }
 
 func readLabels(it dataset.Item, _, _ int, r *dataset.Recorder) {
-	file := LabelPath(it.Picture)
+	file := it.Source
 	data, err := disk.Read(file, maxLabelBytes)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -355,3 +355,35 @@ func TestManyLabels(t *testing.T) {
 		runtime.KeepAlive(set)
 	}
 }
+
+// TestStrays: hidden files and folders are no pictures, in folders and in lists, and give
+// no word each; lists hold quoted names and a folder data that is not there.
+func TestStrays(t *testing.T) {
+	tree := map[string]any{"data.yaml": twoClasses, "list.yaml": "train: train.txt\nval: images/val\nnames: [cat, dog]\n",
+		"train.txt":          "data/images/train/a.png\r\"images/train/b c.png\"\rimages/train/._a.png\r.DS_Store\n",
+		"images/train/a.png": picture, "labels/train/a.txt": "0 .5 .5 .2 .2\r1 .1 .1 .1 .1\r",
+		"images/train/b c.png": picture, "labels/train/b c.txt": "0 .5 .5 .2 .2",
+		"images/val/b.png": picture, "labels/val/b.txt": "1 .5 .5 .2 .2"}
+	for _, stray := range []string{"._a.png", ".ipynb_checkpoints/a-checkpoint.png", "__MACOSX/a.png", "@eaDir/a.png", "Thumbs.db", ".DS_Store", "~$a.png", ".Trashes/a.png"} {
+		tree["images/train/"+stray] = "x"
+	}
+	root := files(t, tree)
+	for _, file := range []string{"data.yaml", "list.yaml"} {
+		set, err := Open(filepath.Join(root, file), dataset.ReadOptions{Splits: []string{"train", "val"}})
+		if err != nil || set.Report.Found != 3 || set.Report.Objects != 4 || len(set.Report.Problems) > 0 {
+			t.Errorf("%s: %v, %+v", file, err, set)
+		}
+	}
+}
+
+// TestUnsplit: a labelling tool's folder has its classes beside it and one split.
+func TestUnsplit(t *testing.T) {
+	root := files(t, map[string]any{"classes.txt": "cat\r\ndog\r\n", "images/a.png": picture, "labels/a.txt": "1 .5 .5 .2 .2", "notes.json": "{}"})
+	set, err := OpenFolder(root, dataset.ReadOptions{})
+	if err != nil || len(set.Splits["train"]) != 1 || fmt.Sprint(set.Names) != "[cat dog]" {
+		t.Fatalf("%v, %+v", err, set)
+	}
+	if _, err = OpenFolder(root, dataset.ReadOptions{Splits: []string{"train", "val"}}); err == nil || !strings.Contains(err.Error(), "dataset split deals") {
+		t.Errorf("for training: %v", err)
+	}
+}
