@@ -6,6 +6,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -101,6 +102,18 @@ func validate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if !c.Bool("single-cls") {
+		given := set.Names
+		moved, err := set.MatchNames(m.Names)
+		switch {
+		case err != nil:
+			return badInputf("%v", err).hinted("validate with the data that the model was trained for")
+		case moved:
+			t.logf("classes are matched by name: the data have %s, the model %s", oneLine(strings.Join(given, ", ")), oneLine(strings.Join(m.Names, ", ")))
+		case !slices.Equal(given, m.Names):
+			t.warnf("the model's classes have other names, and are taken in their order: %s, in the data %s", oneLine(strings.Join(m.Names, ", ")), oneLine(strings.Join(given, ", ")))
+		}
+	}
 	o.Samples, o.BatchSize, o.ImageSize = set.Splits[split], c.Int("batch-size"), model.ImageSize(m.Net, c.Int("imgsz"), 1)
 	o.Conf, o.IoU, o.MaxDet, o.SingleCls = c.Float64("conf-thres"), c.Float64("iou-thres"), c.Int("max-det"), c.Bool("single-cls")
 	o.Loader.Workers = c.Int("workers")
@@ -192,9 +205,6 @@ func checkVal(c *cli.Context, m *model.Model, set *dataset.Set, o finetune.ValOp
 		return usageErrorf("val: --save-conf needs --save-txt")
 	case len(o.Samples) == 0:
 		return badInputf("%s: split %s is empty", set.Path, c.String("task"))
-	case len(set.Names) != m.Net.NC && !o.SingleCls:
-		return badInputf("%s has %d classes, %s has %d", set.Path, len(set.Names), m.Path, m.Net.NC).
-			hinted("validate with the data that the model was trained for")
 	}
 	if o.Conf > .001 {
 		termOf(c).warnf("--conf-thres %g is above 0.001, average precision will come out too low", o.Conf)

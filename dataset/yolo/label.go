@@ -12,9 +12,10 @@ import (
 
 // parseLabels hands the objects of a label file to r. A line is a class and
 // either a box (x y w h) or the outline (x y x y x y …) of one object, all as
-// shares of the picture; both kinds may be mixed. Blank lines, a byte order
+// shares of the picture; both kinds may be mixed. Numbers of keypoints behind each box, which
+// the data.yaml tells, are passed over. Blank lines, a byte order
 // mark, tabs and lines ended in any way do no harm.
-func parseLabels(file string, data []byte, r *dataset.Recorder) {
+func parseLabels(file string, data []byte, keypoints int, r *dataset.Recorder) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if want := notText(data); want != "" {
 		r.BadSource(dataset.Problem{File: file, Want: want})
@@ -31,7 +32,7 @@ func parseLabels(file string, data []byte, r *dataset.Recorder) {
 			continue
 		}
 		place := dataset.Problem{File: file, Line: n}
-		label, field, err := parseFields(fields)
+		label, field, err := parseFields(fields, keypoints)
 		if err != nil {
 			place.Field, place.Value, place.Want = field, string(bytes.TrimSpace(line)), err.Error()
 			if err, ok := err.(*valueError); ok {
@@ -61,8 +62,16 @@ type valueError struct{ value, want string }
 func (e *valueError) Error() string { return e.want }
 
 // parseFields reads one object; on error it names the field.
-func parseFields(fields [][]byte) (l dataset.Label, field string, err error) {
+func parseFields(fields [][]byte, keypoints int) (l dataset.Label, field string, err error) {
 	n := len(fields)
+	if keypoints > 0 {
+		if n != 5 && n != 5+keypoints {
+			return l, "", fmt.Errorf("%d columns: must be 5 (class x y w h), or %d with the keypoints that kpt_shape says", n, 5+keypoints)
+		}
+		fields, n = fields[:5], 5
+	} else if points := visiblePoints(fields); points > 0 {
+		return l, "", fmt.Errorf("%d columns: a box and %d keypoints of x, y and visibility? then data.yaml needs kpt_shape: [%d, 3]", n, points, points)
+	}
 	if n < 5 || n == 6 || n%2 == 0 {
 		if bytes.IndexByte(fields[0], ',') >= 0 {
 			return l, "", fmt.Errorf("values must be separated by blanks, not commas")
@@ -89,6 +98,37 @@ func parseFields(fields [][]byte) (l dataset.Label, field string, err error) {
 		outline[i] = dataset.Point{X: values[2*i], Y: values[2*i+1]}
 	}
 	return dataset.FromPolygon(l.Class, outline), "", nil
+}
+
+// visiblePoints tells how many keypoints with a visibility of 0, 1 or 2 stand behind a box;
+// 0 where the line is no such thing. Outlines are not taken for it: each third
+// number would have to be whole, and the first four a box around the others.
+func visiblePoints(fields [][]byte) int {
+	rest := len(fields) - 5
+	if rest < 3 || rest%3 != 0 {
+		return 0
+	}
+	var v [4]float64
+	for i := range v {
+		var err error
+		if v[i], err = parseNumber(fields[1+i]); err != nil {
+			return 0
+		}
+	}
+	const slack = .02
+	inside := func(at, centre, size float64) bool { return at >= centre-size/2-slack && at <= centre+size/2+slack }
+	if !(v[2] > 0 && v[3] > 0 && inside(v[0]-v[2]/2, .5, 1) && inside(v[0]+v[2]/2, .5, 1) && inside(v[1]-v[3]/2, .5, 1) && inside(v[1]+v[3]/2, .5, 1)) {
+		return 0
+	}
+	for at := 5; at < len(fields); at += 3 {
+		x, errX := parseNumber(fields[at])
+		y, errY := parseNumber(fields[at+1])
+		seen, err := parseNumber(fields[at+2])
+		if errX != nil || errY != nil || err != nil || seen != 0 && seen != 1 && seen != 2 || seen != 0 && !(inside(x, v[0], v[2]) && inside(y, v[1], v[3])) {
+			return 0
+		}
+	}
+	return rest / 3
 }
 
 func columnName(i, columns int) string {

@@ -102,7 +102,7 @@ func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {
 			}
 		}
 	}
-	return dataset.Index(dataset.Source{Path: c.File, Names: c.Names, Items: items, Read: readLabels}, o)
+	return dataset.Index(dataset.Source{Path: c.File, Names: c.Names, Items: items, Read: c.readLabels}, o)
 }
 
 func (c *Config) check() error {
@@ -119,7 +119,7 @@ func (c *Config) check() error {
 	return nil
 }
 
-func readLabels(it dataset.Item, _, _ int, r *dataset.Recorder) {
+func (c *Config) readLabels(it dataset.Item, _, _ int, r *dataset.Recorder) {
 	file := it.Source
 	data, err := disk.Read(file, maxLabelBytes)
 	switch {
@@ -128,6 +128,6 @@ func readLabels(it dataset.Item, _, _ int, r *dataset.Recorder) {
 	case err != nil:
 		r.Unread(file, err)
 	default:
-		parseLabels(file, data, r)
+		parseLabels(file, data, c.Keypoints, r)
 	}
 }

@@ -387,3 +387,28 @@ func TestUnsplit(t *testing.T) {
 		t.Errorf("for training: %v", err)
 	}
 }
+
+// TestKeypoints: behind a box they are passed over where the data.yaml tells of them, and
+// never taken for an outline.
+func TestKeypoints(t *testing.T) {
+	const line = "0 .50 .50 .20 .20 .45 .45 1 .55 .45 1 .45 .55 1 .55 .55 0\n"
+	tree := map[string]any{"images/train/a.png": picture, "labels/train/a.txt": line + "1 .5 .5 .4 .4\n"}
+	for more, want := range map[string]string{
+		"kpt_shape: [4, 3]": "", "kpt_shape: [4, 2]": "17 columns: must be 5 (class x y w h), or 13 with the keypoints", "": "needs kpt_shape: [4, 3]", "kpt_shape: 4": "must be the number of points",
+	} {
+		tree["data.yaml"] = "train: images/train\nnames: [cat, dog]\n" + more
+		set, err := Open(filepath.Join(files(t, tree), "data.yaml"), dataset.ReadOptions{})
+		if want != "" {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q: %v, want %s", more, err, want)
+			}
+			continue
+		}
+		if err != nil || len(set.Splits["train"][0].Labels) != 2 {
+			t.Fatalf("%q: %v", more, err)
+		}
+		if l := set.Splits["train"][0].Labels[0]; l.Polygon != nil || !l.SameBox(dataset.Label{X: .5, Y: .5, W: .2, H: .2}.Snapped()) {
+			t.Errorf("%q: %+v", more, l)
+		}
+	}
+}

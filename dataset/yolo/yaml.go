@@ -18,6 +18,8 @@ type Config struct {
 	Path   string              // its path key as written
 	Splits map[string][]string // "train", "val", "test": folders and lists as written
 	Names  []string
+
+	Keypoints int // columns of keypoints behind each box; 0: there are none
 }
 
 // ReadConfig reads a data.yaml. Errors name the file and, where there is one,
@@ -70,6 +72,8 @@ func (c *Config) set(pair yaml.Pair) (err error) {
 		if paths, err = scalars(pair.Value); err == nil && len(paths) > 0 {
 			c.Splits[pair.Key] = paths
 		}
+	case "kpt_shape":
+		c.Keypoints, err = keypointColumns(pair.Value)
 	case "names":
 		c.Names, err = parseNames(pair.Value)
 	}
@@ -102,6 +106,25 @@ func parseNames(v *yaml.Node) ([]string, error) {
 		set[i] = true
 	}
 	return names, nil
+}
+
+// keypointColumns reads how many points an object has, and numbers a point.
+func keypointColumns(v *yaml.Node) (int, error) {
+	if v.Kind == yaml.Null {
+		return 0, nil
+	}
+	shape, err := scalars(v)
+	if err != nil {
+		return 0, err
+	}
+	if len(shape) == 2 {
+		points, err1 := strconv.Atoi(shape[0])
+		numbers, err2 := strconv.Atoi(shape[1])
+		if err1 == nil && err2 == nil && points > 0 && points < 10000 && (numbers == 2 || numbers == 3) {
+			return points * numbers, nil
+		}
+	}
+	return 0, fmt.Errorf("%q: must be the number of points and 2 or 3 numbers for each, such as [17, 3]", shape)
 }
 
 // scalars reads a string or a list of strings; null gives none.

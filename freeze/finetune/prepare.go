@@ -43,6 +43,13 @@ func (t *training) openData() error {
 	if t.o.SingleCls {
 		set.SingleClass()
 	}
+	// The head is kept where there are as many classes: then each keeps what it has learnt.
+	if names := t.model.Names; len(names) == len(set.Names) {
+		given := set.Names
+		if moved, _ := set.MatchNames(names); moved {
+			t.r.Warnf("%s: its classes are matched by name with those of the weights: %s, not %s", set.Path, strings.Join(names, ", "), strings.Join(given, ", "))
+		}
+	}
 	t.set, t.fingerprint = set, fingerprint(set)
 	t.r.Data(set)
 	if t.resumed == nil || t.resumed.info.Data == t.fingerprint {

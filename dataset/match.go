@@ -1,0 +1,48 @@
+package dataset
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// MatchNames gives the set the classes of a model. Where all of the set's are among them,
+// objects are matched by name, whatever the order. Where as many have other names they are
+// matched by number, but not if a name is that of another number in the model. All else
+// is an error with both lists. It tells whether objects were matched anew.
+func (s *Set) MatchNames(model []string) (moved bool, err error) {
+	if slices.Equal(s.Names, model) {
+		return false, nil
+	}
+	to, strange := make([]int, len(s.Names)), false
+	for i, name := range s.Names {
+		to[i] = slices.Index(model, name)
+		strange = strange || to[i] < 0
+		moved = moved || to[i] >= 0 && to[i] != i
+	}
+	switch {
+	case strange && (moved || len(model) != len(s.Names)):
+		return false, fmt.Errorf("%s: its classes are not the model's: %d in the data: %s; %d in the model: %s",
+			s.Path, len(s.Names), list(s.Names), len(model), list(model))
+	case strange:
+		return false, nil
+	}
+	for _, samples := range s.Splits {
+		for i := range samples {
+			for k := range samples[i].Labels {
+				samples[i].Labels[k].Class = to[samples[i].Labels[k].Class]
+			}
+		}
+	}
+	s.Names = slices.Clone(model)
+	return true, nil
+}
+
+// list names the first classes.
+func list(names []string) string {
+	const some = 20
+	if len(names) > some {
+		return strings.Join(names[:some], ", ") + ", …"
+	}
+	return strings.Join(names, ", ")
+}
