@@ -300,6 +300,12 @@ type Summary struct {
 	BatchNorm map[BN]int `json:"batchnorm"`
 }
 
+// Same reports whether two plans freeze the same tensors, with the same BatchNorm.
+func (p *Plan) Same(other *Plan) bool {
+	return slices.EqualFunc(p.Entries, other.Entries, func(a, b Entry) bool { return a.Name == b.Name && a.Frozen == b.Frozen }) &&
+		slices.EqualFunc(p.BatchNorm, other.BatchNorm, func(a, b Module) bool { return a.Name == b.Name && a.Mode == b.Mode })
+}
+
 // Summary counts what is frozen and what trains.
 func (p *Plan) Summary() Summary {
 	s := Summary{BatchNorm: map[BN]int{}}

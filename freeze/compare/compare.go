@@ -18,6 +18,7 @@ type Run struct {
 	Seed   runs.Figure `json:"seed"`
 	Freeze []string    `json:"freeze"` // selectors
 	BN     []string    `json:"bn"`
+	Plans  []string    `json:"plans,omitempty"` // what was frozen from which epoch on, where that was changed on the way
 
 	Frozen    runs.Figure `json:"frozen"`    // parameters
 	Trainable runs.Figure `json:"trainable"` // parameters

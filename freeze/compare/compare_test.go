@@ -349,3 +349,35 @@ func TestDifference(t *testing.T) {
 func close64(a, b float64) bool {
 	return math.IsNaN(a) && math.IsNaN(b) || math.Abs(a-b) < 1e-6
 }
+
+// TestChangedPlan: a run whose frozen layers were changed when it was resumed counts
+// as neither, and is no baseline.
+func TestChangedPlan(t *testing.T) {
+	root := t.TempDir()
+	plans := "plans: [\"epoch 0: freeze nothing\", \"epoch 2: freeze 10\"]\n"
+	var list []*Run
+	for _, m := range []madeRun{
+		{name: "half", epochs: 4, options: plans}, {name: "a", epochs: 4, options: "plans: []\n"}, {name: "b", epochs: 4},
+		{name: "other", freeze: []string{"1"}, epochs: 4, options: plans}, {name: "frozen", freeze: []string{"1"}, epochs: 4},
+	} {
+		r, err := Read(m.write(t, root))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if changed := strings.HasPrefix(m.options, "plans: [\""); changed == r.Frozen.Known() || changed != (len(r.Warnings) == 1) {
+			t.Errorf("%s: frozen %v, warnings %q", m.name, r.Frozen, r.Warnings)
+		}
+		list = append(list, r)
+	}
+	c, err := New("", list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var groups [][]string
+	for _, g := range c.Groups {
+		groups = append(groups, g.Runs)
+	}
+	if got := fmt.Sprint(groups); got != "[[half other] [a b] [frozen]]" || c.Baseline != c.Groups[1].Name {
+		t.Errorf("groups %s, baseline %q", got, c.Baseline)
+	}
+}

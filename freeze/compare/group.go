@@ -147,9 +147,15 @@ func (g *Group) describe(differing []string) string {
 	return text
 }
 
+// changedFreeze stands where selectors would, for a run that had several.
+const changedFreeze = "changed on the way"
+
 func freezeLabel(selectors []string) string {
 	if nothingFrozen(selectors) {
 		return "unfrozen"
+	}
+	if selectors[0] == changedFreeze {
+		return changedFreeze
 	}
 	return "frozen " + strings.Join(selectors, ",")
 }

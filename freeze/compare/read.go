@@ -107,6 +107,12 @@ func (r *Run) setting(key string, value any) {
 	case map[string]any, nil:
 		return
 	case []any:
+		if key == "plans" {
+			for _, item := range v {
+				r.Plans = append(r.Plans, fmt.Sprint(item))
+			}
+			return
+		}
 		parts := make([]string, len(v))
 		for i, item := range v {
 			parts[i] = fmt.Sprint(item)
@@ -135,6 +141,7 @@ func (r *Run) readPlan() error {
 	} else {
 		r.plan = r.planOfWeights()
 	}
+	r.notePlans()
 	if r.plan != nil {
 		s := r.plan.Summary()
 		r.Frozen, r.Trainable = runs.Figure(s.Frozen.Elements), runs.Figure(s.Trainable.Elements)
@@ -146,6 +153,16 @@ func (r *Run) readPlan() error {
 	}
 	r.Settings["bn"] = strings.Join(r.BN, ",")
 	return nil
+}
+
+// notePlans makes a run whose frozen layers were changed on the way one of a kind: it
+// is neither what it began as nor what it ended as.
+func (r *Run) notePlans() {
+	if r.Settings["plans"] = strings.Join(r.Plans, "; "); len(r.Plans) == 0 {
+		return
+	}
+	r.plan, r.Freeze, r.BN = nil, []string{changedFreeze}, []string{}
+	r.Warnings = append(r.Warnings, fmt.Sprintf("%s: what is frozen was changed on the way, it stands for itself: %s", r.Dir, r.Settings["plans"]))
 }
 
 // planOfWeights applies the list of layers to the checkpoint that the run left;

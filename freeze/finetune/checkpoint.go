@@ -1,11 +1,16 @@
 package finetune
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"yolofreeze/freeze/model"
@@ -43,6 +48,28 @@ type progress struct {
 	Stopped     bool      `json:"stopped"` // early
 }
 
+// check refuses what no run can have come to.
+func (p *progress) check() error {
+	for _, c := range []struct {
+		name        string
+		value, most int
+	}{
+		{"epoch", p.Epoch, math.MaxInt32}, {"batch", p.Batch, math.MaxInt32}, {"iteration", p.Iteration, math.MaxInt32},
+		{"last_step", p.LastStep + 1, p.Iteration + 1}, {"steps", p.Steps, p.Iteration + 1}, {"best_epoch", p.BestEpoch, p.Epoch},
+	} {
+		if c.value < 0 || c.value > c.most {
+			return fmt.Errorf("%s is out of range: epoch %d, batch %d, iteration %d, last step %d, steps %d, best epoch %d",
+				c.name, p.Epoch, p.Batch, p.Iteration, p.LastStep, p.Steps, p.BestEpoch)
+		}
+	}
+	for _, v := range slices.Concat(p.Sums[:], p.Maps, []float64{p.BestFitness}) {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return errors.New("a figure is no number")
+		}
+	}
+	return nil
+}
+
 // rowFields is a Row as checkpoints hold it.
 type rowFields runs.Row
 
@@ -59,11 +86,13 @@ type stateInfo struct {
 const (
 	stateKey     = model.MetadataPrefix + "state"
 	weightPrefix = "training/"
+	sumKey       = model.MetadataPrefix + "sum" // of files since it was introduced
 )
 
 // saved is a run read back from last.safetensors.
 type saved struct {
-	path     string
+	path     string // of last.safetensors
+	damaged  error  // why the one before it was read instead; nil: it was not
 	info     stateInfo
 	options  Options
 	model    *model.Model // with the raw weights
@@ -102,26 +131,99 @@ func ResumeOptions(path string) (Options, error) {
 	return o, nil
 }
 
+// readSaved reads a run's checkpoint, or the one before it where it is damaged.
 func readSaved(path string) (*saved, error) {
 	file := lastFile(path)
-	f, err := safetensors.Read(file)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = &disk.InputError{Path: file, Err: errors.New("no such checkpoint to resume from")}
+	s, err := readState(file)
+	before := filepath.Join(filepath.Dir(file), beforeName)
+	var damage *damageError
+	if err == nil || filepath.Base(file) != lastName || !errors.As(err, &damage) || !disk.IsFile(before) {
+		return s, err
+	}
+	s, second := readState(before)
+	if second != nil {
+		return nil, fmt.Errorf("%w; and so is the checkpoint before it: %w", err, second)
+	}
+	s.path, s.damaged = file, err
+	return s, nil
+}
+
+// damageError is a checkpoint that is gone, or not as it was written.
+type damageError struct{ error }
+
+func (e *damageError) Unwrap() error  { return e.error }
+func (e *damageError) BadInput() bool { return true }
+
+// notRun is a file that no run resumes from.
+type notRun struct{ path, what, hint string }
+
+func (e *notRun) Error() string {
+	return fmt.Sprintf("%s: %s: a run of yolofreeze resumes from its %s or its folder", e.path, e.what, lastName)
+}
+func (e *notRun) BadInput() bool { return true }
+func (e *notRun) Hint() string   { return e.hint }
+
+// checkResumable names what people take for a run of ours.
+func checkResumable(file string) error {
+	weights := "`weights " + file + "` starts a new run from it"
+	switch strings.ToLower(filepath.Ext(file)) {
+	case ".onnx":
+		return &notRun{file, "an exported model, which has weights only", weights}
+	case ".pt", ".pth":
+		return &notRun{file, "a PyTorch checkpoint; runs of YOLOv5 cannot be resumed", weights}
+	}
+	var head [4]byte
+	f, _, err := disk.Open(file, math.MaxInt64)
+	if err == nil {
+		defer f.Close()
+		if _, err := f.ReadAt(head[:], 0); err == nil && string(head[:]) == "PK\x03\x04" {
+			return &notRun{file, "a PyTorch checkpoint; runs of YOLOv5 cannot be resumed", weights}
 		}
+		return nil
+	}
+	if other := filepath.Join(filepath.Dir(file), "last.pt"); errors.Is(err, fs.ErrNotExist) && disk.IsFile(other) {
+		return &notRun{other, "a run of YOLOv5, which cannot be resumed", "`weights " + other + "` starts a new run from it"}
+	}
+	return nil
+}
+
+// readState reads one checkpoint.
+func readState(file string) (*saved, error) {
+	if err := checkResumable(file); err != nil {
+		return nil, err
+	}
+	f, err := safetensors.Read(file)
+	var format *safetensors.FormatError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &damageError{&disk.InputError{Path: file, Err: errors.New("no such checkpoint to resume from")}}
+	case errors.As(err, &format):
+		return nil, &damageError{err}
+	case err != nil:
 		return nil, err
 	}
 	text, ok := f.Metadata[stateKey]
-	if !ok {
+	sum, summed := f.Metadata[sumKey]
+	damaged := func(format string, args ...any) error {
+		return &damageError{&disk.InputError{Path: file, Err: fmt.Errorf(format, args...)}}
+	}
+	switch {
+	case !ok && !summed:
 		return nil, &disk.InputError{Path: file, Err: fmt.Errorf("weights only: a run resumes from its %s", lastName)}
+	case summed && sum != contentSum(f):
+		return nil, damaged("damaged: its content does not have the checksum that it was written with")
 	}
 	s := &saved{path: file, tensors: f.Tensors, averages: map[string]*onnx.Tensor{}}
 	if err := json.Unmarshal([]byte(text), &s.info); err != nil {
-		return nil, &disk.InputError{Path: file, Err: fmt.Errorf("metadata %s: %w", stateKey, err)}
+		return nil, damaged("metadata %s: %w", stateKey, err)
 	}
 	if s.options, err = decodeOptions(s.info.Options); err != nil {
-		return nil, &disk.InputError{Path: file, Err: fmt.Errorf("metadata %s: %w", stateKey, err)}
+		return nil, damaged("metadata %s: %w", stateKey, err)
 	}
+	if err := s.info.Progress.check(); err != nil {
+		return nil, damaged("metadata %s: progress: %w", stateKey, err)
+	}
+	s.options.findPlaces(s.runDir())
 	if s.model, err = model.OfFile(file, f); err != nil {
 		return nil, err
 	}
@@ -167,7 +269,7 @@ func (s *saved) restore(e *step.Engine) {
 
 // saveLast writes last.safetensors.
 func (t *training) saveLast() error {
-	options, err := encodeOptions(&t.o)
+	options, err := encodeOptions(t.o.kept())
 	if err != nil {
 		return err
 	}
@@ -197,7 +299,28 @@ func (t *training) saveLast() error {
 			f.Tensors[name] = tensor
 		}
 	}
+	f.Metadata[sumKey] = contentSum(f)
+	// A checkpoint that a disk damages leaves the one before it.
+	if err := disk.Keep(t.weights(lastName), t.weights(beforeName)); err != nil {
+		return fmt.Errorf("keep the last checkpoint: %w", err)
+	}
 	return safetensors.Write(t.weights(lastName), f)
+}
+
+// contentSum is the checksum of all that a checkpoint holds but the sum itself.
+func contentSum(f *safetensors.File) string {
+	h := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(f.Metadata)) {
+		if key != sumKey {
+			fmt.Fprintf(h, "%q %q\n", key, f.Metadata[key])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Tensors)) {
+		t := f.Tensors[name]
+		fmt.Fprintf(h, "%q %v %v\n", name, t.DType, t.Shape)
+		h.Write(t.Raw)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // averagedModel is the model as it is validated and kept.
@@ -211,5 +334,8 @@ func (t *training) averagedModel() *model.Model {
 func (t *training) metadata() map[string]string {
 	all := model.PlanMetadata(t.stage.Plan)
 	all[model.SourceFileKey], all[model.SourceHashKey], all[model.VersionKey] = t.source.File, t.source.SHA256, t.o.Version
+	if len(t.o.Plans) > 0 {
+		all[model.PlansKey] = strings.Join(t.o.Plans, "; ")
+	}
 	return all
 }

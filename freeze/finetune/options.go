@@ -25,9 +25,10 @@ type Options struct {
 	Running
 	Keeping
 
-	Version    string // of the program
-	ResumeFrom string // a last.safetensors, or a run's folder
-	Force      bool   // resume although options or data differ
+	Version    string   // of the program
+	Plans      []string // what was frozen from which epoch on, where a resumed run has changed that
+	ResumeFrom string   // a last.safetensors, or a run's folder
+	Force      bool     // resume although options or data differ
 
 	Reads []string // files besides weights and data that were read, which the run must not write over
 

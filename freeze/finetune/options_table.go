@@ -23,7 +23,7 @@ type Option struct {
 	Default string  // in words, where Defaults does not say it
 	Alone   *string // its value where it is named without one; nil: it needs one
 	Scope   Scope
-	Free    bool // a resumed run may change it
+	Free    bool // a resumed run may change it; data may lie elsewhere, but must be the same
 
 	// Of returns a pointer to the option's value: text, number, truth, list of texts,
 	// dataset.Policy or dataset.Hyp.
@@ -63,7 +63,7 @@ var Table = slices.Concat(
 	group("Model and data",
 		Option{Name: "weights", Scope: Variant, Free: true, Of: func(o *Options) any { return &o.Weights },
 			Usage: "`MODEL` to start from: .pt, .safetensors, an artifacts folder, or an exported .onnx"},
-		Option{Name: "data", Of: func(o *Options) any { return &o.Data },
+		Option{Name: "data", Free: true, Of: func(o *Options) any { return &o.Data },
 			Usage: "data set: a data.yaml, a VOC devkit, or COCO `FILES`"},
 		Option{Name: "classes", Of: func(o *Options) any { return &o.Classes },
 			Usage: "class `NAMES` in order, where the data set does not list them"},
@@ -73,11 +73,11 @@ var Table = slices.Concat(
 			Usage: "what to do about pictures that cannot be read: `POLICY` skip or reject"},
 	),
 	group("Freezing",
-		Option{Name: "freeze", Scope: Variant, Free: true, Of: func(o *Options) any { return &o.Freeze },
+		Option{Name: "freeze", Scope: Variant, Of: func(o *Options) any { return &o.Freeze },
 			Usage: "what stays as it is: `N` for the first N layers, lists, ranges, names, backbone, @freeze.yaml"},
-		Option{Name: "bn", Free: true, Of: func(o *Options) any { return &o.BN },
+		Option{Name: "bn", Of: func(o *Options) any { return &o.BN },
 			Usage: "BatchNorm of frozen layers: `MODE` eval, batch or affine-only, or selector=mode"},
-		Option{Name: "unfreeze", Free: true, Of: func(o *Options) any { return &o.Unfreeze },
+		Option{Name: "unfreeze", Of: func(o *Options) any { return &o.Unfreeze },
 			Usage: "what trains from an epoch on: `EPOCH:SELECTOR`, such as 10:6-9,20:all"},
 		Option{Name: "lr-scale", Of: func(o *Options) any { return &o.LRScale },
 			Usage: "`SELECTOR=FACTOR` of the learning rate, such as backbone=0.1,neck=0.5"},
@@ -164,6 +164,7 @@ var Table = slices.Concat(
 		Option{Name: "exist-ok", Scope: OneRun, Free: true, Of: func(o *Options) any { return &o.ExistOK },
 			Usage: "write into a folder that is there"},
 		Option{Name: "version", Scope: OneRun, Free: true, Of: func(o *Options) any { return &o.Version }},
+		Option{Name: "plans", Scope: OneRun, Free: true, Of: func(o *Options) any { return &o.Plans }},
 	),
 	group("Resuming",
 		Option{Name: "resume-from", Aliases: []string{"resume"}, Key: "-", Alone: new(""), Scope: OneRun, Of: func(o *Options) any { return &o.ResumeFrom },

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -169,7 +170,14 @@ func (t *training) makeFolder() (err error) {
 		return fmt.Errorf("make the run's folder: %w", err)
 	}
 	t.dropLeftovers()
-	opt, err := t.o.document()
+	if err := t.notePlan(); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(t.dir, runs.SummaryFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("go on with the run: %w", err) // it says that a run has ended
+	}
+	kept := t.o.kept()
+	opt, err := kept.document()
 	if err != nil {
 		return err
 	}
@@ -201,10 +209,20 @@ func (t *training) dropUnstarted(err error) {
 
 // planFile is what freeze.yaml holds, the same all through a run: the plan that
 // it starts with, and a remark on what is thawed later, which the selector @freeze.yaml leaves to option unfreeze.
+// Where a resumed run has another plan, the file has that one, and says so first.
 func (t *training) planFile() []byte {
-	text := t.stages[0].Plan.YAML()
-	if len(t.stages) > 1 {
-		schedule := strings.Fields(strings.Join(t.o.Unfreeze, ","))
+	text := planFile(t.stages, t.o.Unfreeze)
+	if n := len(t.o.Plans); n > 0 {
+		head := "# The plan was changed when the run was resumed. Below is the last one; what was frozen until then:\n"
+		text = append([]byte(head+"# "+strings.Join(t.o.Plans, "\n# ")+"\n"), text...)
+	}
+	return text
+}
+
+func planFile(stages []freeze.Stage, unfreeze []string) []byte {
+	text := stages[0].Plan.YAML()
+	if len(stages) > 1 {
+		schedule := strings.Fields(strings.Join(unfreeze, ","))
 		text = fmt.Appendf(text, "# What trains later: --unfreeze %s\n", strings.Join(schedule, ","))
 	}
 	return text

@@ -4,8 +4,12 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 
+	"yolofreeze/freeze"
+	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/disk"
 )
 
@@ -15,6 +19,11 @@ func (t *training) resume() error {
 	if err != nil {
 		return err
 	}
+	if s.damaged != nil {
+		t.r.Warnf("%v: going on from the state saved before it, epoch %d, batch %d", s.damaged, s.info.Progress.Epoch, s.info.Progress.Batch)
+	}
+	t.keepOrigin(s)
+	t.o.Freeze, t.o.Plans = absoluteFiles(t.o.Freeze), s.options.Plans
 	t.o.LRDecay = cmp.Or(t.o.LRDecay, s.options.LRDecay) // 0 is what was not given
 	list, err := s.options.differences(&t.o)
 	if err != nil {
@@ -27,10 +36,78 @@ func (t *training) resume() error {
 		t.r.Warnf("resuming with %s", d)
 	}
 	t.resumed, t.p = s, s.info.Progress
-	if finished := t.p.Epoch >= t.o.Epochs || t.p.Stopped; finished && disk.IsFile(strings.TrimSuffix(s.path, lastName)+exportName) {
+	if done := t.p.Epoch >= t.o.Epochs || t.p.Stopped; done && disk.IsFile(filepath.Join(s.runDir(), runs.SummaryFile)) {
 		return &disk.InputError{Path: s.path, Err: fmt.Errorf("the run has finished: %d of %d epochs are done", t.p.Epoch, t.o.Epochs)}
 	}
 	return nil
+}
+
+// keepOrigin leaves aside what a resumed run cannot have anew: the weights that it began
+// with, and its place.
+func (t *training) keepOrigin(s *saved) {
+	aside := func(name string, now *string, was string) {
+		if *now != was {
+			t.r.Warnf("`%s %s` is left aside: the resumed run has %s", name, *now, was)
+			*now = was
+		}
+	}
+	if within(s.runDir(), t.o.Project) {
+		t.o.Project = s.options.Project // where the newest run was looked for
+	}
+	aside("weights", &t.o.Weights, s.options.Weights)
+	aside("project", &t.o.Project, s.options.Project)
+	aside("name", &t.o.Name, s.options.Name)
+}
+
+// notePlan writes down that a resumed run freezes something else from now on.
+func (t *training) notePlan() error {
+	if t.resumed == nil || t.p.Epoch == 0 && t.p.Batch == 0 {
+		return nil
+	}
+	before := t.resumed.options
+	before.ResumeFrom, before.Epochs = t.o.ResumeFrom, max(before.Epochs, t.o.Epochs)
+	stages, err := before.stages(t.model)
+	if err != nil { // a file of selectors that has gone: the text tells
+		if slices.Equal(before.Freeze, t.o.Freeze) {
+			return err
+		}
+	} else if slices.EqualFunc(stages, t.stages, func(a, b freeze.Stage) bool { return a.Epoch == b.Epoch && a.Plan.Same(b.Plan) }) {
+		return nil
+	}
+	if len(t.o.Plans) == 0 {
+		t.o.Plans = []string{planLine(0, 0, &before, stages)}
+	}
+	t.o.Plans = append(t.o.Plans, planLine(t.p.Epoch, t.p.Batch, &t.o, t.stages))
+	old := fmt.Sprintf("freeze-until-epoch%d.yaml", t.p.Epoch)
+	if t.p.Batch > 0 {
+		old = fmt.Sprintf("freeze-until-epoch%d-batch%d.yaml", t.p.Epoch, t.p.Batch)
+	}
+	t.r.Warnf("the run freezes something else from epoch %d on: freeze.yaml, opt.yaml and %s say what until when; compare takes it for neither", t.p.Epoch, runs.SummaryFile)
+	if err != nil {
+		return nil
+	}
+	return runs.WriteFile(filepath.Join(t.dir, old), planFile(stages, before.Unfreeze))
+}
+
+// planLine says in a line what is frozen from a place of the run on.
+func planLine(epoch, batch int, o *Options, stages []freeze.Stage) string {
+	text := fmt.Sprintf("epoch %d", epoch)
+	if batch > 0 {
+		text += fmt.Sprintf(", batch %d", batch)
+	}
+	text += ": freeze " + cmp.Or(strings.Join(o.Freeze, ","), "nothing")
+	for _, more := range []struct {
+		name   string
+		values []string
+	}{{"bn", o.BN}, {"unfreeze", o.Unfreeze}} {
+		if len(more.values) > 0 {
+			text += ", " + more.name + " " + strings.Join(more.values, ",")
+		}
+	}
+	if len(stages) > 0 {
+		text += fmt.Sprintf(" (%v)", stages[0].Plan.Summary())
+	}
+	return text
 }
 
 // resumeError lists options that a resumed run would change.
@@ -50,7 +127,7 @@ func (e *resumeError) Hint() string {
 }
 
 // encodeOptions and decodeOptions keep options in a checkpoint's metadata, as the text of opt.yaml.
-func encodeOptions(o *Options) (json.RawMessage, error) {
+func encodeOptions(o Options) (json.RawMessage, error) {
 	text, err := o.document()
 	if err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ import (
 // Files of a run's folder.
 const (
 	lastName   = "last.safetensors"
+	beforeName = "last-before.safetensors" // the state saved before that
 	bestName   = "best.safetensors"
 	exportName = "best.onnx"
 )

@@ -23,9 +23,10 @@ type Summary struct {
 	Steps     int             `json:"steps"`  // of the optimizer
 	Frozen    freeze.Count    `json:"frozen"`
 	Trainable freeze.Count    `json:"trainable"`
-	Skipped   int             `json:"skipped_steps"` // whose gradients overflowed in mixed precision
-	Moved     step.Traffic    `json:"moved_bytes"`   // between host and device
-	Placement *step.Placement `json:"placement"`     // null where nothing was trained
+	Plans     []string        `json:"plans,omitempty"` // what was frozen from which epoch on, where that was changed
+	Skipped   int             `json:"skipped_steps"`   // whose gradients overflowed in mixed precision
+	Moved     step.Traffic    `json:"moved_bytes"`     // between host and device
+	Placement *step.Placement `json:"placement"`       // null where nothing was trained
 	// DeviceMemory is the most that the device's allocator had in use for
 	// training, in bytes; 0 on the CPU provider and where it does not tell.
 	DeviceMemory int64 `json:"peak_device_bytes"`
@@ -59,7 +60,7 @@ func (c *clock) line(epoch int) string {
 
 func (t *training) report() *Summary {
 	s := t.stage.Plan.Summary()
-	r := &Summary{RunDir: t.dir, Epochs: t.p.Epoch, Steps: t.p.Steps, Frozen: s.Frozen, Trainable: s.Trainable, Timing: t.clock.timing(), Moved: t.moved, Placement: t.placement}
+	r := &Summary{RunDir: t.dir, Epochs: t.p.Epoch, Steps: t.p.Steps, Frozen: s.Frozen, Trainable: s.Trainable, Plans: t.o.Plans, Timing: t.clock.timing(), Moved: t.moved, Placement: t.placement}
 	if t.engine != nil {
 		r.Moved = r.Moved.Plus(t.engine.Moved())
 		if stats, err := t.engine.DeviceMemory(); err == nil { // a figure that is absent spoils no run

@@ -75,7 +75,7 @@ func storedRun(t *testing.T, o Options) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options, err := encodeOptions(&o)
+	options, err := encodeOptions(o)
 	if err != nil {
 		t.Fatal(err)
 	}

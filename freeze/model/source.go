@@ -92,6 +92,7 @@ const (
 	SourceHashKey = MetadataPrefix + "source.sha256"
 	FrozenKey     = MetadataPrefix + "frozen"
 	BNKey         = MetadataPrefix + "bn"
+	PlansKey      = MetadataPrefix + "plans"
 )
 
 // PlanMetadata says, for the metadata of weights and exports, what was frozen

@@ -189,6 +189,19 @@ func pending(path string) (*os.File, error) {
 	}
 }
 
+// Keep gives the file at path a second name, in the place of what has that name. It
+// does nothing where there is no such file, or the file system knows no second names.
+func Keep(path, as string) error {
+	tmp := filepath.Join(filepath.Dir(as), fmt.Sprintf(".%s%020d", filepath.Base(as), time.Now().UnixNano()))
+	if err := os.Link(path, tmp); err != nil {
+		return nil
+	}
+	if err := os.Rename(tmp, as); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return os.RemoveAll(tmp) // renaming one name of a file to another does nothing
+}
+
 // Abandoned reports whether a name in a folder is that of a file which Replace had
 // not finished when the program was killed.
 func Abandoned(name string) bool { return abandoned.MatchString(name) }

@@ -1,0 +1,106 @@
+package finetune
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// kept are the options as files of the run hold them: with paths that mean the same
+// in every folder.
+func (o Options) kept() Options {
+	parts := strings.Split(o.Data, ",") // COCO has a file a split, perhaps with the split's name
+	for i, part := range parts {
+		key, path := splitData(part)
+		parts[i] = key + absolute(path)
+	}
+	if o.Data != "" {
+		o.Data = strings.Join(parts, ",")
+	}
+	if exists(o.Weights) {
+		o.Weights = absolute(o.Weights)
+	}
+	o.Freeze = absoluteFiles(o.Freeze)
+	return o
+}
+
+// absoluteFiles makes the paths of selectors' files absolute.
+func absoluteFiles(selectors []string) []string {
+	return inFiles(selectors, absolute)
+}
+
+func inFiles(selectors []string, place func(string) string) []string {
+	var out []string
+	for _, s := range selectors {
+		tokens := strings.Split(s, ",")
+		for i, token := range tokens {
+			if file, ok := strings.CutPrefix(token, "@"); ok {
+				tokens[i] = "@" + place(file)
+			}
+		}
+		out = append(out, strings.Join(tokens, ","))
+	}
+	return out
+}
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil && path != "" {
+		return abs
+	}
+	return path
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// splitData parts train=a.json into what names the split, and the path.
+func splitData(part string) (key, path string) {
+	if split, path, ok := strings.Cut(part, "="); ok && !exists(part) {
+		return split + "=", path
+	}
+	return "", part
+}
+
+// findPlaces looks for the files of a run that was moved together with them: the
+// ends of their paths, from the run's folder and from the folders above it.
+func (o *Options) findPlaces(runDir string) {
+	find := func(path string) string { return moved(path, absolute(runDir)) }
+	if !exists(o.Data) && o.Data != "" {
+		parts := strings.Split(o.Data, ",")
+		for i, part := range parts {
+			key, path := splitData(part)
+			parts[i] = key + find(path)
+		}
+		o.Data = strings.Join(parts, ",")
+	}
+	o.Freeze = inFiles(o.Freeze, find)
+}
+
+// moved returns where the file of a path is now, which is where the most of its path
+// still fits; path itself where it is there, or nothing is found.
+func moved(path, runDir string) string {
+	if exists(path) {
+		return path
+	}
+	segments := strings.Split(strings.TrimLeft(filepath.ToSlash(filepath.Clean(path)), "/"), "/")
+	for i := 0; i < len(segments)-1 || i == 0; i++ {
+		end := filepath.Join(segments[i:]...)
+		for dir := runDir; ; dir = filepath.Dir(dir) {
+			if at := filepath.Join(dir, end); exists(at) {
+				return at
+			}
+			if dir == filepath.Dir(dir) {
+				break
+			}
+		}
+	}
+	return path
+}
+
+// within reports whether dir lies in a folder.
+func within(dir, folder string) bool {
+	rel, err := filepath.Rel(absolute(folder), absolute(dir))
+	return err == nil && filepath.IsLocal(rel)
+}
