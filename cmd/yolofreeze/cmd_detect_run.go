@@ -158,7 +158,7 @@ func (r *detection) tell(d *detected, took time.Duration) error {
 	if r.t.json {
 		return r.t.stream(d)
 	}
-	return d.write(r.t.out, r.done, r.total, took)
+	return d.write(printable{r.t.out}, r.done, r.total, took)
 }
 
 // rounded keeps as many digits as factor has zeros.

@@ -114,7 +114,7 @@ func (s *pictureSaver) addRows(name string, d *detected) error {
 		return nil
 	}
 	for _, o := range d.Detections {
-		if err := s.table.Write([]string{name, o.Name, strconv.FormatFloat(o.Conf, 'f', 2, 64)}); err != nil {
+		if err := s.table.Write([]string{runs.Cell(name), runs.Cell(o.Name), strconv.FormatFloat(o.Conf, 'f', 2, 64)}); err != nil {
 			return err
 		}
 	}

@@ -8,9 +8,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"unicode"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
@@ -200,6 +202,39 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// printable stands between what a command says and the terminal: names and paths come from
+// strangers' files, and must not steer it. Only ends of lines and tabs stay.
+type printable struct{ w io.Writer }
+
+func (p printable) Write(text []byte) (int, error) {
+	if _, err := io.WriteString(p.w, visible(string(text))); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
+// visible writes control characters as Go spells them: an escape is \x1b.
+func visible(text string) string {
+	if !strings.ContainsFunc(text, steers) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if steers(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// steers reports whether a terminal obeys a character instead of showing it, or shows what
+// follows it in another order.
+func steers(r rune) bool {
+	return unicode.IsControl(r) && r != '\n' && r != '\t' || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+}
+
 // close reports output that could not be written; a reader that has gone, such
 // as head, is no failure.
 func (t *terminal) close(code int) int {
@@ -254,7 +289,7 @@ func oneLine(text string) string {
 		}
 	}
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if r == '\t' || steers(r) {
 			return ' '
 		}
 		return r
@@ -267,7 +302,7 @@ func (t *terminal) result(v any, text func(io.Writer) error) error {
 	if t.json {
 		return t.writeJSON(v)
 	}
-	return text(t.out)
+	return text(printable{t.out})
 }
 
 // stream prints one object of many as a line, with --json only.

@@ -111,3 +111,14 @@ func TestSpelt(t *testing.T) {
 		}
 	}
 }
+
+// TestPrintable: what strangers' files name does not steer a terminal.
+func TestPrintable(t *testing.T) {
+	var b strings.Builder
+	if _, err := (printable{&b}).Write([]byte("a\x1b[2Jb\r\u009bc\u202ed\te\nå犬\x7f")); err != nil {
+		t.Fatal(err)
+	}
+	if want := `a\x1b[2Jb\r\u009bc\u202ed` + "\te\nå犬" + `\x7f`; b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
+	}
+}

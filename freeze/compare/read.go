@@ -218,7 +218,7 @@ func (r *Run) readOwn(name, header string, row func([]string) error) error {
 
 // classOf reads what classLines wrote.
 func classOf(row []string) (c runs.Class, err error) {
-	c.Name = row[2]
+	c.Name = runs.CellText(row[2])
 	columns := strings.Split(strings.TrimSpace(runs.ClassHeader), ",")
 	for i, into := range map[int]*int{1: &c.Class, 3: &c.Images, 4: &c.Instances} {
 		if *into, err = strconv.Atoi(row[i]); err != nil {

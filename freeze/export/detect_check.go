@@ -26,6 +26,9 @@ func (e *Detector) checkGraph(g *onnx.Model) error {
 	if err := model.CheckFinite(e.Path, weights); err != nil {
 		return err
 	}
+	if err := model.CheckText(e.Path, e.Names); err != nil {
+		return err
+	}
 	const mostPixels = 1 << 28 // of a batch
 	height, width, batch := max(e.Height, 1), max(e.Width, 1), max(e.Batch, 1)
 	if height > dataset.MaxImageSize || width > dataset.MaxImageSize || batch > mostPixels/(height*width) {

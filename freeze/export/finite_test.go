@@ -107,6 +107,19 @@ func fixSum(t *testing.T, dir string) {
 	}
 }
 
+// TestNamesSteerNothing: names with control characters are refused as a model is read.
+func TestNamesSteerNothing(t *testing.T) {
+	m := fixture.SmallModel(t)
+	m.Names = []string{"cup", "\x1b[2J\nok"}
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	if err := model.Save(path, m); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := model.Load(path); err == nil || !strings.Contains(err.Error(), `class 1: "\x1b[2J\nok" is not a name`) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestExportedBounds: pictures that no memory holds are refused before anything runs.
 func TestExportedBounds(t *testing.T) {
 	m := fixture.SmallModel(t)

@@ -1,24 +1,38 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
+	"strings"
+	"unicode"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
 )
 
-// checked is the end of all ways to a model: whatever file it came from, its weights are finite.
+// checked is the end of all ways to a model: whatever file it came from, its
+// weights are finite and its names can be printed.
 func checked(m *Model, err error) (*Model, error) {
 	if err == nil {
-		err = CheckFinite(m.Path, m.State)
+		err = cmp.Or(CheckFinite(m.Path, m.State), CheckText(m.Path, m.Names))
 	}
 	if err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// CheckText refuses names of classes that would steer the terminal, or forge lines, when they are printed.
+func CheckText(path string, names []string) error {
+	for i, name := range names {
+		if strings.ContainsFunc(name, unicode.IsControl) {
+			return &disk.InputError{Path: path, Err: fmt.Errorf("class %d: %.60q is not a name: it holds control characters", i, name)}
+		}
+	}
+	return nil
 }
 
 // CheckFinite names the first tensors that hold NaN or an infinity.

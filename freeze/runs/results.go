@@ -79,12 +79,31 @@ func ResultsHeader() string {
 	return strings.Join(fields, ",") + "\n"
 }
 
+// Cell is a text for a CSV file that a spreadsheet takes for a text, and not for a formula to
+// compute, which can run programs: it gets an apostrophe in front, as spreadsheets write it.
+func Cell(text string) string {
+	if text != "" && strings.ContainsRune(formula, rune(text[0])) {
+		return "'" + text
+	}
+	return text
+}
+
+// CellText is the text of a cell that Cell wrote.
+func CellText(cell string) string {
+	if rest, ok := strings.CutPrefix(cell, "'"); ok && rest != "" && strings.ContainsRune(formula, rune(rest[0])) {
+		return rest
+	}
+	return cell
+}
+
+const formula = "=+-@\t\r" // what formulas begin with
+
 // ClassLines are the rows of per_class.csv for one epoch.
 func ClassLines(epoch int, classes []Class) (string, error) {
 	var b strings.Builder
 	w := csv.NewWriter(&b)
 	for _, c := range classes {
-		line := []string{strconv.Itoa(epoch), strconv.Itoa(c.Class), c.Name, strconv.Itoa(c.Images), strconv.Itoa(c.Instances)}
+		line := []string{strconv.Itoa(epoch), strconv.Itoa(c.Class), Cell(c.Name), strconv.Itoa(c.Images), strconv.Itoa(c.Instances)}
 		for _, v := range []float64{c.Precision, c.Recall, c.F1, c.AP50, c.AP} {
 			line = append(line, strconv.FormatFloat(v, 'g', 5, 64))
 		}
