@@ -201,9 +201,9 @@ func failing() *cli.Command {
 		switch way := c.Args().First(); way {
 		case "panic":
 			panic("broken")
-		case "SIGINT", "SIGTERM":
-			signal.Reset(os.Interrupt, syscall.SIGTERM)
-			return interrupted{map[string]os.Signal{"SIGINT": syscall.SIGINT, "SIGTERM": syscall.SIGTERM}[way]}
+		case "SIGINT", "SIGTERM", "SIGHUP":
+			signal.Reset(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+			return interrupted{map[string]os.Signal{"SIGINT": syscall.SIGINT, "SIGTERM": syscall.SIGTERM, "SIGHUP": syscall.SIGHUP}[way]}
 		default:
 			return ways[way]
 		}
@@ -236,6 +236,7 @@ func TestExitCodes(t *testing.T) {
 		{"silent", exitFailure, "yolofreeze: answer\n"},
 		{"SIGINT", 130, "yolofreeze: interrupted by signal: interrupt\n"},
 		{"SIGTERM", 143, "yolofreeze: interrupted by signal: terminated\n"},
+		{"SIGHUP", 129, "yolofreeze: interrupted by signal: hangup\n"},
 		{"panic", exitFailure, "yolofreeze: internal error: broken (YOLOFREEZE_DEBUG=1 shows where)\n"},
 	}
 	for _, c := range cases {

@@ -21,11 +21,14 @@ func signalled() *cli.Command {
 	send := func(s syscall.Signal) { syscall.Kill(os.Getpid(), s) }
 	return &cli.Command{
 		Name:  "signalled",
-		Flags: []cli.Flag{&cli.BoolFlag{Name: "graceful"}, &cli.BoolFlag{Name: "twice"}, &cli.BoolFlag{Name: "term"}},
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "graceful"}, &cli.BoolFlag{Name: "twice"}, &cli.BoolFlag{Name: "term"}, &cli.BoolFlag{Name: "hup"}},
 		Action: func(c *cli.Context) error {
 			first := syscall.SIGINT
 			if c.Bool("term") {
 				first = syscall.SIGTERM
+			}
+			if c.Bool("hup") {
+				first = syscall.SIGHUP
 			}
 			if c.Bool("graceful") {
 				termOf(c).stopGracefully(saving)

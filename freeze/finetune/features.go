@@ -210,7 +210,7 @@ func (t *training) openFeatures(ctx context.Context) error {
 	start := time.Now()
 	defer func() { t.clock.features += time.Since(start) }()
 	f := t.features
-	key, err := t.featureKey()
+	key, err := t.featureKey(ctx)
 	if err != nil {
 		return err
 	}
@@ -237,7 +237,7 @@ func (t *training) openFeatures(ctx context.Context) error {
 
 // featureKey names a cache by all that its content depends on: the frozen layers and their
 // tensors, the pictures and their objects, how these are drawn and stored.
-func (t *training) featureKey() (string, error) {
+func (t *training) featureKey(ctx context.Context) (string, error) {
 	h := sha256.New()
 	f := t.features
 	net := t.model.Net
@@ -254,6 +254,9 @@ func (t *training) featureKey() (string, error) {
 		}
 	}
 	for _, s := range t.set.Splits["train"] {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
 		if err := addContent(h, s.Path); err != nil {
 			return "", err
 		}

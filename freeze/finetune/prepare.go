@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/workers"
 	"yolofreeze/onnx/yaml"
 	"yolofreeze/onnx/yolov5"
 )
@@ -36,9 +38,12 @@ func (t *training) openModel() (err error) {
 	return err
 }
 
-func (t *training) openData() error {
-	set, err := format.Open(t.o.Data, t.o.readOptions())
-	if err != nil {
+func (t *training) openData(ctx context.Context) error {
+	set, err := heeding(ctx, func() (*dataset.Set, error) { return format.Open(t.o.Data, t.o.readOptions()) })
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
 		return inputFault{err}
 	}
 	if t.o.SingleCls {
@@ -61,6 +66,30 @@ func (t *training) openData() error {
 	}
 	t.r.Warnf("%s: the data are not those that the run was started with", set.Path)
 	return nil
+}
+
+// heeding returns what f returns, or the cause as soon as the context ends; f then goes on
+// unheard, so it must change nothing.
+func heeding[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		if failed := workers.Try(func() { r.value, r.err = f() }); failed != nil {
+			r.err = failed
+		}
+		done <- r
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
 }
 
 // inputFault is an error in reading what the user named.

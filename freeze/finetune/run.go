@@ -182,7 +182,8 @@ func (t *training) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, step := range []func() error{t.openModel, t.openData, t.fitModel, t.plan, t.checkAnchors, t.makeFolder, t.makeLoaders, t.drawLabels} {
+	openData := func() error { return t.openData(ctx) }
+	for _, step := range []func() error{t.openModel, openData, t.fitModel, t.plan, t.checkAnchors, t.makeFolder, t.makeLoaders, t.drawLabels} {
 		if err := step(); err != nil {
 			return err
 		}
