@@ -173,7 +173,7 @@ func numbered(n int, own []string) ([]string, error) {
 
 // classesOf reads the class names of a data set; of a data.yaml nothing else.
 func classesOf(data string) ([]string, error) {
-	if ext := filepath.Ext(data); ext == ".yaml" || ext == ".yml" {
+	if ext := strings.ToLower(filepath.Ext(data)); ext == ".yaml" || ext == ".yml" {
 		config, err := yolo.ReadConfig(data)
 		if err != nil {
 			return nil, badInput(err)

@@ -152,7 +152,9 @@ func newFinder(c *cli.Context) (*finder, error) {
 	weights, o := c.String("weights"), ort.Options{Device: c.String("device")}
 	f := &finder{batch: c.Int("batch-size"), nms: metric.NMSOptions{Conf: c.Float64("conf-thres"), IoU: c.Float64("iou-thres"),
 		MaxDet: c.Int("max-det"), Agnostic: c.Bool("agnostic-nms")}}
-	if strings.EqualFold(filepath.Ext(weights), ".onnx") {
+	if kind, err := model.KindOf(weights); err != nil {
+		return nil, badInput(err)
+	} else if kind == model.KindONNX {
 		return f, f.openExported(c, weights, o)
 	}
 	m, err := model.Load(weights)

@@ -165,9 +165,9 @@ func exportOutputs(c *cli.Context, weights string) ([]string, error) {
 		return outputs, nil
 	}
 	for _, path := range outputs {
-		if !slices.Contains(exportFormats, strings.TrimPrefix(filepath.Ext(path), ".")) {
+		if !slices.Contains(exportFormats, formatOf(path)) {
 			if !c.IsSet("output") {
-				return nil, usageErrorf("export: --format %s: want %s or %s", strings.TrimPrefix(filepath.Ext(path), "."), strings.Join(exportFormats, ", "), onDeviceFormat)
+				return nil, usageErrorf("export: --format %s: want %s or %s", formatOf(path), strings.Join(exportFormats, ", "), onDeviceFormat)
 			}
 			return nil, usageErrorf("export: --output %s: want a name that ends in .onnx, .safetensors or .pt", path)
 		}
@@ -175,9 +175,14 @@ func exportOutputs(c *cli.Context, weights string) ([]string, error) {
 	return outputs, nil
 }
 
+// formatOf is the format that a file's ending names.
+func formatOf(path string) string {
+	return strings.ToLower(strings.TrimPrefix(filepath.Ext(path), "."))
+}
+
 // exportFile writes one file in the format that its ending names.
 func exportFile(path string, m *model.Model, source artifact.Source, o export.Options) (f exportedFile, err error) {
-	f = exportedFile{Path: path, Format: strings.TrimPrefix(filepath.Ext(path), ".")}
+	f = exportedFile{Path: path, Format: formatOf(path)}
 	switch f.Format {
 	case model.KindONNX:
 		graph, err := export.ONNX(m, source, o)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -38,7 +37,7 @@ func checkInt8(c *cli.Context, outputs []string) error {
 		return usageErrorf("export: --calibration-split %q: want train, val or test", split)
 	}
 	for _, path := range outputs {
-		if filepath.Ext(path) != ".onnx" {
+		if formatOf(path) != model.KindONNX {
 			return usageErrorf("export: --int8 is for .onnx files, not %s", path)
 		}
 	}

@@ -3,29 +3,18 @@ package model
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"yolofreeze/freeze"
 	"yolofreeze/onnx"
-	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/safetensors"
 	"yolofreeze/onnx/torch"
 	"yolofreeze/onnx/wire"
 	"yolofreeze/onnx/yolov5"
-)
-
-// Kinds of model files.
-const (
-	KindCheckpoint  = "checkpoint"
-	KindSafetensors = "safetensors"
-	KindONNX        = "onnx"
-	KindArtifacts   = "artifacts"
-	KindOnDevice    = "ort-training"
 )
 
 // Info is what a model file says of itself; its JSON keys are stable. What the
@@ -78,25 +67,6 @@ type PortInfo struct {
 	Name  string `json:"name"`
 	DType string `json:"dtype"`
 	Shape []any  `json:"shape"` // int64, or a name where the run decides
-}
-
-// Inspect reads a .pt, .safetensors or .onnx file or an artifacts folder.
-func Inspect(path string) (*Info, error) {
-	if disk.IsFolder(path) {
-		if artifact.IsOnDevice(path) {
-			return inspectOnDevice(path)
-		}
-		return inspectArtifacts(path)
-	}
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".onnx":
-		return inspectONNX(path)
-	case ".safetensors":
-		return inspectSafetensors(path)
-	case ".pt", ".pth":
-		return inspectTorch(path)
-	}
-	return nil, &disk.InputError{Path: path, Err: fmt.Errorf("not a model file that is known: want .pt, .onnx, .safetensors or an artifacts folder")}
 }
 
 func inspectTorch(path string) (*Info, error) {

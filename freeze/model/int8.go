@@ -2,7 +2,6 @@ package model
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"yolofreeze/onnx"
@@ -13,16 +12,8 @@ import (
 	"yolofreeze/onnx/yolov5"
 )
 
-// LoadForVal is LoadModel that takes exports on 8-bit integers too. These keep
-// the graph of their file to be validated by; they cannot be trained.
-func LoadForVal(path string) (*Model, error) {
-	if filepath.Ext(path) != ".onnx" {
-		return Load(path)
-	}
-	return checked(loadForVal(path))
-}
-
-func loadForVal(path string) (*Model, error) {
+// evaluateONNX is loadONNX for exports on 8-bit integers too.
+func evaluateONNX(path string) (*Model, error) {
 	g, err := wire.Read(path)
 	if err != nil {
 		return nil, err
@@ -51,7 +42,7 @@ func loadForVal(path string) (*Model, error) {
 
 // dequantised is a copy of a graph without its integers, or the graph itself if it has none.
 func dequantised(path string, g *onnx.Model) (*onnx.Model, error) {
-	if !slices.ContainsFunc(g.Nodes, func(n *onnx.Node) bool { return n.Op == "DequantizeLinear" && n.Domain == "" }) {
+	if !hasIntegers(g) {
 		return g, nil
 	}
 	data, err := wire.Encode(g)
@@ -66,6 +57,11 @@ func dequantised(path string, g *onnx.Model) (*onnx.Model, error) {
 		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	return floats, nil
+}
+
+// hasIntegers reports whether a graph computes on 8-bit integers.
+func hasIntegers(g *onnx.Model) bool {
+	return slices.ContainsFunc(g.Nodes, func(n *onnx.Node) bool { return n.Op == "DequantizeLinear" && n.Domain == "" })
 }
 
 // Quantised reports whether the model computes on 8-bit integers.

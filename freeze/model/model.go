@@ -47,30 +47,6 @@ func (m *Model) Notes() (notes []string) {
 	return notes
 }
 
-// Load reads a checkpoint (.pt), an exported model (.onnx), a file that
-// SaveModel wrote (.safetensors), a bare state dict (.pt, .safetensors), whose
-// network it guesses, an artifacts folder, or a folder of ONNX Runtime's
-// on-device training.
-func Load(path string) (*Model, error) { return checked(load(path)) }
-
-func load(path string) (*Model, error) {
-	if disk.IsFolder(path) {
-		if artifact.IsOnDevice(path) {
-			return loadOnDevice(path)
-		}
-		return loadArtifacts(path)
-	}
-	switch filepath.Ext(path) {
-	case ".safetensors":
-		return loadSafetensors(path)
-	case ".pt", ".pth":
-		return loadTorch(path)
-	case ".onnx":
-		return loadONNX(path)
-	}
-	return nil, &disk.InputError{Path: path, Err: fmt.Errorf("not a model file that is known: want .pt, .onnx, .safetensors or an artifacts folder")}
-}
-
 func loadTorch(path string) (*Model, error) {
 	c, err := torch.Load(path)
 	if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(filepath.Base(path), "yolov5") {

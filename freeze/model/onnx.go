@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -15,6 +16,9 @@ func loadONNX(path string) (*Model, error) {
 	g, err := wire.Read(path)
 	if err != nil {
 		return nil, err
+	}
+	if hasIntegers(g) {
+		return nil, &disk.InputError{Path: path, Err: errors.New("it computes on 8-bit integers: it can be inspected, validated and find objects, but be neither trained nor written anew; take the weights that it was made from")}
 	}
 	return modelOfONNX(path, g)
 }

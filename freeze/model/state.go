@@ -3,7 +3,6 @@ package model
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
@@ -14,7 +13,7 @@ import (
 )
 
 // LoadAs reads a bare state dict (.pt, .safetensors) whose layers YOLOv5's
-// YAML file cfg lists; with cfg "" it is LoadModel. A file that knows its layers
+// YAML file cfg lists; with cfg "" it is Load. A file that knows its layers
 // itself is an error.
 func LoadAs(path, cfg string) (*Model, error) {
 	if cfg == "" {
@@ -30,23 +29,22 @@ func LoadAs(path, cfg string) (*Model, error) {
 	return checked(modelOfState(path, named, cfg))
 }
 
-// stateDict reads the tensors of a bare state dict, nil where the file is none.
-func stateDict(path string) (map[string]*onnx.Tensor, error) {
-	switch filepath.Ext(path) {
-	case ".safetensors":
-		f, err := safetensors.Read(path)
-		if err != nil || f.Metadata[ModelKey] != "" {
-			return nil, err
-		}
-		return f.Tensors, nil
-	case ".pt", ".pth":
-		c, err := torch.Load(path)
-		if err != nil || c.Model != nil {
-			return nil, err
-		}
-		return TensorsOf(c), nil
+// safetensorsState reads the tensors of a file that does not tell its network.
+func safetensorsState(path string) (map[string]*onnx.Tensor, error) {
+	f, err := safetensors.Read(path)
+	if err != nil || f.Metadata[ModelKey] != "" {
+		return nil, err
 	}
-	return nil, nil
+	return f.Tensors, nil
+}
+
+// torchState reads the tensors of a checkpoint without a network.
+func torchState(path string) (map[string]*onnx.Tensor, error) {
+	c, err := torch.Load(path)
+	if err != nil || c.Model != nil {
+		return nil, err
+	}
+	return TensorsOf(c), nil
 }
 
 func TensorsOf(c *torch.Checkpoint) map[string]*onnx.Tensor {
