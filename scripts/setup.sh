@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Makes ready what yolofreeze needs: Go with cgo, and ONNX Runtime's shared library.
-# usage: scripts/setup.sh [--cuda] [--webgpu] [--openvino]
+# usage: scripts/setup.sh [--cuda] [--webgpu] [--openvino] [--native]
 #   --cuda      the library with its CUDA provider, and CUDA 13 and cuDNN 9 where missing (Linux x64, about 1.2 GB)
 #   --webgpu    the WebGPU provider, and on Debian and Ubuntu a software Vulkan driver for it
 #   --openvino  the OpenVINO provider (Linux x64, Intel processors)
+#   --native    oneDNN, which native kernels for the CPU compute with (Linux x64)
 # Messages go to standard error; standard output is one line, the library's path.
 # What is fetched is pinned, checksummed, and kept in the user's cache folder,
 # one copy for all clones: ${XDG_CACHE_HOME:-~/.cache}/yolofreeze/
@@ -13,6 +14,7 @@ set -euo pipefail
 version=1.30.0 # package onnx/ort names the same versions
 webgpu=0.4.0
 openvino=1.8.1
+onednn=2023.2.0
 
 say() { echo "setup: $*" >&2; }
 fail() { # exit code 4: the runtime is missing or unfit
@@ -63,6 +65,7 @@ checksum() {
 	"onnxruntime-ep-webgpu Linux-aarch64") echo 17f660db53b1a509c63e721ac6784a2daa1c4e91a968523ee9986505ee5b0a55 ;;
 	"onnxruntime-ep-webgpu Darwin-arm64") echo 8d0a91d44b43d931c3068b9134aed9770f27803e353c2b58c93e1700bb68bcca ;;
 	"onnxruntime-ep-openvino Linux-x86_64") echo 3832643158c8c187fcab6db661cde2a8c06a2b3559d95d0f2411ac0e51c5e924 ;;
+	"onednn-cpu-gomp Linux-x86_64") echo 2f22a54d6a890ed14bfa185d42a4be65d8b5b1df85dc1f0f3a9abe31620416fb ;;
 	"nvidia-cuda-runtime Linux-x86_64") echo 7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548 ;;
 	"nvidia-cublas Linux-x86_64") echo ee8722c1f0145ab246bccb9e452153b5e0515fd094c3678df50b2a0888b8b171 ;;
 	"nvidia-curand Linux-x86_64") echo 1aee33a5da6e1db083fe2b90082def8915f30f3248d5896bcec36a579d941bfc ;;
@@ -201,12 +204,24 @@ install_openvino() {
 	settle "$target" "$file" "$tmp"/onnxruntime_ep_openvino/{*.so*,cache.json,*.txt}
 }
 
+install_native() {
+	local target=$cache/onednn-$onednn file=libdnnl.so.3
+	if [ -s "$target/$file" ]; then
+		say "onednn-cpu-gomp $onednn is there already"
+		return
+	fi
+	make_tmp
+	platforms+=(--platform manylinux1_x86_64)
+	pip_fetch onednn-cpu-gomp "$onednn" "$tmp" || fail "onednn-cpu-gomp $onednn could not be had"
+	settle "$target" "$file" "$tmp"/*.data/data/lib/"$file" "$tmp"/*.data/data/share/doc/onednn/{LICENSE,THIRD-PARTY-PROGRAMS}
+}
+
 cuda=
 extras=()
 for argument in "$@"; do
 	case "$argument" in
 	--cuda) cuda=1 ;;
-	--webgpu | --openvino) extras+=("install_${argument#--}") ;;
+	--webgpu | --openvino | --native) extras+=("install_${argument#--}") ;;
 	*) say "unknown argument $argument; see the head of $0"; exit 2 ;;
 	esac
 done

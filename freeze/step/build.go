@@ -25,6 +25,7 @@ type Spec struct {
 	Predictions          bool       // also output each level's raw prediction: pred0, pred1, …
 	Cut                  Cut        // layers that run beforehand
 	AMP                  onnx.DType // of products, float16 or bfloat16; Undefined: all in float32
+	Native               bool       // whole layers as composite operators, for sessions with ort.Options.Native
 	Device               string     // kind of provider that the training graph is lowered for, as ort.Device has it; "" is any
 }
 
@@ -106,6 +107,11 @@ func Build(s *Spec) (*Graphs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the loss: %w", err)
 	}
+	if s.Native {
+		if b, err = compose(b, heads); err != nil {
+			return nil, err
+		}
+	}
 	differentiated := loss.Total
 	if s.scaled() {
 		differentiated = b.Mul(loss.Total, b.Input(lossScale, onnx.Float, []onnx.Dim{}))
@@ -148,6 +154,26 @@ func Build(s *Spec) (*Graphs, error) {
 		return nil, fmt.Errorf("build the optimizer graph: %w", err)
 	}
 	return g, nil
+}
+
+// compose makes composite operators of a forward pass with its loss.
+func compose(b *op.Builder, heads []*onnx.Value) (*op.Builder, error) {
+	if b.Err() != nil {
+		return nil, b.Err()
+	}
+	if err := pass.FoldBatchNorm(b.Model); err != nil {
+		return nil, err
+	}
+	instead, err := pass.Compose(b.Model)
+	if err != nil {
+		return nil, fmt.Errorf("compose layers: %w", err)
+	}
+	for i, h := range heads {
+		if r := instead[h]; r != nil {
+			heads[i] = r
+		}
+	}
+	return op.Extend(b.Model), nil
 }
 
 // tensor returns a tensor of the state dict, checked against the network.

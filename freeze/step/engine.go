@@ -74,7 +74,7 @@ func NewEngine(spec *Spec, o ort.Options) (*Engine, error) {
 		return nil, err
 	}
 	own := *spec
-	own.Device = device.Kind
+	own.Device, own.Native = device.Kind, o.Native
 	if o.Capture {
 		own.Loss.Capacity = max(own.Loss.Capacity, leastCapacity)
 	}

@@ -8,6 +8,7 @@ import (
 	"yolofreeze/freeze"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/optim"
+	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/testkit/recorded"
 	"yolofreeze/onnx/yolov5"
 )
@@ -16,6 +17,7 @@ import (
 type recording struct {
 	*recorded.Recording
 	changes []func(*Spec)           // what a replay does otherwise
+	options ort.Options             // of its sessions
 	weights map[string]*onnx.Tensor // where a replay starts: init/*, or that moved by one ulp
 }
 

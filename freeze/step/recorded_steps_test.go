@@ -45,7 +45,15 @@ type outcome struct {
 // miss it, to four times this engine's own noise, measured the same way:
 // against runs that start one ulp away. TestRecordedStepsFloat64 holds the same
 // graphs to the recorded limits where rounding plays no part.
-func TestRecordedSteps(t *testing.T) { replayAll(t) }
+func TestRecordedSteps(t *testing.T) { replayAll(t, ort.Options{}) }
+
+// TestRecordedStepsNative is TestRecordedSteps with native kernels.
+func TestRecordedStepsNative(t *testing.T) {
+	if err := ort.InitNative(); err != nil {
+		t.Skipf("tier native: %v", err)
+	}
+	replayAll(t, ort.Options{Native: true, Threads: 2})
+}
 
 // TestRecordedStepsPadded is TestRecordedSteps with matches of fixed number, more
 // than any batch has, as graphs that are captured take them.
@@ -53,15 +61,15 @@ func TestRecordedStepsPadded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the thirteen recordings once more")
 	}
-	replayAll(t, padded)
+	replayAll(t, ort.Options{}, padded)
 }
 
 func padded(s *Spec) { s.Loss.Capacity = 500 }
 
-func replayAll(t *testing.T, changes ...func(*Spec)) {
+func replayAll(t *testing.T, o ort.Options, changes ...func(*Spec)) {
 	eachRecording(t, func(t *testing.T, r *recording) {
 		fixture.NeedORT(t)
-		r.changes = changes
+		r.changes, r.options = changes, o
 		got := replay(t, r, newFloat32(t, r), r.Limit)
 		limit := r.outcomeLimit()
 		for seed := uint64(1); seed <= 8 && !limit.holds(got, r); seed++ {
@@ -250,7 +258,7 @@ type float32Runner struct{ *Engine }
 
 func newFloat32(t *testing.T, r *recording) runner {
 	t.Helper()
-	e, err := NewEngine(r.spec(t), ort.Options{})
+	e, err := NewEngine(r.spec(t), r.options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -228,6 +228,13 @@ var refusals = []struct {
 	{"DequantizeLinear by a scale", tensors(), func(b *op.Builder, x values) *onnx.Value {
 		return b.Op("DequantizeLinear", nil, b.Const(onnx.Of([]int8{1, 2}, 2)), x[0])
 	}, "in exported models only"},
+	{"ConvBatchNormGrad", tensors(1, 2, 2, 1), func(b *op.Builder, x values) *onnx.Value {
+		w, c := b.Const(onnx.NewTensor(onnx.Float, 1, 1, 1, 1)), b.Const(onnx.NewTensor(onnx.Float, 1))
+		return b.Op("ConvBatchNormGrad", nil, x[0], x[0], w, c, c, x[0], c, c)
+	}, "is itself a gradient"},
+	{"ConvActGrad", tensors(1, 2, 2, 1), func(b *op.Builder, x values) *onnx.Value {
+		return b.Op("ConvActGrad", nil, x[0], x[0], b.Const(onnx.NewTensor(onnx.Float, 1, 1, 1, 1)))
+	}, "is itself a gradient"},
 	{"Floor: nothing arrives", tensors(2), func(b *op.Builder, x values) *onnx.Value { return b.Op("Floor", nil, x[0]) }, "grad/p0: the loss does not depend on it"},
 }
 

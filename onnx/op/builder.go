@@ -159,7 +159,7 @@ func (b *Builder) Op(name string, attrs Attrs, inputs ...*onnx.Value) *onnx.Valu
 
 // Ops appends a node with several outputs.
 func (b *Builder) Ops(name string, outputs int, attrs Attrs, inputs ...*onnx.Value) []*onnx.Value {
-	n := &onnx.Node{Op: name, Inputs: slices.Clone(inputs)}
+	n := &onnx.Node{Op: name, Domain: domains[name], Inputs: slices.Clone(inputs)}
 	for len(n.Inputs) > 0 && n.Inputs[len(n.Inputs)-1] == nil {
 		n.Inputs = n.Inputs[:len(n.Inputs)-1]
 	}
@@ -188,6 +188,9 @@ func (b *Builder) Ops(name string, outputs int, attrs Attrs, inputs ...*onnx.Val
 		}
 	}
 	b.Model.Nodes = append(b.Model.Nodes, n)
+	if n.Domain != "" {
+		b.Model.Domains = map[string]int64{n.Domain: 1}
+	}
 	return out
 }
 

@@ -25,9 +25,10 @@ type shapeCase struct {
 }
 
 var (
-	ints  = func(v ...int64) *onnx.Tensor { return onnx.Of(v, int64(len(v))) }
-	pool5 = op.Attrs{"kernel_shape": []int64{5, 5}, "pads": []int64{2, 2, 2, 2}}
-	keep0 = op.Attrs{"keepdims": int64(0)}
+	ints    = func(v ...int64) *onnx.Tensor { return onnx.Of(v, int64(len(v))) }
+	pool5   = op.Attrs{"kernel_shape": []int64{5, 5}, "pads": []int64{2, 2, 2, 2}}
+	layer32 = op.Attrs{"strides": []int64{2, 2}, "pads": []int64{1, 1, 1, 1}} // a composite operator's
+	keep0   = op.Attrs{"keepdims": int64(0)}
 )
 
 var dtypeNames = map[string]onnx.DType{"int64": onnx.Int64, "bool": onnx.Bool, "int8": onnx.Int8, "uint8": onnx.Uint8, "int32": onnx.Int32, "float16": onnx.Float16}
@@ -74,6 +75,16 @@ var shapeCases = []shapeCase{
 	{"MaxPool", op.Attrs{"kernel_shape": []int64{2, 2}, "ceil_mode": int64(1)}, list{"2 4 7 7"}, "ceil_mode is not known"},
 	{"MaxPool", nil, list{"2 4 7 7"}, "is not 2-dimensional: kernel [], strides [1 1], dilations [1 1], pads [0 0 0 0]"},
 	{"AveragePool", op.Attrs{"kernel_shape": []int64{2, 2}, "strides": []int64{2, 2}}, list{"2 4 8 6"}, "float32[2 4 4 3]"},
+
+	{"ConvBatchNorm", layer32, list{"8 40 40 16", "32 16 3 3", "32", "32"}, "float32[8 20 20 32]; float32[8 20 20 32]; float32[32]; float32[32]"},
+	{"ConvBatchNorm", layer32, list{"8 40 40 16", "32 16 3 3", "16", "32"}, "has the scale float32[16] and the shift float32[32] for 32 channels"},
+	{"ConvBatchNorm", layer32, list{"8 40 40 3", "32 16 3 3", "32", "32"}, "input float32[8 40 40 3] and kernel float32[32 16 3 3] differ in channels (groups 1)"},
+	{"ConvBatchNormGrad", layer32, list{"1 4 4 32", "1 8 8 16", "32 16 3 3", "32", "32", "1 4 4 32", "32", "32"}, "float32[1 8 8 16]; float32[32 16 3 3]; float32[32]; float32[32]"},
+	{"ConvBatchNormGrad", layer32, list{"1 4 4 32", "1 8 8 16", "32 16 3 3", "32", "32", "1 8 8 32", "32", "32"}, "takes gradient float32[1 4 4 32] and result float32[1 8 8 32] of a convolution to float32[1 4 4 32]"},
+	{"ConvAct", layer32, list{"1 8 8 4", "6 4 3 3", "6"}, "float32[1 4 4 6]; float32[1 4 4 6]"},
+	{"ConvAct", layer32, list{"1 8 8 4", "6 4 3 3", "4"}, "has the bias float32[4] for 6 channels"},
+	{"ConvActGrad", layer32, list{"1 4 4 6", "1 8 8 4", "6 4 3 3"}, "float32[1 8 8 4]; float32[6 4 3 3]; float32[6]"},
+	{"ConvActGrad", layer32, list{"1 4 4 6", "1 8 8 4", "6 4 3 3", "1 4 4 6"}, "lacks the sum before its activation, or has one without"},
 
 	{"Add", nil, list{"2 1 4", "3 1"}, "float32[2 3 4]"},
 	{"Add", nil, list{"n 3", "n 3"}, "float32[n 3]"},
@@ -206,7 +217,7 @@ func value(t *testing.T, name string, written any) *onnx.Value {
 
 // node makes a node of n untyped outputs.
 func node(t *testing.T, c shapeCase, outputs int) *onnx.Node {
-	n := &onnx.Node{Name: "n", Op: c.op, Outputs: make([]*onnx.Value, outputs)}
+	n := &onnx.Node{Name: "n", Op: c.op, Domain: op.DomainOf(c.op), Outputs: make([]*onnx.Value, outputs)}
 	for i, in := range c.in {
 		n.Inputs = append(n.Inputs, value(t, fmt.Sprintf("x%d", i), in))
 	}

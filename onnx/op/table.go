@@ -10,7 +10,7 @@ import (
 // newest that CUDA builds of ONNX Runtime cover wholly from 1.18 on.
 const Opset = 17
 
-// Op describes an operator of the domain ai.onnx.
+// Op describes an operator of the domain ai.onnx, or a composite one of Domain.
 type Op struct {
 	Name     string
 	Required int     // how many inputs, from the first on, may not be omitted
@@ -52,10 +52,13 @@ func rule(f func(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value) Gra
 	return Gradient{Rule: f}
 }
 
-var table = map[string]*Op{}
+var (
+	table   = map[string]*Op{}
+	domains = map[string]string{} // of operators that are not of ai.onnx
+)
 
 func init() {
-	for _, family := range [][]Op{convolutions, norms, pools, elementwise, shapes, indexing, selections, reductions, products, quantisations} {
+	for _, family := range [][]Op{convolutions, norms, pools, elementwise, shapes, indexing, selections, reductions, products, quantisations, composites} {
 		for _, o := range family {
 			if o.Grad.Rule == nil && o.Grad.Reason == "" && !o.Grad.none {
 				panic("op: the gradient of " + o.Name + " is neither given nor declined")
@@ -66,6 +69,9 @@ func init() {
 			table[o.Name] = &o
 		}
 	}
+	for _, o := range composites {
+		domains[o.Name] = Domain
+	}
 }
 
 // Lookup returns the operator called name.
@@ -73,6 +79,9 @@ func Lookup(name string) (*Op, bool) {
 	o, ok := table[name]
 	return o, ok
 }
+
+// DomainOf returns the domain of an operator of the table: "", which is ai.onnx, or Domain.
+func DomainOf(name string) string { return domains[name] }
 
 // Names returns every operator of the table, unordered.
 func Names() []string {
@@ -83,10 +92,10 @@ func Names() []string {
 	return names
 }
 
-// Since returns the version of the operator's schema in force at an opset.
+// Since returns the version of the schema of an operator of ai.onnx in force at an opset.
 func Since(name string, opset int64) (int64, bool) {
 	o, ok := table[name]
-	if !ok {
+	if !ok || domains[name] != "" {
 		return 0, false
 	}
 	since := int64(0)
@@ -101,7 +110,7 @@ func Since(name string, opset int64) (int64, bool) {
 // InferNode returns the types of a node's outputs by its operator's shape rule.
 func InferNode(n *onnx.Node) ([]onnx.Type, error) {
 	o, ok := table[n.Op]
-	if !ok || n.Domain != "" {
+	if !ok || n.Domain != domains[n.Op] {
 		return nil, fmt.Errorf("op %s%s: not an operator that yolofreeze knows", domainPrefix(n.Domain), n.Op)
 	}
 	types, err := o.infer(n)
@@ -144,7 +153,7 @@ func domainPrefix(domain string) string {
 // taken as they are.
 func Check(m *onnx.Model) error {
 	for _, n := range m.Nodes {
-		if n.Domain != "" {
+		if n.Domain != "" && n.Domain != Domain {
 			continue
 		}
 		types, err := InferNode(n)

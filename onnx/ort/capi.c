@@ -42,6 +42,8 @@ int capi_load(const char *path, const char **version, const char **reason) {
 	return 1;
 }
 
+const void *capi_table(void) { return api; }
+
 void *capi_environment(void) {
 	return CALL(CreateEnv, void *, int, const char *, void **)(4, "yolofreeze", &environment); // returns the one there is
 }

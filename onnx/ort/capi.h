@@ -78,6 +78,9 @@ enum {
 // in *version the library's version where it has told one.
 int capi_load(const char *path, const char **version, const char **reason);
 
+// capi_table is the table of functions itself, for package native.
+const void *capi_table(void);
+
 // capi_environment takes hold of the environment, after onnxruntime_go has made it.
 void *capi_environment(void);
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,21 +24,48 @@ func TestTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	places := apiPlaces(t, string(header))
-	own, err := os.ReadFile("capi.h")
+	for _, file := range []string{"capi.h", "native/ort.h"} {
+		comparePlaces(t, file, string(header), places)
+	}
+	members := regexp.MustCompile(`\(\*(?:ORT_API_CALL\* )?(\w+)\)|ORT_API_CALL\* (\w+)\)`)
+	orderOf := func(text, begin string) (names []string) {
+		_, body, ok := strings.Cut(text, begin)
+		if !ok {
+			t.Fatalf("no %s", begin)
+		}
+		body, _, _ = strings.Cut(body, "\n};")
+		for _, m := range members.FindAllStringSubmatch(regexp.MustCompile(`//[^\n]*`).ReplaceAllString(body, ""), -1) {
+			names = append(names, m[1]+m[2])
+		}
+		return names
+	}
+	own, err := os.ReadFile("native/ort.h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := orderOf(string(own), "struct custom_op {"), orderOf(string(header), "struct OrtCustomOp {")
+	if len(want) < 20 || !slices.Equal(got, want) {
+		t.Errorf("struct custom_op has %v, OrtCustomOp %v", got, want)
+	}
+}
+
+// comparePlaces holds the numbers of a header of ours against the places.
+func comparePlaces(t *testing.T, file, header string, places map[string]string) {
+	own, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	used := regexp.MustCompile(`api_(\w+) = (\d+),`).FindAllStringSubmatch(string(own), -1)
-	if len(used) < 30 {
-		t.Fatalf("only %d functions found in capi.h", len(used))
+	if len(used) < 15 {
+		t.Fatalf("only %d functions found in %s", len(used), file)
 	}
 	for _, m := range used {
 		if m[1] == "version" {
-			if !strings.Contains(string(header), "#define ORT_API_VERSION "+m[2]+"\n") {
+			if !strings.Contains(header, "#define ORT_API_VERSION "+m[2]+"\n") {
 				t.Errorf("the header is not of API version %s", m[2])
 			}
 		} else if places[m[1]] != m[2] {
-			t.Errorf("%s: capi.h says place %s, the header %q", m[1], m[2], places[m[1]])
+			t.Errorf("%s: %s says place %s, the header %q", m[1], file, m[2], places[m[1]])
 		}
 	}
 }

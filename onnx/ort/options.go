@@ -58,6 +58,10 @@ type Options struct {
 	// must come from one operating system thread (runtime.LockOSThread).
 	Capture bool
 
+	// Native gives the CPU provider kernels for the operators of domain yolofreeze
+	// (package native). It takes oneDNN's library (FindNative).
+	Native bool
+
 	// ProviderOptions override what Open sets for the device's provider (keys as
 	// https://onnxruntime.ai/docs/execution-providers/ lists them), ConfigEntries
 	// are session configuration keys (onnxruntime_session_options_config_keys.h).
@@ -107,6 +111,7 @@ func (o Options) build(d Device) (*ort.SessionOptions, error) {
 		func() error { return s.SetCpuMemArena(!o.NoArena) },
 		func() error { return s.SetMemPattern(!o.NoMemPattern) },
 		func() error { return o.files(s) },
+		func() error { return o.addNative(s) },
 		func() error {
 			for key, value := range config {
 				if err := s.AddSessionConfigEntry(key, value); err != nil {

@@ -28,7 +28,7 @@ func arr(shape []int64, data ...float64) *Array { return &Array{shape, data} }
 
 // node builds the case's node, with one value for each input and output.
 func (c *evalCase) node() *onnx.Node {
-	n := &onnx.Node{Name: c.name, Op: c.op, Attrs: c.attrs}
+	n := &onnx.Node{Name: c.name, Op: c.op, Domain: op.DomainOf(c.op), Attrs: c.attrs}
 	for range c.in {
 		n.Inputs = append(n.Inputs, &onnx.Value{Type: onnx.Type{DType: c.dtype}})
 	}
@@ -40,7 +40,7 @@ func (c *evalCase) node() *onnx.Node {
 
 var families = map[string][]evalCase{
 	"conv": convCases, "matmul": matmulCases, "norm": normCases, "pool": poolCases,
-	"elementwise": elementwiseCases, "shape": shapeCases, "reduce": reduceCases, "gather": gatherCases, "nms": nmsCases, "quantise": quantiseCases,
+	"elementwise": elementwiseCases, "shape": shapeCases, "reduce": reduceCases, "gather": gatherCases, "nms": nmsCases, "composite": compositeCases, "quantise": quantiseCases,
 }
 
 func TestEval(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/op"
 )
 
 // Run computes the model's outputs, by name, from its inputs. Value types must be set
@@ -114,7 +115,7 @@ func conforms(v *onnx.Value, a *Array) error {
 // integer types. Operators, shapes or attributes that it cannot follow are errors.
 func Eval(n *onnx.Node, opset int64, in []*Array) (out []*Array, err error) {
 	k, ok := kernels[n.Op]
-	if !ok || n.Domain != "" {
+	if !ok || n.Domain != "" && n.Domain != op.Domain {
 		return nil, fmt.Errorf("op %s, node %q: no reference for it (domain %q)", n.Op, n.Name, n.Domain)
 	}
 	defer func() {
@@ -141,9 +142,9 @@ func Eval(n *onnx.Node, opset int64, in []*Array) (out []*Array, err error) {
 	return out, nil
 }
 
-// Supported reports whether Eval knows an operator of the domain ai.onnx.
-func Supported(op string) bool {
-	_, ok := kernels[op]
+// Supported reports whether Eval knows an operator of the domain ai.onnx, or a composite one.
+func Supported(name string) bool {
+	_, ok := kernels[name]
 	return ok
 }
 

@@ -8,6 +8,11 @@ var kernels = map[string]kernel{
 	"MatMul":        {min: 2, max: 2, one: matMul},
 	"Gemm":          {min: 2, max: 3, one: gemm},
 
+	"ConvBatchNorm":     {min: 4, max: 4, many: convBatchNorm},
+	"ConvBatchNormGrad": {min: 8, max: 8, many: convBatchNormGrad},
+	"ConvAct":           {min: 2, max: 3, many: convAct},
+	"ConvActGrad":       {min: 3, max: 4, many: convActGrad},
+
 	"BatchNormalization": {min: 5, max: 5, many: batchNorm},
 	"Softmax":            {min: 1, max: 1, one: softmax},
 	"LogSoftmax":         {min: 1, max: 1, one: logSoftmax},

@@ -39,11 +39,12 @@ func main() {
 	profile := flag.String("profile", "", "prefix of a trace file")
 	amp := flag.String("amp", "", "type of products: fp16 or bf16")
 	graph := flag.Bool("cuda-graph", false, "capture the step and repeat it")
+	native := flag.Bool("native", false, "native kernels")
 	provider := flag.String("provider-option", "", "comma list of KEY=VALUE for the execution provider")
 	flag.Parse()
 	has := func(word string) bool { return slices.Contains(strings.Split(*memory, ","), word) }
 	o := ort.Options{Device: *device, Threads: *threads, Profile: *profile,
-		NoArena: has("noarena"), NoMemPattern: has("nopattern"), NoPrepack: has("noprepack"), Capture: *graph}
+		NoArena: has("noarena"), NoMemPattern: has("nopattern"), NoPrepack: has("noprepack"), Capture: *graph, Native: *native}
 	err := error(nil)
 	if *provider != "" {
 		o.ProviderOptions, err = finetune.ParseProviderOptions(strings.Split(*provider, ","))

@@ -1,0 +1,74 @@
+package ort
+
+// #include "capi.h"
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"unsafe"
+
+	ort "github.com/yalue/onnxruntime_go"
+
+	"yolofreeze/onnx/ort/native"
+)
+
+// dnnlVersion is of the package that scripts/setup.sh installs, dnnlVariable names a
+// library to use instead.
+const (
+	dnnlVersion  = "2023.2.0"
+	dnnlVariable = "YOLOFREEZE_DNNL"
+)
+
+// FindNative returns the path of oneDNN's library, with which native kernels compute: the
+// one that YOLOFREEZE_DNNL names, then that of scripts/setup.sh.
+func FindNative() (string, error) {
+	if path := os.Getenv(dnnlVariable); path != "" {
+		if info, err := os.Stat(path); err != nil || info.IsDir() {
+			return "", noNative(path, errors.New("no such file"), "correct or unset "+dnnlVariable)
+		}
+		return path, nil
+	}
+	cache, err := cacheFolder()
+	if err != nil {
+		return "", noNative("", err, "set "+dnnlVariable)
+	}
+	path := filepath.Join(cache, "onednn-"+dnnlVersion, "libdnnl.so.3")
+	if _, err := os.Stat(path); err != nil {
+		return "", noNative("", fmt.Errorf("no library in %s", filepath.Dir(path)), "run scripts/setup.sh, or set "+dnnlVariable+" to the library of oneDNN 3")
+	}
+	return path, nil
+}
+
+func noNative(path string, reason error, cure string) error {
+	return &Unavailable{"native kernels", path, reason, cure}
+}
+
+// InitNative finds and loads oneDNN's library, once per process. Its errors are *[Unavailable].
+func InitNative() error {
+	path, err := FindNative()
+	if err != nil {
+		return err
+	}
+	if err := native.Load(path); err != nil {
+		return noNative(path, err, "run scripts/setup.sh, or set "+dnnlVariable+" to the library of oneDNN 3")
+	}
+	return nil
+}
+
+func (o Options) addNative(s *ort.SessionOptions) error {
+	if !o.Native {
+		return nil
+	}
+	if err := InitNative(); err != nil {
+		return err
+	}
+	threads := o.Threads
+	if threads == 0 {
+		threads = runtime.NumCPU()
+	}
+	return check(native.Register(unsafe.Pointer(C.capi_table()), optionsOf(s), threads))
+}
