@@ -84,6 +84,7 @@ func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {
 		}
 	}
 	var items []dataset.Item
+	labels := &labelFiles{folders: map[string]*labelFolder{}}
 	for _, split := range dataset.SplitNames {
 		if !o.Wants(split) {
 			continue
@@ -98,11 +99,12 @@ func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {
 			}
 			items = slices.Grow(items, len(pictures))
 			for _, p := range pictures {
-				items = append(items, dataset.Item{Split: split, Picture: p, Source: LabelPath(p)})
+				items = append(items, dataset.Item{Split: split, Picture: p, Source: labels.find(split, p)})
 			}
 		}
 	}
-	return dataset.Index(dataset.Source{Path: c.File, Names: c.Names, Items: items, Read: c.readLabels}, o)
+	orphans, notes := labels.orphans()
+	return dataset.Index(dataset.Source{Path: c.File, Names: c.Names, Items: items, Read: c.readLabels, Notes: notes, Orphans: orphans}, o)
 }
 
 func (c *Config) check() error {
