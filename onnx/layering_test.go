@@ -73,7 +73,12 @@ var owners = map[string]string{
 	"gopkg.in/yaml.v3":                "onnx/yaml",
 }
 
-const module = "yolofreeze"
+// module is this module's path, which scripts/rename-module.sh changes.
+var module = func() string {
+	text, _ := os.ReadFile("../go.mod")
+	first, _, _ := strings.Cut(string(text), "\n")
+	return strings.TrimPrefix(first, "module ")
+}()
 
 func TestLayering(t *testing.T) {
 	files := 0
