@@ -22,7 +22,7 @@ func loaders(t *testing.T) map[string]batches {
 	if err != nil {
 		t.Fatal(err)
 	}
-	layout := featureLayout{Layers: []int{0}, Bytes: []int64{4}, Views: 1, Images: 10}
+	layout := featureLayout{Layers: []int{0}, Bytes: []int64{4}, Views: 1, Images: 10, Classes: 1}
 	dir := filepath.Join(t.TempDir(), "cache")
 	w, err := newFeatureWriter(dir, layout)
 	if err != nil {

@@ -53,7 +53,7 @@ func (t *training) planFeatures() error {
 	if err != nil {
 		return err
 	}
-	l := featureLayout{Layers: t.model.Net.Cut(cut.Layers), Views: min(t.o.CacheFeatures, max(t.o.Epochs, 1)), Images: len(t.set.Splits["train"])}
+	l := featureLayout{Layers: t.model.Net.Cut(cut.Layers), Views: min(t.o.CacheFeatures, max(t.o.Epochs, 1)), Images: len(t.set.Splits["train"]), Classes: t.model.Net.NC}
 	for _, layer := range l.Layers {
 		l.Bytes = append(l.Bytes, onnx.NumElements(shapes[layer])*int64(cut.DType.Size()))
 	}
@@ -191,6 +191,7 @@ func featureCaches() []cached {
 func (t *training) makeRoom(need int64) {
 	budget, _ := t.featureBudget()
 	caches := featureCaches()
+	need += sweepFeatures()
 	for _, c := range caches {
 		need += c.bytes
 	}
@@ -216,6 +217,18 @@ func (t *training) openFeatures(ctx context.Context) error {
 	}
 	dir := filepath.Join(featureFolder(), key)
 	f.store, err = openFeatures(dir, f.layout)
+	if err == nil {
+		err = f.store.verify(ctx)
+	}
+	var damaged *damagedError
+	if errors.As(err, &damaged) {
+		t.r.Warnf("feature cache: %v; it is made again", err)
+		f.store.close()
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove the damaged feature cache: %w", err)
+		}
+		err = fs.ErrNotExist
+	}
 	switch {
 	case err == nil:
 		t.r.Logf("feature cache: using %s", dir)
@@ -241,7 +254,7 @@ func (t *training) featureKey(ctx context.Context) (string, error) {
 	h := sha256.New()
 	f := t.features
 	net := t.model.Net
-	fmt.Fprintf(h, "1 %+v %+v side %d seed %d hyp %+v bad %s\n", f.cut, f.layout, t.side, t.o.Seed, t.o.Hyp.Augmentation(), t.o.BadImages)
+	fmt.Fprintf(h, "2 %+v %+v side %d seed %d hyp %+v bad %s\n", f.cut, f.layout, t.side, t.o.Seed, t.o.Hyp.Augmentation(), t.o.BadImages)
 	fmt.Fprintf(h, "%v %q %v %v\n", net.Folded, net.Act, net.Acts, net.Layers[:f.cut.Layers])
 	params, err := net.Params()
 	if err != nil {

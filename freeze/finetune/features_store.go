@@ -1,15 +1,20 @@
 package finetune
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
-
-	"golang.org/x/exp/mmap"
 
 	"yolofreeze/dataset"
 	"yolofreeze/onnx"
@@ -27,10 +32,11 @@ const (
 // featureLayout says how records lie in the data: one for each view of each
 // picture, the views one after the other; a record holds the layers' outputs in order.
 type featureLayout struct {
-	Layers []int   `json:"layers"`
-	Bytes  []int64 `json:"bytes"` // of each layer's output
-	Views  int     `json:"views"`
-	Images int     `json:"images"`
+	Layers  []int   `json:"layers"`
+	Bytes   []int64 `json:"bytes"` // of each layer's output
+	Views   int     `json:"views"`
+	Images  int     `json:"images"`
+	Classes int     `json:"classes"`
 }
 
 func (l featureLayout) record() (bytes int64) {
@@ -48,6 +54,7 @@ type featureWriter struct {
 	featureLayout
 	dir, temp string
 	file      *os.File
+	unlock    func()
 	there     []uint8 // 0 of pictures that could not be read
 	sums      []int64
 	targets   [][]dataset.Target
@@ -61,8 +68,13 @@ func newFeatureWriter(dir string, l featureLayout) (*featureWriter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the feature cache: %w", err)
 	}
+	unlock, err := disk.Lock(temp + lockSuffix)
+	if err != nil {
+		os.RemoveAll(temp)
+		return nil, fmt.Errorf("make the feature cache: %w", err)
+	}
 	n := l.records()
-	w := &featureWriter{featureLayout: l, dir: dir, temp: temp, there: make([]uint8, n), sums: make([]int64, n), targets: make([][]dataset.Target, n)}
+	w := &featureWriter{featureLayout: l, dir: dir, temp: temp, unlock: unlock, there: make([]uint8, n), sums: make([]int64, n), targets: make([][]dataset.Target, n)}
 	if w.file, err = os.Create(filepath.Join(temp, featureData)); err == nil {
 		err = w.file.Truncate(l.total())
 	}
@@ -71,6 +83,34 @@ func newFeatureWriter(dir string, l featureLayout) (*featureWriter, error) {
 		return nil, fmt.Errorf("make the feature cache: %w", err)
 	}
 	return w, nil
+}
+
+// lockSuffix names the lock of a folder that is being filled, which lies beside it.
+const lockSuffix = ".lock"
+
+// sweepFeatures removes what killed runs left half written, and returns the bytes of what
+// others are writing.
+func sweepFeatures() (busy int64) {
+	leftovers, _ := filepath.Glob(filepath.Join(featureFolder(), "writing-*"))
+	for _, path := range leftovers {
+		if strings.HasSuffix(path, lockSuffix) {
+			continue
+		}
+		unlock, err := disk.Lock(path + lockSuffix)
+		if err != nil {
+			if info, err := os.Stat(filepath.Join(path, featureData)); err == nil {
+				busy += info.Size()
+			}
+			continue
+		}
+		os.RemoveAll(path)
+		unlock()
+	}
+	held, _ := filepath.Glob(filepath.Join(featureFolder(), "validation-*.bin")) // where the system let none be removed at once
+	for _, path := range held {
+		os.Remove(path)
+	}
+	return busy
 }
 
 // put writes one view of a picture: each layer's output, and the picture's objects.
@@ -107,6 +147,7 @@ func (w *featureWriter) finish() error {
 	index := &safetensors.File{Metadata: map[string]string{"layout": string(layout)}, Tensors: map[string]*onnx.Tensor{
 		"there": onnx.Of(w.there, int64(len(w.there))), "sums": onnx.Of(w.sums, int64(len(w.sums))),
 		"first": onnx.Of(first, int64(len(first))), "class": onnx.Of(class, n), "box": onnx.Of(box, n, 4)}}
+	index.Metadata["sha256"] = indexSum(index)
 	if err := errors.Join(w.file.Sync(), w.file.Close()); err != nil {
 		return fmt.Errorf("write the feature cache: %w", err)
 	}
@@ -117,6 +158,7 @@ func (w *featureWriter) finish() error {
 		return fmt.Errorf("write the feature cache: %w", err)
 	}
 	os.RemoveAll(w.temp)
+	w.unlock()
 	return nil
 }
 
@@ -124,34 +166,58 @@ func (w *featureWriter) finish() error {
 func (w *featureWriter) abandon() {
 	w.file.Close()
 	os.RemoveAll(w.temp)
+	w.unlock()
 }
 
-// featureStore is a finished cache; the data are mapped into memory.
+// indexSum is the checksum of all that an index says.
+func indexSum(index *safetensors.File) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q", index.Metadata["layout"])
+	for _, name := range slices.Sorted(maps.Keys(index.Tensors)) {
+		t := index.Tensors[name]
+		fmt.Fprintf(h, " %s %v %v ", name, t.DType, t.Shape)
+		h.Write(t.Raw)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// damagedError says that a cache is not what was written; it is made again.
+type damagedError struct{ dir, reason string }
+
+func (e *damagedError) Error() string { return e.dir + ": " + e.reason }
+
+// featureStore is a finished cache. Its data are read, not mapped: what is read of a file that
+// somebody cuts short is an error, what is mapped ends the process.
 type featureStore struct {
 	featureLayout
 	path    string
-	data    *mmap.ReaderAt
+	data    *os.File
 	there   []uint8
 	sums    []int64
 	targets [][]dataset.Target
 }
 
-// openFeatures opens a finished cache of the given layout.
+// openFeatures opens a finished cache of the given layout: a *damagedError where it is not whole.
 func openFeatures(dir string, l featureLayout) (*featureStore, error) {
-	index, err := safetensors.Read(filepath.Join(dir, featureIndex))
-	if err != nil {
+	damaged := func(format string, args ...any) error { return &damagedError{dir, fmt.Sprintf(format, args...)} }
+	path := filepath.Join(dir, featureIndex)
+	if _, err := os.Stat(path); err != nil {
 		return nil, err
 	}
-	s := &featureStore{featureLayout: l, path: filepath.Join(dir, featureData)}
-	damaged := func(format string, args ...any) error {
-		return &disk.InputError{Path: dir, Err: fmt.Errorf(format+"; remove the folder: it is made again", args...)}
+	index, err := safetensors.Read(path)
+	if err != nil {
+		return nil, damaged("%v", err)
 	}
+	s := &featureStore{featureLayout: l, path: filepath.Join(dir, featureData)}
 	want, err := json.Marshal(l)
 	if err != nil {
 		return nil, err
 	}
 	if got := index.Metadata["layout"]; got != string(want) {
-		return nil, damaged("the layout is %s, not %s", got, want)
+		return nil, damaged("the layout is %.200q, not %s", got, want)
+	}
+	if index.Metadata["sha256"] != indexSum(index) {
+		return nil, damaged("%s does not have its checksum", featureIndex)
 	}
 	n := l.records()
 	there, sums, first, class, box := index.Tensors["there"], index.Tensors["sums"], index.Tensors["first"], index.Tensors["class"], index.Tensors["box"]
@@ -160,22 +226,40 @@ func openFeatures(dir string, l featureLayout) (*featureStore, error) {
 		return nil, damaged("the index lacks tensors")
 	}
 	s.there, s.sums = onnx.Data[uint8](there), onnx.Data[int64](sums)
-	if s.targets, err = unflatten(onnx.Data[int64](first), onnx.Data[int64](class), onnx.Data[float32](box)); err != nil {
+	if s.targets, err = unflatten(onnx.Data[int64](first), onnx.Data[int64](class), onnx.Data[float32](box), l.Classes); err != nil {
 		return nil, damaged("the index: %v", err)
 	}
-	if s.data, err = mmap.Open(s.path); err != nil {
-		return nil, fmt.Errorf("open the feature cache: %w", err)
+	var size int64
+	if s.data, size, err = disk.Open(s.path, math.MaxInt64); err != nil {
+		return nil, damaged("%v", err)
 	}
-	if int64(s.data.Len()) != l.total() {
+	if size != l.total() {
 		s.close()
-		return nil, damaged("%s has %d bytes, not %d", featureData, s.data.Len(), l.total())
+		return nil, damaged("%s has %d bytes, not %d", featureData, size, l.total())
 	}
 	now := time.Now()
-	os.Chtimes(filepath.Join(dir, featureIndex), now, now) // as used: failure only makes it older
+	os.Chtimes(path, now, now) // as used: failure only makes it older
 	return s, nil
 }
 
-func unflatten(first, class []int64, box []float32) ([][]dataset.Target, error) {
+// verify reads all records and holds them against their checksums.
+func (s *featureStore) verify(ctx context.Context) error {
+	record := make([]byte, s.record())
+	for i, there := range s.there {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if there == 0 {
+			continue
+		}
+		if err := s.read(i, [][]byte{record}); err != nil {
+			return &damagedError{filepath.Dir(s.path), disk.Cause(err).Error()}
+		}
+	}
+	return nil
+}
+
+func unflatten(first, class []int64, box []float32, classes int) ([][]dataset.Target, error) {
 	lists := make([][]dataset.Target, len(first)-1)
 	for i := range lists {
 		from, to := first[i], first[i+1]
@@ -183,6 +267,14 @@ func unflatten(first, class []int64, box []float32) ([][]dataset.Target, error) 
 			return nil, fmt.Errorf("record %d has objects %d to %d of %d", i, from, to, len(class))
 		}
 		for k := from; k < to; k++ {
+			if class[k] < 0 || class[k] >= int64(classes) {
+				return nil, fmt.Errorf("object %d is of class %d of %d", k, class[k], classes)
+			}
+			for _, v := range box[4*k : 4*k+4] {
+				if !(v >= 0 && v <= 1) {
+					return nil, fmt.Errorf("object %d has the box %v", k, box[4*k:4*k+4])
+				}
+			}
 			lists[i] = append(lists[i], dataset.Target{Class: int32(class[k]), X: box[4*k], Y: box[4*k+1], W: box[4*k+2], H: box[4*k+3]})
 		}
 	}

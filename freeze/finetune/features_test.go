@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/safetensors"
 )
 
 // cachedRun is a run from cached features of its first two layers, each epoch with views of its own.
@@ -143,31 +145,62 @@ func TestCachedFeaturesRefused(t *testing.T) {
 	}
 }
 
-// TestDamagedFeatures: what the disk has spoilt is an error that names file and record; other caches make room.
+// TestDamagedFeatures: a cache that is not as it was written is made again, with a line that
+// says why, and the run ends in the same bytes; half a cache of a killed run is swept; other
+// caches make room.
 func TestDamagedFeatures(t *testing.T) {
 	o := cachedRun(t)
-	mustRun(t, o, &quiet{t: t})
+	want := mustRead(t, filepath.Join(mustRun(t, o, &quiet{t: t}).RunDir, "results.csv"))
 	data, _ := filepath.Glob(filepath.Join(featureFolder(), "*", featureData))
 	if len(data) != 1 {
 		t.Fatalf("caches %v", data)
 	}
-	spoil := func(file string, change func([]byte) []byte, want string) {
-		t.Helper()
-		whole := mustRead(t, file)
-		if err := os.WriteFile(file, change(bytes.Clone(whole)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Run(t.Context(), o, &quiet{t: t}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %v, want %q", err, want)
-		}
-		if err := os.WriteFile(file, whole, 0o600); err != nil {
-			t.Fatal(err)
+	half := filepath.Join(featureFolder(), "writing-123", featureData)
+	if err := errors.Join(os.Mkdir(filepath.Dir(half), 0o700), os.WriteFile(half, make([]byte, 100), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	index := filepath.Join(filepath.Dir(data[0]), featureIndex)
+	edited := func(change func(*safetensors.File)) func([]byte) []byte { // with a checksum that fits
+		return func([]byte) []byte {
+			f, err := safetensors.Read(index)
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(f)
+			f.Metadata["sha256"] = indexSum(f)
+			if err := safetensors.Write(index, f); err != nil {
+				t.Fatal(err)
+			}
+			return mustRead(t, index)
 		}
 	}
-	spoil(data[0], func(b []byte) []byte { b[len(b)/2] ^= 1; return b }, "has checksum")
-	spoil(data[0], func(b []byte) []byte { return b[:len(b)-1] }, "remove the folder: it is made again")
-	index := filepath.Join(filepath.Dir(data[0]), featureIndex)
-	spoil(index, func(b []byte) []byte { return b[:len(b)/2] }, featureIndex)
+	for _, c := range []struct {
+		file   string
+		change func([]byte) []byte
+		says   string
+	}{
+		{data[0], func(b []byte) []byte { b[len(b)/2] ^= 1; return b }, "has checksum"},
+		{data[0], func(b []byte) []byte { return b[:len(b)-1] }, featureData + " has"},
+		{index, func(b []byte) []byte { return b[:len(b)/2] }, featureIndex},
+		{index, func(b []byte) []byte { b[len(b)-1] ^= 1; return b }, "does not have its checksum"},
+		{index, edited(func(f *safetensors.File) { onnx.Data[int64](f.Tensors["class"])[0] = 99 }), "is of class 99"},
+		{index, edited(func(f *safetensors.File) { onnx.Data[float32](f.Tensors["box"])[0] = float32(math.NaN()) }), "has the box [NaN"},
+		{index, edited(func(f *safetensors.File) { onnx.Data[int64](f.Tensors["first"])[1] = 1 << 40 }), "has objects"},
+	} {
+		if err := os.WriteFile(c.file, c.change(mustRead(t, c.file)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		q := &quiet{t: t}
+		if got := mustRead(t, filepath.Join(mustRun(t, o, q).RunDir, "results.csv")); !bytes.Equal(got, want) {
+			t.Errorf("%s: other results", c.says)
+		}
+		if !q.heard(c.says) || !q.heard("it is made again") {
+			t.Errorf("no line says %q: %q", c.says, q.lines)
+		}
+	}
+	if _, err := os.Stat(filepath.Dir(half)); err == nil {
+		t.Error("half a cache is left")
+	}
 
 	other := o
 	other.Seed, other.FeatureBudget = 1, 1.5*float64(len(mustRead(t, data[0])))/1e9
