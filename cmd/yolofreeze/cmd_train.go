@@ -51,8 +51,8 @@ func train(c *cli.Context) error {
 	if err := setOptions(c, &o); err != nil {
 		return err
 	}
-	if c.IsSet("lr-decay") && o.LRDecay == 0 { // which would pass for an option that was not given
-		return usageErrorf("train: --lr-decay 0: want more than 0, at most 1")
+	if d := o.LRDecay; c.IsSet("lr-decay") && !(d > 0 && d <= 1) { // 0 would pass for an option that was not given
+		return usageErrorf("train: --lr-decay %g: want more than 0, at most 1", d)
 	}
 	o.ResumeFrom, o.Version = from, readVersion().Version
 	o.Reads = inputsOf(c).Files

@@ -73,7 +73,7 @@ func TestStateDictAndTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ path, cfg, want string }{
-		{path, broken, "broken.yaml: line 2: not valid YAML"},
+		{path, broken, "broken.yaml: not a YAML file of a model"},
 		{path, "nowhere.yaml", "no such file"},
 		{own, cfg, "own.safetensors: knows its own layers"},
 	} {
