@@ -60,6 +60,9 @@ fi
 
 say go test
 go test -count=1 -timeout 60m "$@" ./... # no cached results: recordings lie outside of the module
+say "faults --smoke"
+"$root/scripts/faults.sh" --smoke >"$smoke/log" 2>&1 || { cat "$smoke/log" >&2; say "faults --smoke failed"; exit 1; }
+tail -n 6 "$smoke/log"
 if [ -d "$shared/models" ]; then
 	for job in convert-and-freeze voc-finetune compare-frozen; do
 		say "$job --smoke"
