@@ -17,12 +17,14 @@ var Formats = []string{"yolo", "voc", "coco"}
 
 // Open reads the data set that data names:
 //
-//   - a data.yaml, or a folder that holds one: YOLO;
-//   - a VOC development kit, or the folder of one of its years;
+//   - a data.yaml, or a folder that holds one, or darknet's obj.data: YOLO;
+//   - a VOC development kit, or the folder of one of its years; or pictures with their
+//     XML beside them, in one folder or in train, valid and test;
 //   - COCO: one JSON file per split, "train.json,val.json" or
 //     "train=a.json,val=b.json"; a folder with annotations/*.json; or one with
 //     train/_annotations.coco.json;
-//   - a folder with images/train and labels, if the options list the classes.
+//   - a folder with images, or images/train and so on, and labels, if a classes.txt in it or
+//     the options list the classes.
 func Open(data string, o dataset.ReadOptions) (*dataset.Set, error) {
 	name, path, files, err := detect(data)
 	if err != nil {
@@ -58,10 +60,10 @@ func detect(data string) (name, path string, files map[string]string, err error)
 	}
 	if !st.IsDir() {
 		switch strings.ToLower(filepath.Ext(data)) {
-		case ".yaml", ".yml":
+		case ".yaml", ".yml", ".data":
 			return "yolo", data, nil, nil
 		}
-		return "", "", nil, fmt.Errorf("data %q: must be a data.yaml, COCO's .json files or a folder", data)
+		return "", "", nil, fmt.Errorf("data %q: must be a data.yaml, an obj.data, COCO's .json files or a folder", data)
 	}
 	if file := configIn(data); file != "" {
 		return "yolo", file, nil, nil
@@ -75,7 +77,7 @@ func detect(data string) (name, path string, files map[string]string, err error)
 	if st, err := os.Stat(filepath.Join(data, "images")); err == nil && st.IsDir() {
 		return "yolo", data, nil, nil
 	}
-	return "", "", nil, fmt.Errorf("data %q: the folder has no data.yaml, no annotations/*.json, no Annotations with JPEGImages and no images", data)
+	return "", "", nil, fmt.Errorf("data %q: the folder has no data.yaml, no annotations/*.json, no Annotations with JPEGImages, no XML beside pictures and no images", data)
 }
 
 func plain(err error) error {

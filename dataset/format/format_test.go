@@ -222,7 +222,7 @@ func TestDetect(t *testing.T) {
 	}
 	for data, want := range map[string]string{
 		"/nowhere/data.yaml": `no such file`, "x.json,y.json": `no such file`, t.TempDir(): `the folder has no data.yaml`,
-		os.Args[0]: `must be a data.yaml`,
+		os.Args[0]: `must be a data.yaml, an obj.data`,
 	} {
 		if _, err := Open(data, dataset.ReadOptions{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open(%q): %v, want %s", data, err, want)

@@ -31,7 +31,7 @@ func Open(dir string, o dataset.ReadOptions) (*dataset.Set, error) {
 	}
 	all := years(dir)
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%s: no folder Annotations with JPEGImages beside it, here or one level down", dir)
+		return nil, fmt.Errorf("%s: no folder Annotations with JPEGImages beside it, here or one level down, and no pictures with XML beside them", dir)
 	}
 	items, err := listItems(dir, all, o)
 	if err != nil {
@@ -55,7 +55,8 @@ func Open(dir string, o dataset.ReadOptions) (*dataset.Set, error) {
 	return dataset.Index(dataset.Source{Path: dir, Names: names, Items: items, Read: r.read}, o)
 }
 
-// years lists the folders that have annotations and pictures.
+// years lists the folders that have annotations and pictures: those of devkits or, as
+// labelling tools leave them, the folder or its train, valid and test with both side by side.
 func years(dir string) []string {
 	if isYear(dir) {
 		return []string{dir}
@@ -72,7 +73,43 @@ func years(dir string) []string {
 			}
 		}
 	}
+	if len(out) > 0 {
+		return out
+	}
+	if isFlat(dir) {
+		return []string{dir}
+	}
+	for _, split := range flatSplits {
+		if sub := filepath.Join(dir, split); isFlat(sub) {
+			out = append(out, sub)
+		}
+	}
 	return out
+}
+
+var flatSplits = []string{"train", "valid", "val", "test"}
+
+// isFlat tells whether a folder has a picture with its annotation beside it.
+func isFlat(dir string) bool {
+	notes, err := annotations(dir)
+	if err != nil || len(notes) == 0 {
+		return false
+	}
+	pictures, err := stems(dir)
+	for id := range notes {
+		if err == nil && pictures[id] != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// folders are where a year has its annotations and its pictures.
+func folders(year string) (notes, pictures string) {
+	if isYear(year) {
+		return filepath.Join(year, "Annotations"), filepath.Join(year, "JPEGImages")
+	}
+	return year, year
 }
 
 func isYear(dir string) bool {
@@ -95,11 +132,12 @@ func listItems(dir string, all []string, o dataset.ReadOptions) (items []dataset
 		before := len(items)
 		for _, set := range sets[split] {
 			for _, year := range all {
+				noteDir, pictureDir := folders(year)
 				if pictures[year] == nil {
-					if pictures[year], err = stems(filepath.Join(year, "JPEGImages")); err != nil {
+					if pictures[year], err = stems(pictureDir); err != nil {
 						return nil, err
 					}
-					if notes[year], err = annotations(filepath.Join(year, "Annotations")); err != nil {
+					if notes[year], err = annotations(noteDir); err != nil {
 						return nil, err
 					}
 				}
@@ -110,10 +148,10 @@ func listItems(dir string, all []string, o dataset.ReadOptions) (items []dataset
 				for _, id := range ids {
 					it := dataset.Item{Split: split, Source: notes[year][id]}
 					if it.Source == "" {
-						it.Source = filepath.Join(year, "Annotations", id+".xml") // background
+						it.Source = filepath.Join(noteDir, id+".xml") // background
 					}
 					if it.Picture = pictures[year][id]; it.Picture == "" {
-						it.Picture = filepath.Join(year, "JPEGImages", id+".jpg") // reported as missing
+						it.Picture = filepath.Join(pictureDir, id+".jpg") // reported as missing
 					}
 					if _, ok := index[it.Source]; !ok {
 						index[it.Source] = len(index)
@@ -124,7 +162,7 @@ func listItems(dir string, all []string, o dataset.ReadOptions) (items []dataset
 			}
 		}
 		if len(items) == before && (slices.Contains(o.Splits, split) || len(o.ImageSets[split]) > 0) {
-			return nil, fmt.Errorf("%s: split %q: no pictures in the image sets %s", dir, split, strings.Join(sets[split], ", "))
+			return nil, fmt.Errorf("%s: split %q: no pictures in the image sets %s: dataset split deals the pictures there are to train and val", dir, split, strings.Join(sets[split], ", "))
 		}
 	}
 	if len(items) == 0 {
@@ -141,6 +179,9 @@ func defaultSets(all []string) map[string][]string {
 		return slices.ContainsFunc(all, func(year string) bool { return exists(setFile(year, set)) })
 	}
 	sets := map[string][]string{"train": {"train"}, "val": {"val"}, "test": {"test"}}
+	if base := filepath.Base(all[0]); !isYear(all[0]) && slices.Contains(flatSplits, base) {
+		return map[string][]string{"train": {"train/*"}, "val": {"valid/*", "val/*"}, "test": {"test/*"}}
+	}
 	switch {
 	case has("train"):
 	case has("trainval"):
@@ -164,14 +205,14 @@ func setFile(year, set string) string { return filepath.Join(year, "ImageSets", 
 // setIDs lists the pictures of an image set, "set" or "year/set", in one year.
 // Sets of single classes carry a second column, which is not read.
 func setIDs(year, set string, pictures map[string]string) ([]string, error) {
-	if set == everything {
-		return allIDs(year)
-	}
 	if only, rest, ok := strings.Cut(set, "/"); ok {
 		if only != filepath.Base(year) {
 			return nil, nil
 		}
 		set = rest
+	}
+	if set == everything {
+		return allIDs(year)
 	}
 	if !filepath.IsLocal(set) {
 		return nil, fmt.Errorf("image set %q: not a name", set)
@@ -223,14 +264,15 @@ func idOf(line string, pictures map[string]string) string {
 
 func allIDs(year string) ([]string, error) {
 	ids := map[string]bool{}
-	pictures, err := stems(filepath.Join(year, "JPEGImages"))
+	noteDir, pictureDir := folders(year)
+	pictures, err := stems(pictureDir)
 	if err != nil {
 		return nil, err
 	}
 	for id := range pictures {
 		ids[id] = true
 	}
-	notes, err := annotations(filepath.Join(year, "Annotations"))
+	notes, err := annotations(noteDir)
 	if err != nil {
 		return nil, err
 	}

@@ -318,3 +318,31 @@ func TestClassesOfVOC(t *testing.T) {
 		}
 	}
 }
+
+// TestFlat: annotations beside their pictures, in one folder or in one for each split.
+func TestFlat(t *testing.T) {
+	cat := note(obj("cat", "5", "6", "15", "16", ""))
+	kit := devkit(t, t.TempDir(), map[string]string{"a": cat, "b": cat}, nil)
+	move := func(id, dir string) {
+		err := os.MkdirAll(dir, 0o755)
+		for _, name := range []string{"Annotations/" + id + ".xml", "JPEGImages/" + id + ".jpg"} {
+			if err == nil {
+				err = os.Link(filepath.Join(kit, name), filepath.Join(dir, filepath.Base(name)))
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	one, two := t.TempDir(), t.TempDir()
+	move("a", one)
+	move("b", one)
+	move("a", filepath.Join(two, "train"))
+	move("b", filepath.Join(two, "valid"))
+	for dir, want := range map[string][2]int{one: {2, 0}, two: {1, 1}} {
+		set, err := Open(dir, dataset.ReadOptions{})
+		if err != nil || len(set.Splits["train"]) != want[0] || len(set.Splits["val"]) != want[1] || set.Report.Objects != 2 {
+			t.Errorf("%v, %+v, want %v", err, set, want)
+		}
+	}
+}

@@ -68,6 +68,11 @@ func (c *Config) entryPath(entry string) string {
 			return p
 		}
 	}
+	if inner, ok := strings.CutPrefix(entry, "data/"); ok && c.Path == "" { // as darknet and CVAT write it
+		if p := resolve(c.Root, inner); exists(p) {
+			return p
+		}
+	}
 	if c.Path == "" {
 		return find(c.Root, entry)
 	}

@@ -6,15 +6,20 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"yolofreeze/dataset"
 	"yolofreeze/onnx/disk"
 )
 
-// Open reads the data set of a data.yaml: all splits that it names, or those
+// Open reads the data set of a data.yaml, or of darknet's obj.data: all splits that it names, or those
 // that the options ask for. Pictures without a label file are background.
 func Open(file string, o dataset.ReadOptions) (*dataset.Set, error) {
-	c, err := ReadConfig(file)
+	read := ReadConfig
+	if strings.EqualFold(filepath.Ext(file), ".data") {
+		read = ReadDarknet
+	}
+	c, err := read(file)
 	if err != nil {
 		return nil, err
 	}
