@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"yolofreeze/dataset/picture"
 	"yolofreeze/onnx/disk"
 )
 
@@ -31,7 +32,7 @@ type sizes struct {
 
 type sizeEntry struct {
 	fileState
-	info Info
+	info picture.Info
 }
 
 // maxSizesFile bounds the memory that a damaged file can claim.
@@ -62,24 +63,24 @@ func (s *sizes) whole(path string) string {
 }
 
 // probe is Probe with memory. Only sound pictures are remembered.
-func (s *sizes) probe(path string, l Limits) (Info, error) {
+func (s *sizes) probe(path string, l picture.Limits) (picture.Info, error) {
 	if s.file == "" {
-		return Probe(path, l)
+		return picture.Probe(path, l)
 	}
-	state, mode, err := stateOf(path)
+	state, mode, err := StateOf(path)
 	if err != nil {
-		return Info{}, err
+		return picture.Info{}, err
 	}
 	key, now := s.whole(path), sizeEntry{fileState: state}
 	e, ok := s.known[key]
 	now.info = e.info
 	if ok && mode.IsRegular() && e == now {
-		if err := l.filled().check(e.info.Width, e.info.Height); err != nil {
+		if err := l.Filled().Check(e.info.Width, e.info.Height); err != nil {
 			return e.info, err
 		}
 	} else {
 		ok = false
-		if now.info, err = Probe(path, l); err != nil {
+		if now.info, err = picture.Probe(path, l); err != nil {
 			return now.info, err
 		}
 	}
@@ -146,7 +147,7 @@ func parseSize(line string) (path string, e sizeEntry, err error) {
 			return "", e, err
 		}
 	}
-	e = sizeEntry{fileState{n[0], n[1], n[2]}, Info{int(n[3]), int(n[4]), f[6], int(n[5]), f[8] == "true"}}
+	e = sizeEntry{fileState{n[0], n[1], n[2]}, picture.Info{Width: int(n[3]), Height: int(n[4]), Format: f[6], Orientation: int(n[5]), NoEnd: f[8] == "true"}}
 	if e.info.Width <= 0 || e.info.Height <= 0 || e.info.Width > 1<<30 || e.info.Height > 1<<30 {
 		return "", e, fmt.Errorf("size %dx%d", e.info.Width, e.info.Height)
 	}

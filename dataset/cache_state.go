@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/djherbis/times"
+
+	"yolofreeze/dataset/picture"
 )
 
 // fileState is the rule by which all caches know a file again: while none of this changes, its
@@ -16,11 +18,11 @@ type fileState struct {
 	bytes, modified, changed int64 // length; times in nanoseconds, changed is 0 where there is none
 }
 
-// stateOf returns the state of a picture's file, that which links lead to, and its mode.
-func stateOf(path string) (fileState, fs.FileMode, error) {
+// StateOf returns the state of a picture's file, that which links lead to, and its mode.
+func StateOf(path string) (fileState, fs.FileMode, error) {
 	st, err := os.Stat(path)
-	if err == nil && st.Mode().IsRegular() && st.Size() <= maxTextLink {
-		st, err = os.Stat(PictureFile(path))
+	if err == nil && st.Mode().IsRegular() && st.Size() <= picture.MaxTextLink {
+		st, err = os.Stat(picture.PictureFile(path))
 	}
 	if err != nil {
 		return fileState{}, 0, err

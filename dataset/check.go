@@ -5,13 +5,14 @@ import (
 	"sort"
 	"sync/atomic"
 
+	"yolofreeze/dataset/picture"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/workers"
 )
 
 // CheckOptions says how much Check looks at.
 type CheckOptions struct {
-	Limits  Limits
+	Limits  picture.Limits
 	Decode  bool // decode every picture: the header may be sound and the rest not
 	Workers int  // pictures at a time; 0 chooses
 }
@@ -29,7 +30,7 @@ func Check(s *Set, o CheckOptions) error {
 	if o.Decode {
 		problems := make([]error, len(all))
 		each(len(all), filled.Workers, func(i int) {
-			_, problems[i] = decodeInto(all[i].Path, filled.Limits, func(*Image) (*Image, error) { return nil, nil })
+			_, problems[i] = picture.DecodeInto(all[i].Path, filled.Limits, func(*picture.Image) (*picture.Image, error) { return nil, nil })
 		})
 		for i, err := range problems {
 			if err == nil {
@@ -70,7 +71,7 @@ func sharedPictures(all []Placed, o ReadOptions) []Shared {
 	groups := map[look][]int{}
 	for i, p := range all {
 		k := look{-1, p.Width, p.Height}
-		if f, size, err := openPicture(p.Path, o.Limits.MaxBytes); err == nil {
+		if f, size, err := picture.Open(p.Path, o.Limits.MaxBytes); err == nil {
 			f.Close()
 			k.bytes = size
 		}
@@ -84,7 +85,7 @@ func sharedPictures(all []Placed, o ReadOptions) []Shared {
 	}
 	sums := make([][sha256.Size]byte, len(all))
 	each(len(read), o.Workers, func(i int) {
-		data, err := disk.ReadAll(openPicture(all[read[i]].Path, o.Limits.MaxBytes))
+		data, err := disk.ReadAll(picture.Open(all[read[i]].Path, o.Limits.MaxBytes))
 		if err != nil {
 			data = []byte(all[read[i]].Path) // unlike any other
 		}

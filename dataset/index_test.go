@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"fmt"
 	"image"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +21,7 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
+	"yolofreeze/dataset/picture"
 	"yolofreeze/dataset/yolo"
 )
 
@@ -42,7 +47,7 @@ func smallSet(t testing.TB, labels map[string]string) string {
 			m.Pix[i] = uint8(level)
 		}
 		level++
-		put("images/"+name+".png", encode(t, "png", m))
+		put("images/"+name+".png", encoded(t, "png", m))
 		put("labels/"+name+".txt", []byte(text))
 	}
 	return filepath.Join(root, "data.yaml")
@@ -115,7 +120,7 @@ func TestSizesCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	pic := filepath.Join(root, "images", "train", "a.png")
-	if err := os.WriteFile(pic, encode(t, "png", image.NewGray(image.Rect(0, 0, 60, 30))), 0o644); err != nil {
+	if err := os.WriteFile(pic, encoded(t, "png", image.NewGray(image.Rect(0, 0, 60, 30))), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if got := read().Splits["train"][0].Width; got != 60 {
@@ -126,7 +131,7 @@ func TestSizesCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := make([]byte, st.Size())
-	if n := copy(other, encode(t, "png", image.NewGray(image.Rect(0, 0, 50, 20)))); n == len(other) {
+	if n := copy(other, encoded(t, "png", image.NewGray(image.Rect(0, 0, 50, 20)))); n == len(other) {
 		t.Fatal("the smaller picture is not shorter")
 	}
 	if err := os.WriteFile(pic, other, 0o644); err != nil {
@@ -139,7 +144,7 @@ func TestSizesCache(t *testing.T) {
 		t.Errorf("a picture replaced behind its times went unnoticed: width %d", got)
 	}
 	// limits that came later
-	if _, err := yolo.Open(file, dataset.ReadOptions{CacheDir: cache, Limits: dataset.Limits{MaxPixels: 900}, BadImages: dataset.Reject}); err == nil || !strings.Contains(err.Error(), "limit of 900") {
+	if _, err := yolo.Open(file, dataset.ReadOptions{CacheDir: cache, Limits: picture.Limits{MaxPixels: 900}, BadImages: dataset.Reject}); err == nil || !strings.Contains(err.Error(), "limit of 900") {
 		t.Errorf("the limit is not applied to remembered sizes: %v", err)
 	}
 
@@ -347,7 +352,7 @@ func TestSplitAndStats(t *testing.T) {
 func TestPipeAsPicture(t *testing.T) {
 	file := smallSet(t, pair)
 	pipe := filepath.Join(filepath.Dir(file), "images", "train", "pipe.jpg")
-	if err := mkfifo(pipe); err != nil {
+	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
 		t.Skip(err)
 	}
 	done := make(chan error, 1)
@@ -366,4 +371,23 @@ func TestPipeAsPicture(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("reading a pipe blocks")
 	}
+}
+
+// encoded is a picture as a file has it.
+func encoded(t testing.TB, format string, m image.Image) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	var err error
+	switch format {
+	case "jpeg":
+		err = jpeg.Encode(&b, m, &jpeg.Options{Quality: 100})
+	case "png":
+		err = png.Encode(&b, m)
+	case "gif":
+		err = gif.Encode(&b, m, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }

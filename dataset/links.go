@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"yolofreeze/dataset/picture"
 )
 
 // WriteOptions says how a data set is written in another format.
@@ -110,7 +112,7 @@ func (o WriteOptions) PutPicture(src, dst string) error {
 	if _, err := os.Lstat(dst); err == nil {
 		return nil
 	}
-	in, _, err := openPicture(src, math.MaxInt64)
+	in, _, err := picture.Open(src, math.MaxInt64)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"yolofreeze/dataset/picture"
 )
 
 // Policy says what happens to bad data.
@@ -28,7 +30,7 @@ const (
 type ReadOptions struct {
 	BadLabels Policy // Reject (default), Clip or Drop
 	BadImages Policy // Skip (default) or Reject
-	Limits    Limits
+	Limits    picture.Limits
 
 	// Splits names the splits that must exist and are read; nil reads what
 	// there is.
@@ -76,7 +78,7 @@ func (o ReadOptions) Checked() (ReadOptions, error) {
 	if o.Workers <= 0 {
 		o.Workers = 2 * runtime.GOMAXPROCS(0) // reading waits for the disk too
 	}
-	o.Limits = o.Limits.filled()
+	o.Limits = o.Limits.Filled()
 	if err := CheckNames(o.Classes); err != nil {
 		return o, fmt.Errorf("classes: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"yolofreeze/dataset/picture"
 	"yolofreeze/onnx/disk"
 )
 
@@ -135,7 +136,7 @@ func (r *Recorder) Bad(p Problem) {
 // that, which ends the reading of the whole set.
 func (r *Recorder) Unread(file string, err error) {
 	if disk.Fault(err) {
-		r.fault = pathed(file, err)
+		r.fault = picture.Pathed(file, err)
 		return
 	}
 	r.BadSource(Problem{File: file, Want: err.Error()})

@@ -6,17 +6,6 @@ import (
 	"slices"
 )
 
-// Image is an 8-bit RGB picture, row-major, three bytes a pixel.
-type Image struct {
-	Width, Height int
-	Pix           []uint8
-}
-
-// NewImage returns a black picture of the given size.
-func NewImage(width, height int) *Image {
-	return &Image{Width: width, Height: height, Pix: make([]uint8, 3*width*height)}
-}
-
 // Label is one object: class index, box centre and size as shares of the
 // picture's width and height (after EXIF rotation), and its outline where the
 // source has one.

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze/model"
 	"yolofreeze/onnx/disk"
 )
@@ -52,7 +53,7 @@ func preview(c *cli.Context) error {
 	if o.Quad {
 		o.BatchSize -= o.BatchSize % 4
 	}
-	loader, err := dataset.NewLoader(o)
+	loader, err := loader.New(o)
 	if err != nil {
 		return badInput(err)
 	}
@@ -78,7 +79,7 @@ func preview(c *cli.Context) error {
 }
 
 // previewOptions are those of train's loader, but for the samples.
-func previewOptions(c *cli.Context) (o dataset.LoaderOptions, err error) {
+func previewOptions(c *cli.Context) (o loader.Options, err error) {
 	for name, least := range map[string]int{"batches": 1, "epoch": 0, "batch-size": 1, "stride": 1} {
 		if v := c.Int(name); v < least {
 			return o, usageErrorf("dataset preview: --%s %d: want %d or more", name, v, least)
@@ -99,13 +100,13 @@ func previewOptions(c *cli.Context) (o dataset.LoaderOptions, err error) {
 	}
 	stride := c.Int("stride")
 	side := model.RoundSide(c.Int("imgsz"), stride, 2)
-	return dataset.LoaderOptions{BatchSize: c.Int("batch-size"), ImageSize: side, Stride: stride, Augment: true, Hyp: hyp,
+	return loader.Options{BatchSize: c.Int("batch-size"), ImageSize: side, Stride: stride, Augment: true, Hyp: hyp,
 		Nine: nine, MultiScale: c.Bool("multi-scale"), Quad: c.Bool("quad"), Rect: c.Bool("rect"), Shuffle: !c.Bool("rect"),
 		Seed: c.Uint64("seed"), BadImages: dataset.Policy(c.String("bad-images"))}, nil
 }
 
 // writeSheets draws the first batches of an epoch.
-func writeSheets(c *cli.Context, l *dataset.Loader, names []string, samples []dataset.Sample) (files []string, err error) {
+func writeSheets(c *cli.Context, l *loader.Loader, names []string, samples []dataset.Sample) (files []string, err error) {
 	dir := c.String("output")
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("making folder: %w", err)

@@ -11,8 +11,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/dataset/metric"
+	"yolofreeze/dataset/picture"
 	"yolofreeze/freeze/export"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/step"
@@ -184,9 +185,9 @@ func (f *finder) openExported(c *cli.Context, weights string, o ort.Options) err
 	if e.Width > 0 {
 		f.width = e.Width
 	}
-	if f.height > dataset.MaxImageSize || f.width > dataset.MaxImageSize {
+	if f.height > loader.MaxImageSize || f.width > loader.MaxImageSize {
 		e.Close()
-		return badInputf("%s takes pictures of %dx%d: want %d at most", weights, f.width, f.height, dataset.MaxImageSize)
+		return badInputf("%s takes pictures of %dx%d: want %d at most", weights, f.width, f.height, loader.MaxImageSize)
 	}
 	if f.height != side && c.IsSet("imgsz") {
 		termOf(c).warnf("%s takes pictures of %dx%d only: --imgsz %d is left aside", weights, f.width, f.height, c.Int("imgsz"))
@@ -262,7 +263,7 @@ func objectsOf(found []metric.Detection, names []string) []foundObject {
 }
 
 // planes lays a picture out as red, green and blue planes.
-func planes(dst []uint8, img *dataset.Image) {
+func planes(dst []uint8, img *picture.Image) {
 	n := img.Width * img.Height
 	for i := range n {
 		dst[i], dst[n+i], dst[2*n+i] = img.Pix[3*i], img.Pix[3*i+1], img.Pix[3*i+2]

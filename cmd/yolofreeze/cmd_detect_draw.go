@@ -13,7 +13,7 @@ import (
 	"golang.org/x/image/font/opentype"
 	"golang.org/x/image/math/fixed"
 
-	"yolofreeze/dataset"
+	"yolofreeze/dataset/picture"
 )
 
 // pen draws detections.
@@ -24,7 +24,7 @@ type pen struct {
 }
 
 // canvasOf copies a picture into one that can be drawn on.
-func canvasOf(img *dataset.Image) *image.RGBA {
+func canvasOf(img *picture.Image) *image.RGBA {
 	canvas := image.NewRGBA(image.Rect(0, 0, img.Width, img.Height))
 	for i := range img.Width * img.Height {
 		copy(canvas.Pix[4*i:], img.Pix[3*i:3*i+3])

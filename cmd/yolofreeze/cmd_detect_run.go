@@ -6,8 +6,8 @@ import (
 	"runtime"
 	"time"
 
-	"yolofreeze/dataset"
 	"yolofreeze/dataset/metric"
+	"yolofreeze/dataset/picture"
 	"yolofreeze/onnx/workers"
 )
 
@@ -25,9 +25,9 @@ type detection struct {
 // prepared is a picture that was read and fitted.
 type prepared struct {
 	path     string
-	original *dataset.Image
-	fitted   *dataset.Image
-	place    dataset.Placement
+	original *picture.Image
+	fitted   *picture.Image
+	place    picture.Placement
 	err      error
 }
 
@@ -101,11 +101,11 @@ func (r *detection) prepare(ctx context.Context, pictures []string) <-chan prepa
 
 func (f *finder) prepare(path string) prepared {
 	p := prepared{path: path}
-	if p.original, p.err = dataset.Decode(path, dataset.Limits{MinSide: 1}); p.err != nil {
+	if p.original, p.err = picture.Decode(path, picture.Limits{MinSide: 1}); p.err != nil {
 		return p
 	}
-	o := dataset.LetterboxOptions{Auto: f.auto, Stride: f.stride, Enlarge: true}
-	p.fitted, p.place = dataset.Letterbox(p.original, f.width, f.height, o)
+	o := picture.LetterboxOptions{Auto: f.auto, Stride: f.stride, Enlarge: true}
+	p.fitted, p.place = picture.Letterbox(p.original, f.width, f.height, o)
 	return p
 }
 

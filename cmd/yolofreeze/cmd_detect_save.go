@@ -16,7 +16,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"yolofreeze/dataset"
+	"yolofreeze/dataset/picture"
 	"yolofreeze/freeze/runs"
 )
 
@@ -61,7 +61,7 @@ func newPictureSaver(c *cli.Context, pictures []string) (*pictureSaver, error) {
 }
 
 // add saves one picture's detections.
-func (s *pictureSaver) add(d *detected, img *dataset.Image) error {
+func (s *pictureSaver) add(d *detected, img *picture.Image) error {
 	if s.dir == "" {
 		return nil
 	}
@@ -122,7 +122,7 @@ func (s *pictureSaver) addRows(name string, d *detected) error {
 }
 
 // addCrops saves each detection with a margin of 1 % and 5 pixels on each side.
-func (s *pictureSaver) addCrops(stem string, d *detected, img *dataset.Image) error {
+func (s *pictureSaver) addCrops(stem string, d *detected, img *picture.Image) error {
 	if !s.crop {
 		return nil
 	}

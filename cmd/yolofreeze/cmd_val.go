@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/freeze/model"
@@ -135,7 +136,7 @@ func validate(c *cli.Context) error {
 		v.Each = saver.add
 	}
 	if c.Bool("plots") {
-		v.Seen = func(index int, b *dataset.Batch, found [][]metric.Detection) {
+		v.Seen = func(index int, b *loader.Batch, found [][]metric.Detection) {
 			if err := finetune.DrawValBatch(saver.dir, index, b, found, m.Names, o.Samples); err != nil {
 				t.warnf("%v", err)
 			}

@@ -11,13 +11,13 @@ import (
 	"strings"
 	"testing"
 
-	"yolofreeze/dataset"
+	"yolofreeze/dataset/picture"
 )
 
 // TestDraw: the frame is centred on the box's edges, in the class's colour,
 // and the label stays inside the picture.
 func TestDraw(t *testing.T) {
-	img := dataset.NewImage(200, 100)
+	img := picture.NewImage(200, 100)
 	for _, box := range [][4]float64{{50, 40, 150, 90}, {0, 0, 200, 100}, {190, 5, 200, 20}, {20, 30, 21, 31}} {
 		canvas := canvasOf(img)
 		o := foundObject{Class: 3, Name: "a long name\n", Conf: .5, XYXY: box}

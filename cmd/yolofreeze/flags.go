@@ -7,7 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 )
 
 // Flags that several commands share carry YOLOv5's names, all of them.
@@ -37,8 +37,8 @@ func checkSide(c *cli.Context) error {
 	if findFlag(c.Command.Flags, "imgsz") == nil {
 		return nil
 	}
-	if side := c.Int("imgsz"); side < 1 || side > dataset.MaxImageSize {
-		return usageErrorf("%s: --imgsz %d: want 1 to %d", commandPath(c), side, dataset.MaxImageSize)
+	if side := c.Int("imgsz"); side < 1 || side > loader.MaxImageSize {
+		return usageErrorf("%s: --imgsz %d: want 1 to %d", commandPath(c), side, loader.MaxImageSize)
 	}
 	return nil
 }

@@ -5,11 +5,12 @@ import (
 	"math/rand/v2"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/picture"
 )
 
 // Picture draws picture number i of a split: some shapes that hardly overlap on
 // an uneven ground, with the boxes that they fill.
-func (o Options) Picture(split string, i int) (*dataset.Image, []dataset.Label) {
+func (o Options) Picture(split string, i int) (*picture.Image, []dataset.Label) {
 	stream := uint64(i)
 	for _, c := range split {
 		stream = stream*31 + uint64(c)<<32
@@ -35,8 +36,8 @@ func (o Options) Picture(split string, i int) (*dataset.Image, []dataset.Label) 
 }
 
 // background is a slope between two colours with waves and grain.
-func background(rnd *rand.Rand, size int) (*dataset.Image, [3]float64) {
-	img := dataset.NewImage(size, size)
+func background(rnd *rand.Rand, size int) (*picture.Image, [3]float64) {
+	img := picture.NewImage(size, size)
 	var base, slope [3]float64
 	for c := range base {
 		base[c], slope[c] = 40+170*rnd.Float64(), 60*(rnd.Float64()-0.5)
@@ -98,7 +99,7 @@ func (f figure) crowds(labels []dataset.Label, size int) bool {
 
 // draw blends the shape in, with nine looks a pixel, and returns the edges of
 // the pixels that it fills by half or more.
-func (f figure) draw(img *dataset.Image, inside shape, colour [3]float64) (box [4]float64, ok bool) {
+func (f figure) draw(img *picture.Image, inside shape, colour [3]float64) (box [4]float64, ok bool) {
 	reach := 1.5 * f.radius // the corner of a stretched square
 	x0, x1 := max(int(f.x-reach), 0), min(int(f.x+reach)+1, img.Width)
 	y0, y1 := max(int(f.y-reach), 0), min(int(f.y+reach)+1, img.Height)

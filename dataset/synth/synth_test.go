@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/picture"
 	"yolofreeze/dataset/yolo"
 )
 
@@ -38,7 +39,7 @@ func TestWrite(t *testing.T) {
 			if len(got.Labels) != len(labels) || !got.Labels[0].SameBox(labels[0]) {
 				t.Errorf("%s: labels %+v, want %+v", family, got.Labels, labels)
 			}
-			read, err := dataset.Decode(got.Path, dataset.Limits{})
+			read, err := picture.Decode(got.Path, picture.Limits{})
 			if err != nil || !asJPEG && !bytes.Equal(read.Pix, img.Pix) {
 				t.Errorf("%s: the picture is not the one drawn: %v", family, err)
 			}

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/picture"
 	"yolofreeze/dataset/yolo"
 )
 
@@ -113,7 +114,7 @@ func (o Options) writePicture(dir, split string, i int) error {
 	return os.WriteFile(filepath.Join(dir, "labels", split, name+".txt"), yolo.FormatLabels(labels, false), 0o644)
 }
 
-func encode(file string, img *dataset.Image, asJPEG bool) (err error) {
+func encode(file string, img *picture.Image, asJPEG bool) (err error) {
 	rgba := image.NewRGBA(image.Rect(0, 0, img.Width, img.Height))
 	for i := range img.Width * img.Height {
 		copy(rgba.Pix[4*i:4*i+3], img.Pix[3*i:3*i+3])

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/step"
@@ -28,8 +29,8 @@ type BundleOptions struct {
 // weights that the model was made from.
 func NewBundle(m *model.Model, plan *freeze.Plan, source artifact.Source, o BundleOptions) (*artifact.Bundle, error) {
 	const most = 1 << 16 // far more than any device takes; a manifest may say anything
-	if o.Batch < 1 || o.Batch > most || o.ImageSize < 1 || o.ImageSize > dataset.MaxImageSize {
-		return nil, fmt.Errorf("batches of %d pictures of %d pixels: want 1 to %d, and 1 to %d", o.Batch, o.ImageSize, most, dataset.MaxImageSize)
+	if o.Batch < 1 || o.Batch > most || o.ImageSize < 1 || o.ImageSize > loader.MaxImageSize {
+		return nil, fmt.Errorf("batches of %d pictures of %d pixels: want 1 to %d, and 1 to %d", o.Batch, o.ImageSize, most, loader.MaxImageSize)
 	}
 	decay := step.Schedule{Hyp: o.Hyp, BatchSize: o.Batch}.WeightDecay()
 	spec := &step.Spec{

@@ -3,7 +3,7 @@ package export
 import (
 	"fmt"
 
-	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze/model"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
@@ -31,8 +31,8 @@ func (e *Detector) checkGraph(g *onnx.Model) error {
 	}
 	const mostPixels = 1 << 28 // of a batch
 	height, width, batch := max(e.Height, 1), max(e.Width, 1), max(e.Batch, 1)
-	if height > dataset.MaxImageSize || width > dataset.MaxImageSize || batch > mostPixels/(height*width) {
-		return &disk.InputError{Path: e.Path, Err: fmt.Errorf("takes batches of %d pictures of %dx%d: more than %d pixels a side or %d in all", e.Batch, e.Width, e.Height, dataset.MaxImageSize, mostPixels)}
+	if height > loader.MaxImageSize || width > loader.MaxImageSize || batch > mostPixels/(height*width) {
+		return &disk.InputError{Path: e.Path, Err: fmt.Errorf("takes batches of %d pictures of %dx%d: more than %d pixels a side or %d in all", e.Batch, e.Width, e.Height, loader.MaxImageSize, mostPixels)}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
@@ -44,7 +45,7 @@ func Calibrate(ctx context.Context, m *model.Model, side int, samples []dataset.
 	for i := range chosen {
 		chosen[i] = samples[i*len(samples)/n]
 	}
-	loader, err := dataset.NewLoader(dataset.LoaderOptions{Samples: chosen, BatchSize: 1, ImageSize: side, Stride: int(m.Net.MaxStride())})
+	loader, err := loader.New(loader.Options{Samples: chosen, BatchSize: 1, ImageSize: side, Stride: int(m.Net.MaxStride())})
 	if err != nil {
 		return nil, fmt.Errorf("calibrate: %w", err)
 	}

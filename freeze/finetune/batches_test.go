@@ -9,6 +9,7 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
+	"yolofreeze/dataset/loader"
 )
 
 // loaders are both kinds of batches, of the same ten pictures in five batches.
@@ -18,7 +19,7 @@ func loaders(t *testing.T) map[string]batches {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pictures, err := dataset.NewLoader(dataset.LoaderOptions{Samples: set.Splits["train"], BatchSize: 2, ImageSize: 64})
+	pictures, err := loader.New(loader.Options{Samples: set.Splits["train"], BatchSize: 2, ImageSize: 64})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func loaders(t *testing.T) map[string]batches {
 		t.Fatal(err)
 	}
 	t.Cleanup(store.close)
-	prepare := func(b *dataset.Batch) error { b.Extra = stepInput{}; return nil }
+	prepare := func(b *loader.Batch) error { b.Extra = stepInput{}; return nil }
 	return map[string]batches{"pictures": pictures, "features": newFeatureLoader(store, pictures, 64, prepare)}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/picture"
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
@@ -280,7 +281,7 @@ func (t *training) featureKey(ctx context.Context) (string, error) {
 
 // addContent adds a file's content; one that cannot be read counts as empty, as in training.
 func addContent(h hash.Hash, path string) error {
-	f, err := os.Open(dataset.PictureFile(path))
+	f, err := os.Open(picture.PictureFile(path))
 	if err != nil {
 		fmt.Fprint(h, "absent ")
 		return nil

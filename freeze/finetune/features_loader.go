@@ -5,24 +5,24 @@ import (
 	"iter"
 	"time"
 
-	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze/step"
 )
 
 // batches makes the batches of epochs: the loader of pictures, or that of features.
 type batches interface {
-	EpochFrom(ctx context.Context, epoch, first int) iter.Seq2[*dataset.Batch, error]
+	EpochFrom(ctx context.Context, epoch, first int) iter.Seq2[*loader.Batch, error]
 	Waited() time.Duration
-	Recycle(*dataset.Batch)
+	Recycle(*loader.Batch)
 }
 
 // featureLoader makes batches of cached features: in each epoch the pictures
 // in the order of the loader that they came from, of each the view whose turn it is.
 type featureLoader struct {
 	store   *featureStore
-	loader  *dataset.Loader // knows the order
+	loader  *loader.Loader // knows the order
 	side    int
-	prepare func(*dataset.Batch) error
+	prepare func(*loader.Batch) error
 	waited  time.Duration
 	idle    chan step.Feed // whose memory can be used again
 }
@@ -30,25 +30,25 @@ type featureLoader struct {
 // ahead is how many batches are made before they are asked for.
 const ahead = 2
 
-func newFeatureLoader(s *featureStore, l *dataset.Loader, side int, prepare func(*dataset.Batch) error) *featureLoader {
+func newFeatureLoader(s *featureStore, l *loader.Loader, side int, prepare func(*loader.Batch) error) *featureLoader {
 	return &featureLoader{store: s, loader: l, side: side, prepare: prepare, idle: make(chan step.Feed, ahead+2)}
 }
 
 func (f *featureLoader) Waited() time.Duration { return f.waited }
 
-func (f *featureLoader) Recycle(b *dataset.Batch) {
+func (f *featureLoader) Recycle(b *loader.Batch) {
 	select {
 	case f.idle <- b.Extra.(stepInput).feed:
 	default:
 	}
 }
 
-func (f *featureLoader) EpochFrom(ctx context.Context, epoch, first int) iter.Seq2[*dataset.Batch, error] {
+func (f *featureLoader) EpochFrom(ctx context.Context, epoch, first int) iter.Seq2[*loader.Batch, error] {
 	type made struct {
-		batch *dataset.Batch
+		batch *loader.Batch
 		err   error
 	}
-	return func(yield func(*dataset.Batch, error) bool) {
+	return func(yield func(*loader.Batch, error) bool) {
 		order, err := f.loader.Order(epoch)
 		if err != nil {
 			yield(nil, err)
@@ -95,9 +95,9 @@ func (f *featureLoader) EpochFrom(ctx context.Context, epoch, first int) iter.Se
 }
 
 // batch reads one view of the given pictures; those that could not be decoded are left out.
-func (f *featureLoader) batch(pictures []int, view int) (*dataset.Batch, error) {
+func (f *featureLoader) batch(pictures []int, view int) (*loader.Batch, error) {
 	s := f.store
-	b := &dataset.Batch{Width: f.side, Height: f.side}
+	b := &loader.Batch{Width: f.side, Height: f.side}
 	var records []int
 	for _, p := range pictures {
 		if r := view*s.Images + p; s.there[r] != 0 {

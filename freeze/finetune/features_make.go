@@ -3,7 +3,7 @@ package finetune
 import (
 	"context"
 
-	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze/step"
 )
 
@@ -53,8 +53,8 @@ func (t *training) makeFeatures(ctx context.Context, dir string) (err error) {
 }
 
 // extract writes what the layers put out for each picture of a batch, with its objects.
-func (w *featureWriter) extract(x *step.Extractor, b *dataset.Batch, view int) error {
-	targets := make([][]dataset.Target, b.Size)
+func (w *featureWriter) extract(x *step.Extractor, b *loader.Batch, view int) error {
+	targets := make([][]loader.Target, b.Size)
 	for _, o := range b.Targets {
 		targets[o.Image] = append(targets[o.Image], o)
 	}

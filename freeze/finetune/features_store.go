@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/safetensors"
@@ -57,7 +57,7 @@ type featureWriter struct {
 	unlock    func()
 	there     []uint8 // 0 of pictures that could not be read
 	sums      []int64
-	targets   [][]dataset.Target
+	targets   [][]loader.Target
 }
 
 func newFeatureWriter(dir string, l featureLayout) (*featureWriter, error) {
@@ -74,7 +74,7 @@ func newFeatureWriter(dir string, l featureLayout) (*featureWriter, error) {
 		return nil, fmt.Errorf("make the feature cache: %w", err)
 	}
 	n := l.records()
-	w := &featureWriter{featureLayout: l, dir: dir, temp: temp, unlock: unlock, there: make([]uint8, n), sums: make([]int64, n), targets: make([][]dataset.Target, n)}
+	w := &featureWriter{featureLayout: l, dir: dir, temp: temp, unlock: unlock, there: make([]uint8, n), sums: make([]int64, n), targets: make([][]loader.Target, n)}
 	if w.file, err = os.Create(filepath.Join(temp, featureData)); err == nil {
 		err = w.file.Truncate(l.total())
 	}
@@ -114,7 +114,7 @@ func sweepFeatures() (busy int64) {
 }
 
 // put writes one view of a picture: each layer's output, and the picture's objects.
-func (w *featureWriter) put(view, picture int, outputs [][]byte, targets []dataset.Target) error {
+func (w *featureWriter) put(view, picture int, outputs [][]byte, targets []loader.Target) error {
 	i := view*w.Images + picture
 	at, sum := int64(i)*w.record(), uint32(0)
 	for _, out := range outputs {
@@ -194,7 +194,7 @@ type featureStore struct {
 	data    *os.File
 	there   []uint8
 	sums    []int64
-	targets [][]dataset.Target
+	targets [][]loader.Target
 }
 
 // openFeatures opens a finished cache of the given layout: a *damagedError where it is not whole.
@@ -259,8 +259,8 @@ func (s *featureStore) verify(ctx context.Context) error {
 	return nil
 }
 
-func unflatten(first, class []int64, box []float32, classes int) ([][]dataset.Target, error) {
-	lists := make([][]dataset.Target, len(first)-1)
+func unflatten(first, class []int64, box []float32, classes int) ([][]loader.Target, error) {
+	lists := make([][]loader.Target, len(first)-1)
 	for i := range lists {
 		from, to := first[i], first[i+1]
 		if from < 0 || to < from || to > int64(len(class)) {
@@ -275,7 +275,7 @@ func unflatten(first, class []int64, box []float32, classes int) ([][]dataset.Ta
 					return nil, fmt.Errorf("object %d has the box %v", k, box[4*k:4*k+4])
 				}
 			}
-			lists[i] = append(lists[i], dataset.Target{Class: int32(class[k]), X: box[4*k], Y: box[4*k+1], W: box[4*k+2], H: box[4*k+3]})
+			lists[i] = append(lists[i], loader.Target{Class: int32(class[k]), X: box[4*k], Y: box[4*k+1], W: box[4*k+2], H: box[4*k+3]})
 		}
 	}
 	return lists, nil

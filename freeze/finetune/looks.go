@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/finetune/plot"
 	"yolofreeze/freeze/model"
@@ -54,7 +55,7 @@ func (t *training) drawLabels() error {
 }
 
 // drawTrainSheet shows one of the run's first batches.
-func (t *training) drawTrainSheet(index int, b *dataset.Batch) {
+func (t *training) drawTrainSheet(index int, b *loader.Batch) {
 	if index >= sheets {
 		return
 	}
@@ -65,20 +66,20 @@ func (t *training) drawTrainSheet(index int, b *dataset.Batch) {
 }
 
 // DrawValBatch shows labels and detections of one of the first batches in pictures of a folder.
-func DrawValBatch(dir string, index int, b *dataset.Batch, found [][]metric.Detection, names []string, samples []dataset.Sample) error {
+func DrawValBatch(dir string, index int, b *loader.Batch, found [][]metric.Detection, names []string, samples []dataset.Sample) error {
 	if index >= sheets {
 		return nil
 	}
-	var marks []dataset.Mark
+	var marks []loader.Mark
 	for i, dets := range found {
 		for _, d := range dets {
 			if d.Conf > sheetConf {
-				marks = append(marks, dataset.Mark{Image: i, Class: d.Class, X1: d.X1, Y1: d.Y1, X2: d.X2, Y2: d.Y2, Conf: d.Conf})
+				marks = append(marks, loader.Mark{Image: i, Class: d.Class, X1: d.X1, Y1: d.Y1, X2: d.X2, Y2: d.Y2, Conf: d.Conf})
 			}
 		}
 	}
 	files := titles(b, samples)
-	sheet := func(kind string, marks []dataset.Mark) error {
+	sheet := func(kind string, marks []loader.Mark) error {
 		return b.WriteSheet(filepath.Join(dir, fmt.Sprintf("val_batch%d_%s.jpg", index, kind)), marks, names, files)
 	}
 	return errors.Join(sheet("labels", b.Marks()), sheet("pred", marks))
@@ -98,7 +99,7 @@ func EvaluationPlots(e *Evaluation, names []string) map[string]func(path string)
 }
 
 // titles are the names of a batch's files.
-func titles(b *dataset.Batch, samples []dataset.Sample) []string {
+func titles(b *loader.Batch, samples []dataset.Sample) []string {
 	list := make([]string, len(b.Samples))
 	for i, s := range b.Samples {
 		list[i] = filepath.Base(samples[s].Path)
@@ -113,7 +114,7 @@ func (t *training) lookAtBest(ctx context.Context, best *model.Model) {
 	}
 	t.r.Logf("Validating %s", t.weights(bestName))
 	start := time.Now()
-	t.validator.Seen = func(index int, b *dataset.Batch, found [][]metric.Detection) {
+	t.validator.Seen = func(index int, b *loader.Batch, found [][]metric.Detection) {
 		t.look(func() error { return DrawValBatch(t.dir, index, b, found, t.model.Names, t.set.Splits["val"]) })
 	}
 	e, err := t.validator.Run(ctx, best.Net, best.State, t.o.runtime())

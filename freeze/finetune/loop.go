@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
@@ -99,7 +99,7 @@ func (t *training) trainEpoch(ctx context.Context) error {
 	return nil
 }
 
-func (t *training) trainBatch(b *dataset.Batch) error {
+func (t *training) trainBatch(b *loader.Batch) error {
 	rates, accumulate := t.schedule.At(t.p.Epoch, t.p.Iteration)
 	start := time.Now()
 	in := b.Extra.(stepInput)
@@ -155,7 +155,7 @@ func (t *training) means() (mean [3]float64) {
 	return mean
 }
 
-func (t *training) nonFinite(b *dataset.Batch, what string) error {
+func (t *training) nonFinite(b *loader.Batch, what string) error {
 	e := &NonFiniteError{Epoch: t.p.Epoch, Batch: t.p.Batch, What: what, Kept: t.kept()}
 	for _, i := range b.Samples {
 		e.Pictures = append(e.Pictures, filepath.Base(t.set.Splits["train"][i].Path))
@@ -211,7 +211,7 @@ func (t *training) closeEpoch(ctx context.Context) error {
 // next one stands in for each, in validation it is left out with its objects.
 func (t *training) nameUnread() {
 	const most = 10
-	var fresh []dataset.BadPicture
+	var fresh []loader.BadPicture
 	for _, bad := range slices.Concat(t.loader.Bad(), t.validator.Bad()) {
 		if !t.unread[bad.Path] {
 			t.unread[bad.Path], fresh = true, append(fresh, bad)

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/onnx/machine"
 )
 
@@ -12,7 +13,7 @@ const diskBudget = 32 << 30
 
 // cacheBudgets says how many bytes of decoded pictures may stay in memory, and
 // which folder holds the others.
-func cacheBudgets(cache string) (ram int64, disk dataset.DiskCache) {
+func cacheBudgets(cache string) (ram int64, disk loader.DiskCache) {
 	switch cache {
 	case "auto":
 		return machine.FreeMemory() / 4, disk
@@ -20,7 +21,7 @@ func cacheBudgets(cache string) (ram int64, disk dataset.DiskCache) {
 		return machine.FreeMemory() / 10 * 8, disk
 	case "disk":
 		if dir := dataset.DefaultCacheDir(); dir != "" {
-			disk = dataset.DiskCache{Dir: filepath.Join(filepath.Dir(dir), "decoded"), Budget: diskBudget}
+			disk = loader.DiskCache{Dir: filepath.Join(filepath.Dir(dir), "decoded"), Budget: diskBudget}
 		}
 	}
 	return 0, disk

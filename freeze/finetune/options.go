@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/step"
@@ -141,8 +142,8 @@ func (o *Options) check() error {
 		return bad("epochs %d: want 0 or more", o.Epochs)
 	case o.BatchSize < 1 && o.BatchSize != AutoBatch:
 		return bad("batch size %d: want 1 or more, or %d for what fits into memory", o.BatchSize, AutoBatch)
-	case o.ImageSize < 1 || o.ImageSize > dataset.MaxImageSize:
-		return bad("image size %d: want 1 to %d", o.ImageSize, dataset.MaxImageSize)
+	case o.ImageSize < 1 || o.ImageSize > loader.MaxImageSize:
+		return bad("image size %d: want 1 to %d", o.ImageSize, loader.MaxImageSize)
 	case !slices.Contains(step.Optimizers, o.Optimizer):
 		return bad("optimizer %q: want one of %v", o.Optimizer, step.Optimizers)
 	case !slices.Contains(Caches, o.Cache):

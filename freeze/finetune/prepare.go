@@ -13,6 +13,7 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
@@ -273,23 +274,23 @@ func (t *training) makeLoaders() (err error) {
 	train, val := t.set.Splits["train"], t.set.Splits["val"]
 	ram, decoded := cacheBudgets(t.o.Cache)
 	share := ram * int64(len(train)) / int64(max(len(train)+len(val), 1))
-	o := dataset.LoaderOptions{
+	o := loader.Options{
 		Samples: train, BatchSize: max(t.batch, 1), ImageSize: t.side, Stride: int(t.model.Net.MaxStride()),
 		Augment: true, Hyp: t.o.Hyp, Epochs: t.o.Epochs, CloseMosaic: t.o.CloseMosaic, MultiScale: t.o.MultiScale, Quad: t.o.Quad, Nine: t.o.Mosaic9,
 		Rect: t.o.Rect, Seed: t.o.Seed, Shuffle: !t.o.Rect, BadImages: t.o.BadImages,
 		Workers: t.o.Workers, CacheRAM: share, Disk: decoded, Prepare: t.match,
 	}
 	if t.o.ImageWeights {
-		classes := dataset.ClassWeights(train, len(t.set.Names))
-		o.Weights = func(int) []float64 { return dataset.ImageWeights(train, classes, t.p.Maps) }
+		classes := loader.ClassWeights(train, len(t.set.Names))
+		o.Weights = func(int) []float64 { return loader.ImageWeights(train, classes, t.p.Maps) }
 	}
-	if t.loader, err = dataset.NewLoader(o); err != nil {
+	if t.loader, err = loader.New(o); err != nil {
 		return &disk.InputError{Path: t.set.Path, Err: err}
 	}
 	v := ValDefaults()
 	v.Samples, v.BatchSize, v.ImageSize, v.SingleCls, v.Loss = val, 2*t.o.BatchSize, t.side, t.o.SingleCls, &t.loss
 	v.AMP = t.o.products()
-	v.Loader = dataset.LoaderOptions{Workers: t.o.Workers, CacheRAM: ram - share, Disk: decoded, BadImages: t.o.BadImages}
+	v.Loader = loader.Options{Workers: t.o.Workers, CacheRAM: ram - share, Disk: decoded, BadImages: t.o.BadImages}
 	if t.validator, err = NewValidator(t.model.Net, v); err != nil {
 		return &disk.InputError{Path: t.set.Path, Err: err}
 	}
@@ -309,7 +310,7 @@ type stepInput struct {
 }
 
 // match assigns a batch's targets, in the loader's workers.
-func (t *training) match(b *dataset.Batch) error {
+func (t *training) match(b *loader.Batch) error {
 	targets := make([]yolov5.Target, len(b.Targets))
 	for i, o := range b.Targets {
 		targets[i] = yolov5.Target{Image: int(o.Image), Class: int(o.Class), X: float64(o.X), Y: float64(o.Y), W: float64(o.W), H: float64(o.H)}

@@ -3,7 +3,7 @@ package finetune
 import (
 	"fmt"
 
-	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/onnx/disk"
 )
 
@@ -34,7 +34,7 @@ func (t *training) fed() (batch, side int) {
 }
 
 // pictures returns how many pictures went into a batch.
-func (t *training) pictures(b *dataset.Batch) int {
+func (t *training) pictures(b *loader.Batch) int {
 	if t.o.Quad {
 		return b.Size * quadPictures
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/export"
 	"yolofreeze/freeze/model"
@@ -74,7 +75,7 @@ type training struct {
 	side        int // of square pictures
 	loss        yolov5.LossOptions
 	schedule    step.Schedule
-	loader      *dataset.Loader
+	loader      *loader.Loader
 	validator   *Validator
 	features    *features // nil: pictures run through all layers in every epoch
 	engine      *step.Engine
@@ -110,7 +111,7 @@ func Run(ctx context.Context, o Options, r Reporter) (report *Summary, err error
 		r.Logf("saved %s; `resume-from` goes on from there", t.weights(lastName))
 		return nil, context.Cause(ctx)
 	}
-	if lost := (*dataset.LostPictureError)(nil); errors.As(err, &lost) {
+	if lost := (*loader.LostPictureError)(nil); errors.As(err, &lost) {
 		return nil, t.stopAt(lost)
 	}
 	if err != nil {
@@ -121,7 +122,7 @@ func Run(ctx context.Context, o Options, r Reporter) (report *Summary, err error
 
 // stopAt saves the state before a picture that cannot be had: what is trained on and
 // measured stays the same from the first epoch to the last.
-func (t *training) stopAt(lost *dataset.LostPictureError) error {
+func (t *training) stopAt(lost *loader.LostPictureError) error {
 	if err := t.saveLast(); err != nil {
 		return fmt.Errorf("%w; and the state is not saved: %w", lost, err)
 	}

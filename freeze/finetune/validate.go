@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
@@ -27,7 +28,7 @@ type ValOptions struct {
 	SingleCls bool                // labels and detections are all class 0
 	AMP       onnx.DType          // of products, float16 or bfloat16; Undefined: all in float32
 	Loss      *yolov5.LossOptions // scaled; nil computes no losses
-	Loader    dataset.LoaderOptions
+	Loader    loader.Options
 }
 
 // ValDefaults are the options that YOLOv5's val.py starts from, but for its batch
@@ -77,13 +78,13 @@ type Found struct {
 // as far as the loader's options allow.
 type Validator struct {
 	o      ValOptions
-	loader *dataset.Loader
+	loader *loader.Loader
 	held   *heldFeatures // nil: all layers run
 	// Each, when set, is called for every picture in order.
 	Each func(Found) error
 	// Seen, when set, is called for every batch in order, the first being 0, with
 	// each picture's detections in pixels of the batch.
-	Seen func(index int, b *dataset.Batch, found [][]metric.Detection)
+	Seen func(index int, b *loader.Batch, found [][]metric.Detection)
 	// Progress, when set, is called after every batch.
 	Progress func(done, batches int)
 }
@@ -97,7 +98,7 @@ func NewValidator(net *yolov5.Network, o ValOptions) (*Validator, error) {
 		return nil, fmt.Errorf("validate: batch size %d, want 1 or more", o.BatchSize)
 	}
 	l.BatchSize = min(l.BatchSize, max(len(l.Samples), 1))
-	loader, err := dataset.NewLoader(l)
+	loader, err := loader.New(l)
 	if err != nil {
 		return nil, fmt.Errorf("validate: %w", err)
 	}
@@ -108,7 +109,7 @@ func NewValidator(net *yolov5.Network, o ValOptions) (*Validator, error) {
 func (v *Validator) Batches() int { return v.loader.Batches() }
 
 // Bad lists the pictures that could not be decoded.
-func (v *Validator) Bad() []dataset.BadPicture { return v.loader.Bad() }
+func (v *Validator) Bad() []loader.BadPicture { return v.loader.Bad() }
 
 // Run validates a network with the given weights.
 func (v *Validator) Run(ctx context.Context, net *yolov5.Network, state map[string]*onnx.Tensor, o ort.Options) (*Evaluation, error) {
@@ -192,7 +193,7 @@ func (r *validation) close() {
 }
 
 // forward runs pictures first to first+n of a batch into heads.
-func (r *validation) forward(b *dataset.Batch, first, n int, heads []*onnx.Tensor) error {
+func (r *validation) forward(b *loader.Batch, first, n int, heads []*onnx.Tensor) error {
 	var images []uint8
 	if area := 3 * b.Width * b.Height; b.Images != nil {
 		images = b.Images[first*area : (first+n)*area]
@@ -224,7 +225,7 @@ func chunkOn(device string) int {
 }
 
 // batch runs one batch in chunks; the pictures of one are looked at while the next runs.
-func (r *validation) batch(ctx context.Context, b *dataset.Batch) error {
+func (r *validation) batch(ctx context.Context, b *loader.Batch) error {
 	parts := make([]contribution, b.Size)
 	buffers := [2][]*onnx.Tensor{}
 	var pending [2]sync.WaitGroup
@@ -272,7 +273,7 @@ func (r *validation) picture(heads []*onnx.Tensor, targets []yolov5.Target, heig
 }
 
 // add takes a batch's parts in order.
-func (r *validation) add(b *dataset.Batch, parts []contribution) error {
+func (r *validation) add(b *loader.Batch, parts []contribution) error {
 	var loss yolov5.LossSums
 	found := make([][]metric.Detection, len(parts))
 	for i, o := range parts {
@@ -314,7 +315,7 @@ func (r *validation) add(b *dataset.Batch, parts []contribution) error {
 }
 
 // targetsByPicture sorts a batch's targets by picture; each calls its own picture 0.
-func targetsByPicture(b *dataset.Batch) [][]yolov5.Target {
+func targetsByPicture(b *loader.Batch) [][]yolov5.Target {
 	lists := make([][]yolov5.Target, b.Size)
 	for _, t := range b.Targets {
 		lists[t.Image] = append(lists[t.Image], yolov5.Target{Class: int(t.Class), X: float64(t.X), Y: float64(t.Y), W: float64(t.W), H: float64(t.H)})

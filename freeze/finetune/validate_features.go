@@ -7,7 +7,7 @@ import (
 	"os"
 	"slices"
 
-	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
@@ -22,7 +22,7 @@ import (
 type heldFeatures struct {
 	cut     step.Cut
 	file    *os.File
-	batches []*dataset.Batch
+	batches []*loader.Batch
 	whole   bool
 	lost    error                     // why the file could not be written
 	room    map[[3]int][]*onnx.Tensor // for the layers' outputs, by pictures, height and width
@@ -138,19 +138,19 @@ func (r *heldRun) outputs(images []uint8, n, height, width int) (map[string]*onn
 }
 
 // keep notes a batch that has been run.
-func (r *heldRun) keep(b *dataset.Batch) {
+func (r *heldRun) keep(b *loader.Batch) {
 	if !r.whole {
-		r.batches = append(r.batches, &dataset.Batch{Size: b.Size, Width: b.Width, Height: b.Height,
+		r.batches = append(r.batches, &loader.Batch{Size: b.Size, Width: b.Width, Height: b.Height,
 			Targets: slices.Clone(b.Targets), Samples: slices.Clone(b.Samples), Frames: slices.Clone(b.Frames)})
 	}
 }
 
 // source gives the batches of one validation.
-func (r *validation) source(ctx context.Context) iter.Seq2[*dataset.Batch, error] {
+func (r *validation) source(ctx context.Context) iter.Seq2[*loader.Batch, error] {
 	if r.features == nil || !r.features.whole {
 		return r.loader.Epoch(ctx, 0)
 	}
-	return func(yield func(*dataset.Batch, error) bool) {
+	return func(yield func(*loader.Batch, error) bool) {
 		for _, b := range r.features.batches {
 			if !yield(b, nil) {
 				return

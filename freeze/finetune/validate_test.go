@@ -10,6 +10,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 	"yolofreeze/dataset/metric"
+	"yolofreeze/dataset/picture"
 	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/step"
@@ -173,14 +174,14 @@ func validateAsRecorded(t *testing.T, m *model.Model, o ValOptions, want recorde
 	}
 	evaluator := metric.NewEvaluator(m.Net.NC)
 	for _, s := range o.Samples {
-		img, err := dataset.Decode(s.Path, dataset.Limits{})
+		img, err := picture.Decode(s.Path, picture.Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		name := strings.TrimSuffix(filepath.Base(s.Path), ".jpg")
 		shape := want.Shapes[name]
-		fitted := dataset.FitSide(img, o.ImageSize, true)
-		boxed, place := dataset.Letterbox(fitted, shape[1], shape[0], dataset.LetterboxOptions{})
+		fitted := picture.FitSide(img, o.ImageSize, true)
+		boxed, place := picture.Letterbox(fitted, shape[1], shape[0], picture.LetterboxOptions{})
 		area := shape[0] * shape[1]
 		planes := make([]uint8, 3*area)
 		for i, p := range boxed.Pix {
