@@ -1,7 +1,6 @@
 package main
 
 import (
-	"reflect"
 	"regexp"
 	"strings"
 
@@ -67,12 +66,4 @@ func addFlagNames(names map[string]bool, list []*cli.Command) {
 		}
 		addFlagNames(names, c.Subcommands)
 	}
-}
-
-// grouped puts flags into a group of help.
-func grouped(name string, flags ...cli.Flag) []cli.Flag {
-	for _, f := range flags {
-		reflect.ValueOf(f).Elem().FieldByName("Category").SetString(name)
-	}
-	return flags
 }

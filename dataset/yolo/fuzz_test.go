@@ -31,7 +31,7 @@ func FuzzLabelLine(f *testing.F) {
 				t.Fatal(err)
 			}
 			r := dataset.NewRecorder(3, o)
-			parseLabels("a.txt", text, 0, r)
+			parseLabels("a.txt", text, 0, r, nil)
 			for _, l := range r.Labels() {
 				if l.Class < 0 || l.Class > 2 || !(l.X >= 0 && l.X <= 1 && l.Y >= 0 && l.Y <= 1 && l.W > 0 && l.W <= 1 && l.H > 0 && l.H <= 1) {
 					t.Errorf("%s: let %+v through", policy, l)

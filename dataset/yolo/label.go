@@ -15,7 +15,8 @@ import (
 // shares of the picture; both kinds may be mixed. Numbers of keypoints behind each box, which
 // the data.yaml tells, are passed over. Blank lines, a byte order
 // mark, tabs and lines ended in any way do no harm.
-func parseLabels(file string, data []byte, keypoints int, r *dataset.Recorder) {
+// It tells where it found more numbers than a box has to long, unless that is nil.
+func parseLabels(file string, data []byte, keypoints int, r *dataset.Recorder, long *longLines) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if want := notText(data); want != "" {
 		r.BadSource(dataset.Problem{File: file, Want: want})
@@ -40,6 +41,9 @@ func parseLabels(file string, data []byte, keypoints int, r *dataset.Recorder) {
 			}
 			r.Bad(place)
 			continue
+		}
+		if len(fields) > 5 && keypoints == 0 {
+			long.add(fields, place)
 		}
 		r.Object(label, place)
 	}
@@ -98,37 +102,6 @@ func parseFields(fields [][]byte, keypoints int) (l dataset.Label, field string,
 		outline[i] = dataset.Point{X: values[2*i], Y: values[2*i+1]}
 	}
 	return dataset.FromPolygon(l.Class, outline), "", nil
-}
-
-// visiblePoints tells how many keypoints with a visibility of 0, 1 or 2 stand behind a box;
-// 0 where the line is no such thing. Outlines are not taken for it: each third
-// number would have to be whole, and the first four a box around the others.
-func visiblePoints(fields [][]byte) int {
-	rest := len(fields) - 5
-	if rest < 3 || rest%3 != 0 {
-		return 0
-	}
-	var v [4]float64
-	for i := range v {
-		var err error
-		if v[i], err = parseNumber(fields[1+i]); err != nil {
-			return 0
-		}
-	}
-	const slack = .02
-	inside := func(at, centre, size float64) bool { return at >= centre-size/2-slack && at <= centre+size/2+slack }
-	if !(v[2] > 0 && v[3] > 0 && inside(v[0]-v[2]/2, .5, 1) && inside(v[0]+v[2]/2, .5, 1) && inside(v[1]-v[3]/2, .5, 1) && inside(v[1]+v[3]/2, .5, 1)) {
-		return 0
-	}
-	for at := 5; at < len(fields); at += 3 {
-		x, errX := parseNumber(fields[at])
-		y, errY := parseNumber(fields[at+1])
-		seen, err := parseNumber(fields[at+2])
-		if errX != nil || errY != nil || err != nil || seen != 0 && seen != 1 && seen != 2 || seen != 0 && !(inside(x, v[0], v[2]) && inside(y, v[1], v[3])) {
-			return 0
-		}
-	}
-	return rest / 3
 }
 
 func columnName(i, columns int) string {

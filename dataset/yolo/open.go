@@ -109,7 +109,13 @@ func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {
 		}
 	}
 	orphans, notes := labels.orphans()
-	return dataset.Index(dataset.Source{Path: c.File, Names: c.Names, Items: items, Read: c.readLabels, Notes: notes, Orphans: orphans}, o)
+	var long longLines
+	read := func(it dataset.Item, _, _ int, r *dataset.Recorder) { c.readLabels(it, r, &long) }
+	set, err := dataset.Index(dataset.Source{Path: c.File, Names: c.Names, Items: items, Read: read, Notes: notes, Orphans: orphans}, o)
+	if err == nil {
+		err = long.check(c.File)
+	}
+	return set, err
 }
 
 func (c *Config) check() error {
@@ -126,7 +132,7 @@ func (c *Config) check() error {
 	return nil
 }
 
-func (c *Config) readLabels(it dataset.Item, _, _ int, r *dataset.Recorder) {
+func (c *Config) readLabels(it dataset.Item, r *dataset.Recorder, long *longLines) {
 	file := it.Source
 	data, err := disk.Read(file, maxLabelBytes)
 	switch {
@@ -135,6 +141,6 @@ func (c *Config) readLabels(it dataset.Item, _, _ int, r *dataset.Recorder) {
 	case err != nil:
 		r.Unread(file, err)
 	default:
-		parseLabels(file, data, c.Keypoints, r)
+		parseLabels(file, data, c.Keypoints, r, long)
 	}
 }

@@ -413,6 +413,23 @@ func TestKeypoints(t *testing.T) {
 	}
 }
 
+// TestKeypointsOrOutlines: without a visibility it takes many lines to tell them apart.
+func TestKeypointsOrOutlines(t *testing.T) {
+	for _, c := range []struct{ name, a, b, want string }{
+		{"points in their boxes", "0 .5 .5 .2 .2 .45 .45 .55 .55\n1 .2 .3 .2 .4 .15 .2 0 0\n", "0 .7 .7 .4 .4 .6 .8 .8 .6\n", "labels/train/a.txt:1: 9 columns, as in all 3 such lines"},
+		{"quads", "0 .5 .5 .6 .5 .6 .6 .5 .6\n0 .1 .5 .3 .5 .3 .6 .1 .6\n", "1 .8 .1 .9 .1 .9 .2 .8 .2\n", ""},
+		{"outlines of several lengths", "0 .5 .5 .6 .5 .6 .6 .5 .6\n0 .5 .5 .6 .5 .6 .6\n", "", ""},
+		{"one box beside them", "0 .5 .5 .2 .2\n0 .5 .5 .2 .2 .45 .45 .55 .55\n", "", "kpt_shape: [2, 2]"},
+	} {
+		root := files(t, map[string]any{"data.yaml": "train: images/train\nnames: [cat, dog]\n",
+			"images/train/a.png": picture, "labels/train/a.txt": c.a, "images/train/b.png": picture, "labels/train/b.txt": c.b})
+		set, err := Open(filepath.Join(root, "data.yaml"), dataset.ReadOptions{Workers: 1})
+		if c.want == "" && (err != nil || set.Splits["train"][0].Labels[0].Polygon == nil) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
 // TestOrphans: labels are found under names that are the same elsewhere; those of no picture are told.
 func TestOrphans(t *testing.T) {
 	root := files(t, map[string]any{"data.yaml": "train: images\nnames: [cat]\n", "labels/classes.txt": "cat",
