@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"yolofreeze/freeze/compare"
 	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/disk"
 )
 
@@ -180,21 +182,26 @@ func exists(path string) bool {
 
 // report reads runs, writes the report and prints its summary.
 func report(t *terminal, output, title string, dirs []string, reach []float64) error {
-	runs := make([]*compare.Run, len(dirs))
+	var read []*compare.Run
 	for i, dir := range dirs {
-		var err error
-		if runs[i], err = compare.Read(dir); err != nil {
+		run, err := compare.Read(dir)
+		if none := (*runs.NoRowError)(nil); errors.As(err, &none) && (len(read) > 0 || i < len(dirs)-1) {
+			t.warnf("%v; the run is left out", err)
+			continue
+		}
+		if err != nil {
 			return err
 		}
-		for _, warning := range runs[i].Warnings {
+		for _, warning := range run.Warnings {
 			t.warnf("%s", warning)
 		}
+		read = append(read, run)
 	}
 	targets := make([]float64, len(reach))
 	for i, percent := range reach {
 		targets[i] = percent / 100
 	}
-	comparison, err := compare.New(title, runs, targets...)
+	comparison, err := compare.New(title, read, targets...)
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,13 @@
 package format
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -142,31 +144,39 @@ func (o *odd) coco() string {
 	return "."
 }
 
+// draw makes a data set of the format at random, and tells what of it to open.
+func draw(t *testing.T, format string, seed uint64) (o *odd, root, data string) {
+	o = &odd{rand.New(rand.NewPCG(seed, 7)), map[string]string{}, map[string][]string{}}
+	data = map[string]func() string{"yolo": o.yolo, "voc": o.voc, "coco": o.coco}[format]()
+	strays := map[string]string{}
+	for name, text := range o.files {
+		if real, ok := strings.CutSuffix(name, ".stray"); ok {
+			delete(o.files, name)
+			strays[real] = text
+		}
+	}
+	root = tree(t, o.files)
+	for name, text := range strays {
+		write(t, root, name, text)
+	}
+	return o, root, filepath.Join(root, data)
+}
+
+func write(t *testing.T, root, name, text string) {
+	t.Helper()
+	path := filepath.Join(root, filepath.FromSlash(name))
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestOddities combines at random what programs and people do to data sets: what is read is
 // what was written, object by object.
 func TestOddities(t *testing.T) {
 	for seed := range uint64(15) {
 		for _, format := range Formats {
-			o := &odd{rand.New(rand.NewPCG(seed, 7)), map[string]string{}, map[string][]string{}}
-			data := map[string]func() string{"yolo": o.yolo, "voc": o.voc, "coco": o.coco}[format]()
-			strays := map[string]string{}
-			for name, text := range o.files {
-				if real, ok := strings.CutSuffix(name, ".stray"); ok {
-					delete(o.files, name)
-					strays[real] = text
-				}
-			}
-			root := tree(t, o.files)
-			for name, text := range strays {
-				path := filepath.Join(root, filepath.FromSlash(name))
-				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			set, err := Open(filepath.Join(root, data), dataset.ReadOptions{})
+			o, _, data := draw(t, format, seed)
+			set, err := Open(data, dataset.ReadOptions{})
 			if err != nil {
 				t.Fatalf("%s %d: %v", format, seed, err)
 			}
@@ -189,4 +199,70 @@ func TestOddities(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestSpoiledOddities: one fault in such a data set is an error that names its file, and
+// its line where the format has lines.
+func TestSpoiledOddities(t *testing.T) {
+	faults := map[string][]string{
+		"yolo": {"2 .5 .5 .2 .2", "0 .5 .5 .2", "0 .5 x .2 .2", "0 .5 .5 1.2 .2", "0 .5 .5 .2 0", "-1 .5 .5 .2 .2", "0 .5 .5 .2 .2 .9", "0 NaN .5 .2 .2", "cat .5 .5 .2 .2", "0,.5,.5,.2,.2"},
+		"voc":  {"<xmin>x</xmin>", "<xmin></xmin>", "<xmin>NaN</xmin>", "<xmin>99</xmin>", "<xmax>", "</bndbox>"},
+		"coco": {`"category_id":5`, `"category_id":"x"`, `"image_id":99999`, `"bbox":[1,2,3]`, `"bbox":[1,2,-3,4]`, `"bbox":[1,2,"x",4]`, `"bbox":[1,2,NaN,4]`, `"bbox":null`},
+	}
+	for _, format := range Formats {
+		for i, fault := range faults[format] {
+			o, root, data := draw(t, format, uint64(100+i))
+			file, place := o.spoil(format, fault)
+			write(t, root, file, o.files[file])
+			_, err := Open(data, dataset.ReadOptions{})
+			if err == nil || !strings.Contains(err.Error(), filepath.Base(file)+place) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s, %s: error %v, want one of %s%s", format, fault, err, file, place)
+			}
+		}
+	}
+}
+
+// spoil puts a fault into one of the files, and tells which and how the place in it is written.
+func (o *odd) spoil(format, fault string) (file, place string) {
+	switch format {
+	case "yolo":
+		files := o.under("labels/")
+		file = files[o.IntN(len(files))]
+		text := strings.TrimRight(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(o.files[file]), "\n")
+		o.files[file] = text + "\n" + fault + "\n"
+		return file, fmt.Sprintf(":%d: ", strings.Count(text, "\n")+2)
+	case "voc":
+		files := o.under("Annotations/")
+		file = files[o.IntN(len(files))]
+		box := "<xmin>2</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax>"
+		if strings.HasPrefix(fault, "<xmin>") {
+			box = fault + box[len("<xmin>2</xmin>"):]
+		} else {
+			box = box + fault // and so no XML any more
+		}
+		o.files[file] = "<annotation><size><width>40</width><height>20</height></size>\n<object><name>cat</name>\n<bndbox>" + box + "</bndbox></object></annotation>\n"
+		return file, ":"
+	}
+	file = "annotations/instances_" + o.one("train", "val") + ".json"
+	picture := map[string]int{"annotations/instances_train.json": 0, "annotations/instances_val.json": 1}[file]
+	note := fmt.Sprintf(`"image_id":%d,"category_id":1,"bbox":[1,2,3,4]`, picture)
+	key, _, _ := strings.Cut(fault, ":")
+	at := strings.Index(note, key)
+	end := at + strings.IndexByte(note[at:]+",\"", ',')
+	if key == `"bbox"` {
+		end = len(note)
+	}
+	o.files[file] = fmt.Sprintf(`{"images":[{"id":%d,"file_name":"%s.png","width":40,"height":20}],"annotations":[{"id":7,%s}],"categories":[{"id":1,"name":"cat"},{"id":81,"name":"dog"}]}`,
+		picture, oddNames[picture], note[:at]+fault+note[end:])
+	return file, ""
+}
+
+func (o *odd) under(folder string) (names []string) {
+	for name := range o.files {
+		if strings.HasPrefix(name, folder) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }

@@ -197,6 +197,7 @@ func TestTIFFKinds(t *testing.T) {
 			{name: "predictor for floats", tags: with(nil, 259, 8, 317, 3), strip: packed.Bytes(), refused: "predictor 3"},
 			{name: "predictor without compression", tags: with(nil, 317, 2), strip: greys, refused: "predictor 2 is not supported with compression 1"},
 			{name: "two-dimensional group 3", tags: with(nil, 258, 1, 259, 3, 292, 1), strip: greys, refused: "group 3"},
+			{name: "16-bit grey in tiles", tags: with(nil, 258, 16, 322, 16, 323, 16), strip: wide(order, samples(1, colour)), refused: "in tiles"},
 			{name: "reversed bits", tags: with(nil, 266, 2), strip: greys, refused: "reversed bits"},
 			{name: "planes", tags: with(rgb, 284, 2), refused: "separate planes"},
 		} {

@@ -11,6 +11,7 @@ import (
 
 // Tags of the first directory of a TIFF structure: TIFF 6.0 and EXIF 2.32.
 const (
+	tagBits         = 258
 	tagCompression  = 259
 	tagPhotometric  = 262
 	tagFillOrder    = 266
@@ -18,6 +19,7 @@ const (
 	tagPlanes       = 284
 	tagT4Options    = 292
 	tagPredictor    = 317
+	tagTileWidth    = 322
 	tagSampleFormat = 339
 )
 
@@ -46,12 +48,13 @@ func misreadTIFF(r io.ReaderAt) error {
 	default:
 		return fmt.Errorf("tiff compressed %s is not supported", named(tiffCompressions, compression, "in the way %d"))
 	}
-	switch c := tiffTag(r, tagPhotometric, -1); c {
+	colours := tiffTag(r, tagPhotometric, -1)
+	switch colours {
 	case tiffWhiteIsZero, tiffBlackIsZero, tiffRGB, tiffPalette:
 	case -1:
 		return errors.New("tiff without a colour model, or its directory is damaged")
 	default:
-		return fmt.Errorf("tiff with its colours %s is not supported", named(tiffColours, c, "in the model %d"))
+		return fmt.Errorf("tiff with its colours %s is not supported", named(tiffColours, colours, "in the model %d"))
 	}
 	fax := compression == tiffCCITT3 || compression == tiffCCITT4
 	packed := compression == tiffLZW || compression == tiffDeflate || compression == tiffDeflateOld
@@ -63,6 +66,8 @@ func misreadTIFF(r io.ReaderAt) error {
 		return errors.New("tiff with reversed bits is not supported")
 	case compression == tiffCCITT3 && tiffTag(r, tagT4Options, 0)&3 != 0:
 		return errors.New("tiff with a two-dimensional fax of group 3 is not supported")
+	case colours <= tiffBlackIsZero && tiffTag(r, tagBits, 1) == 16 && tiffTag(r, tagTileWidth, 0) > 0:
+		return errors.New("tiff with grey of 16 bits in tiles is not supported: OpenCV makes other pixels of it")
 	case predictor != 1 && (predictor != 2 || !packed):
 		return fmt.Errorf("tiff with predictor %d is not supported with compression %d", predictor, compression)
 	}

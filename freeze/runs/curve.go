@@ -97,10 +97,15 @@ var curveColumns = map[string]func(*EpochPoint) *Figure{
 // neededColumns are those without which there is nothing to compare.
 var neededColumns = []string{"epoch", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95"}
 
+// NoRowError is a table, sound otherwise, without a row that can be used.
+type NoRowError struct{ disk.InputError }
+
+func (e *NoRowError) Unwrap() error { return &e.InputError }
+
 // ReadTable reads a CSV file whose header fits. Rows that have not as many fields
 // as the header, or that row refuses, are left out and returned: a crash in the middle
 // of writing leaves such a row, and the next epoch perhaps on the same line. Where no
-// row is left, the first one's error is returned.
+// row is left, the first one's error is returned, as a NoRowError.
 func ReadTable(path string, fits func(header []string) error, row func(header, fields []string) error) (damaged []error, err error) {
 	data, err := disk.ReadText(path, MostBytes)
 	if err != nil {
@@ -121,11 +126,12 @@ func ReadTable(path string, fits func(header []string) error, row func(header, f
 	if err != nil {
 		return nil, &disk.InputError{Path: path, Err: err}
 	}
+	var first *NoRowError
 	for good := 0; ; {
 		fields, err := reader.Read()
 		if errors.Is(err, io.EOF) {
-			if good == 0 && len(damaged) > 0 {
-				return nil, damaged[0]
+			if good == 0 && first != nil {
+				return nil, first
 			}
 			return damaged, nil
 		}
@@ -141,7 +147,11 @@ func ReadTable(path string, fits func(header []string) error, row func(header, f
 			good++
 		} else {
 			line, _ := reader.FieldPos(0)
-			damaged = append(damaged, &disk.InputError{Path: path, Err: fmt.Errorf("line %d: %w", line, err)})
+			bad := disk.InputError{Path: path, Err: fmt.Errorf("line %d: %w", line, err)}
+			damaged = append(damaged, &bad)
+			if first == nil {
+				first = &NoRowError{bad}
+			}
 		}
 	}
 }
@@ -171,7 +181,7 @@ func ReadCurve(path string) (curve []EpochPoint, damaged []error, err error) {
 		return nil
 	})
 	if err == nil && len(curve) == 0 {
-		err = &disk.InputError{Path: path, Err: errors.New("no epoch after the header")}
+		err = &NoRowError{disk.InputError{Path: path, Err: errors.New("no epoch after the header")}}
 	}
 	return curve, damaged, err
 }
