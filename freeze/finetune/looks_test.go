@@ -54,6 +54,9 @@ func TestNothingDrawn(t *testing.T) {
 		}
 	}
 	o.Name, o.ExistOK, o.NoPlots = "blocked", true, false
+	if err := disk.Claim(filepath.Join(o.Project, o.Name), disk.Inputs{}); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range pictures {
 		if err := os.MkdirAll(filepath.Join(o.Project, o.Name, name), 0o777); err != nil {
 			t.Fatal(err)
