@@ -142,7 +142,7 @@ func decodeHyp(nameOrPath string, decode func(*Hyp) error) (Hyp, error) {
 // is one.
 func builtinHyp(name string) (Hyp, bool) {
 	if strings.HasSuffix(name, ".yaml") {
-		if _, err := os.Stat(name); err == nil {
+		if disk.Exists(name) {
 			return Hyp{}, false
 		}
 		name = strings.TrimPrefix(strings.TrimSuffix(filepath.Base(name), ".yaml"), "hyp.")

@@ -154,7 +154,7 @@ func trainingFlag(c *cli.Context) string {
 func runFolders(args []string) ([]string, error) {
 	var dirs []string
 	for _, arg := range args {
-		if exists(filepath.Join(arg, "results.csv")) {
+		if disk.Exists(filepath.Join(arg, "results.csv")) {
 			dirs = append(dirs, arg)
 			continue
 		}
@@ -164,7 +164,7 @@ func runFolders(args []string) ([]string, error) {
 		}
 		before := len(dirs)
 		for _, e := range entries {
-			if dir := filepath.Join(arg, e.Name()); exists(filepath.Join(dir, "results.csv")) {
+			if dir := filepath.Join(arg, e.Name()); disk.Exists(filepath.Join(dir, "results.csv")) {
 				dirs = append(dirs, dir)
 			}
 		}
@@ -173,11 +173,6 @@ func runFolders(args []string) ([]string, error) {
 		}
 	}
 	return dirs, nil
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 // report reads runs, writes the report and prints its summary.

@@ -32,10 +32,10 @@ func runCells(ctx context.Context, t *terminal, output string, cells []trainingC
 		title := fmt.Sprintf("run %d/%d %s", i+1, len(cells), cell.Name)
 		args := append([]string{"--project=" + output, "--name=" + cell.Name, "--exist-ok"}, cell.Flags...)
 		switch weights := filepath.Join(dirs[i], "weights"); {
-		case exists(filepath.Join(dirs[i], "summary.json")):
+		case disk.Exists(filepath.Join(dirs[i], "summary.json")):
 			t.logf("%s: is done", title)
 			continue
-		case exists(filepath.Join(weights, "last.safetensors")):
+		case disk.Exists(filepath.Join(weights, "last.safetensors")):
 			t.logf("%s: goes on where it stopped", title)
 			os.Remove(filepath.Join(weights, "best.onnx")) // of a run that was killed between its last two files
 			args = append([]string{"--resume-from=" + dirs[i]}, cell.deviceFlags()...)
@@ -64,7 +64,7 @@ func (cell trainingCell) deviceFlags() []string {
 func (cell trainingCell) checkFolder(dir string) error {
 	data, err := os.ReadFile(filepath.Join(dir, cellFile))
 	switch {
-	case os.IsNotExist(err) && !exists(filepath.Join(dir, "results.csv")):
+	case os.IsNotExist(err) && !disk.Exists(filepath.Join(dir, "results.csv")):
 		return nil
 	case err != nil:
 		return badInputf("%s: holds a run that compare did not start", dir).hinted("choose another --output")

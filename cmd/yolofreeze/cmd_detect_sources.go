@@ -107,7 +107,7 @@ next:
 }
 
 func leadsSomewhere(source string) bool {
-	if _, err := os.Stat(source); err == nil {
+	if disk.Exists(source) {
 		return true
 	}
 	found, err := filepath.Glob(literally(source))

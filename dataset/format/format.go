@@ -10,6 +10,7 @@ import (
 	"yolofreeze/dataset/coco"
 	"yolofreeze/dataset/voc"
 	"yolofreeze/dataset/yolo"
+	"yolofreeze/onnx/disk"
 )
 
 // Formats are the names that Detect returns and Write takes.
@@ -117,7 +118,7 @@ func jsonFiles(data string) (map[string]string, error) {
 	}
 	files := map[string]string{}
 	parts := strings.Split(data, ",")
-	if _, err := os.Stat(data); err == nil {
+	if disk.Exists(data) {
 		parts = []string{data} // one file, commas and all
 	}
 	var unnamed []string

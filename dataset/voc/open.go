@@ -176,7 +176,7 @@ const everything = "*"
 
 func defaultSets(all []string) map[string][]string {
 	has := func(set string) bool {
-		return slices.ContainsFunc(all, func(year string) bool { return exists(setFile(year, set)) })
+		return slices.ContainsFunc(all, func(year string) bool { return disk.Exists(setFile(year, set)) })
 	}
 	sets := map[string][]string{"train": {"train"}, "val": {"val"}, "test": {"test"}}
 	if base := filepath.Base(all[0]); !isYear(all[0]) && slices.Contains(flatSplits, base) {
@@ -193,11 +193,6 @@ func defaultSets(all []string) map[string][]string {
 		sets["train"] = []string{everything}
 	}
 	return sets
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 func setFile(year, set string) string { return filepath.Join(year, "ImageSets", "Main", set+".txt") }

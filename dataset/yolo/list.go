@@ -60,16 +60,16 @@ func (c *Config) keyError(split, entry, path string, err error) error {
 // write ../train/images for a folder that lies beside the data.yaml.
 func (c *Config) entryPath(entry string) string {
 	path := resolve(c.Root, entry)
-	if _, err := os.Stat(path); err == nil {
+	if disk.Exists(path) {
 		return path
 	}
 	if inner, ok := strings.CutPrefix(entry, "../"); ok {
-		if p := resolve(c.Root, inner); exists(p) {
+		if p := resolve(c.Root, inner); disk.Exists(p) {
 			return p
 		}
 	}
 	if inner, ok := strings.CutPrefix(entry, "data/"); ok && c.Path == "" { // as darknet and CVAT write it
-		if p := resolve(c.Root, inner); exists(p) {
+		if p := resolve(c.Root, inner); disk.Exists(p) {
 			return p
 		}
 	}
@@ -77,11 +77,6 @@ func (c *Config) entryPath(entry string) string {
 		return find(c.Root, entry)
 	}
 	return path
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 // walkPictures collects the pictures below a folder. Links to folders are
@@ -131,14 +126,14 @@ func (c *Config) readList(file string) ([]string, error) {
 		if len(line) > 4096 || !dataset.IsPicture(strings.Trim(line, `"'`)) {
 			return nil, fmt.Errorf("line %d: %q is not the name of a picture", n+1, strings.ToValidUTF8(line[:min(len(line), 60)], "�"))
 		}
-		if bare := strings.Trim(line, `"'`); bare != line && !exists(resolve(filepath.Dir(file), line)) {
+		if bare := strings.Trim(line, `"'`); bare != line && !disk.Exists(resolve(filepath.Dir(file), line)) {
 			line = bare
 		}
 		path := resolve(filepath.Dir(file), line)
-		if !filepath.IsAbs(line) && !exists(path) {
-			if p := find(c.Root, line); exists(p) {
+		if !filepath.IsAbs(line) && !disk.Exists(path) {
+			if p := find(c.Root, line); disk.Exists(p) {
 				path = p
-			} else if inner, ok := strings.CutPrefix(strings.ReplaceAll(line, `\`, "/"), "data/"); ok && !exists(filepath.Join(filepath.Dir(file), "data")) {
+			} else if inner, ok := strings.CutPrefix(strings.ReplaceAll(line, `\`, "/"), "data/"); ok && !disk.Exists(filepath.Join(filepath.Dir(file), "data")) {
 				path = resolve(filepath.Dir(file), inner) // CVAT and darknet write data/ for the list's own folder
 			}
 		}

@@ -96,7 +96,7 @@ func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {
 		}
 		for _, entry := range c.Splits[split] {
 			pictures, err := c.pictures(split, entry)
-			if split == "test" && o.Splits == nil && err != nil && !exists(c.entryPath(entry)) {
+			if split == "test" && o.Splits == nil && err != nil && !disk.Exists(c.entryPath(entry)) {
 				continue // many files name a test split that was never shipped
 			}
 			if err != nil {
@@ -119,7 +119,7 @@ func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {
 }
 
 func (c *Config) check() error {
-	if !exists(c.Root) {
+	if !disk.Exists(c.Root) {
 		also := ""
 		if !filepath.IsAbs(c.Path) {
 			also = ", nor does it in the working folder"

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/yaml"
 )
 
@@ -165,7 +166,7 @@ func scalar(v *yaml.Node) (string, error) {
 // does it, whose files say ../datasets/coco128 and mean beside the program.
 func find(base, p string) string {
 	path := resolve(base, p)
-	if here := resolve(".", p); !exists(path) && exists(here) {
+	if here := resolve(".", p); !disk.Exists(path) && disk.Exists(here) {
 		return here
 	}
 	return path

@@ -1,9 +1,10 @@
 package finetune
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
+
+	"yolofreeze/onnx/disk"
 )
 
 // kept are the options as files of the run hold them: with paths that mean the same
@@ -17,7 +18,7 @@ func (o Options) kept() Options {
 	if o.Data != "" {
 		o.Data = strings.Join(parts, ",")
 	}
-	if exists(o.Weights) {
+	if disk.Exists(o.Weights) {
 		o.Weights = absolute(o.Weights)
 	}
 	o.Freeze = absoluteFiles(o.Freeze)
@@ -50,14 +51,9 @@ func absolute(path string) string {
 	return path
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
 // splitData parts train=a.json into what names the split, and the path.
 func splitData(part string) (key, path string) {
-	if split, path, ok := strings.Cut(part, "="); ok && !exists(part) {
+	if split, path, ok := strings.Cut(part, "="); ok && !disk.Exists(part) {
 		return split + "=", path
 	}
 	return "", part
@@ -67,7 +63,7 @@ func splitData(part string) (key, path string) {
 // ends of their paths, from the run's folder and from the folders above it.
 func (o *Options) findPlaces(runDir string) {
 	find := func(path string) string { return moved(path, absolute(runDir)) }
-	if !exists(o.Data) && o.Data != "" {
+	if !disk.Exists(o.Data) && o.Data != "" {
 		parts := strings.Split(o.Data, ",")
 		for i, part := range parts {
 			key, path := splitData(part)
@@ -81,14 +77,14 @@ func (o *Options) findPlaces(runDir string) {
 // moved returns where the file of a path is now, which is where the most of its path
 // still fits; path itself where it is there, or nothing is found.
 func moved(path, runDir string) string {
-	if exists(path) {
+	if disk.Exists(path) {
 		return path
 	}
 	segments := strings.Split(strings.TrimLeft(filepath.ToSlash(filepath.Clean(path)), "/"), "/")
 	for i := 0; i < len(segments)-1 || i == 0; i++ {
 		end := filepath.Join(segments[i:]...)
 		for dir := runDir; ; dir = filepath.Dir(dir) {
-			if at := filepath.Join(dir, end); exists(at) {
+			if at := filepath.Join(dir, end); disk.Exists(at) {
 				return at
 			}
 			if dir == filepath.Dir(dir) {

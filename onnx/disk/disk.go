@@ -27,6 +27,12 @@ func (e *Error) Error() string { return e.Path + ": " + e.Reason }
 // BadInput marks the error as the input's fault, not the program's or the disk's.
 func (e *Error) BadInput() bool { return true }
 
+// Exists reports whether a path leads to anything.
+func Exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 // IsFile reports whether a path leads to a regular file.
 func IsFile(path string) bool {
 	info, err := os.Stat(path)
