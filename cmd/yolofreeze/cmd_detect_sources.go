@@ -121,13 +121,11 @@ func literally(pattern string) string {
 	for {
 		i := strings.IndexRune(rest, filepath.Separator) + 1
 		if i == 0 || !disk.IsFolder(folder+rest[:i]) {
-			return globEscaper.Replace(folder) + rest
+			return disk.Literal(folder) + rest
 		}
 		folder, rest = folder+rest[:i], rest[i:]
 	}
 }
-
-var globEscaper = strings.NewReplacer("*", "[*]", "?", "[?]", "[", "[[]")
 
 func fromGlob(pattern string) ([]string, error) {
 	found, err := filepath.Glob(literally(pattern))

@@ -46,8 +46,7 @@ func OpenFolder(dir string, o dataset.ReadOptions) (*dataset.Set, error) {
 	}
 	for _, split := range dataset.SplitNames {
 		for _, pattern := range []string{"images/" + split, "images/" + split + "[0-9]*", split + "/images"} {
-			found, _ := filepath.Glob(filepath.Join(globQuote(dir), pattern))
-			for _, f := range found {
+			for _, f := range disk.Glob(dir, pattern) {
 				rel, _ := filepath.Rel(dir, f)
 				c.Splits[split] = append(c.Splits[split], rel)
 			}
@@ -64,19 +63,6 @@ func OpenFolder(dir string, o dataset.ReadOptions) (*dataset.Set, error) {
 
 // dealt is the way out for a data set without the split that is asked for.
 const dealt = ": dataset split deals the pictures there are to train and val"
-
-// globQuote makes a path mean itself in a pattern.
-func globQuote(path string) string {
-	var out []rune
-	for _, r := range path {
-		if r == '*' || r == '?' || r == '[' {
-			out = append(out, '[', r, ']')
-			continue
-		}
-		out = append(out, r)
-	}
-	return string(out)
-}
 
 // Open reads the data set that the configuration describes.
 func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -119,8 +118,8 @@ func (r *Run) readEvents() error {
 	if r.Seconds.Known() {
 		return nil
 	}
-	files, err := filepath.Glob(filepath.Join(globEscape(r.Dir), "events.out.tfevents.*"))
-	if err != nil || len(files) != 1 {
+	files := disk.Glob(r.Dir, "events.out.tfevents.*")
+	if len(files) != 1 {
 		return nil // several: the run was resumed, and the time between does not count
 	}
 	data, err := disk.Read(files[0], runs.MostBytes)
@@ -137,18 +136,6 @@ func (r *Run) readEvents() error {
 	}
 	r.Seconds = last
 	return nil
-}
-
-// globEscape makes a folder's name stand for itself in a pattern.
-func globEscape(dir string) string {
-	var out []rune
-	for _, c := range dir {
-		if slices.Contains([]rune(`*?[\`), c) {
-			out = append(out, '\\')
-		}
-		out = append(out, c)
-	}
-	return string(out)
 }
 
 // eventTimes reads an event file: records of a length (8 bytes), its checksum

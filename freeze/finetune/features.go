@@ -174,9 +174,8 @@ type cached struct {
 
 // featureCaches lists the finished caches, the one used longest ago first.
 func featureCaches() []cached {
-	indices, _ := filepath.Glob(filepath.Join(featureFolder(), "*", featureIndex))
 	var list []cached
-	for _, index := range indices {
+	for _, index := range disk.Glob(featureFolder(), filepath.Join("*", featureIndex)) {
 		dir := filepath.Dir(index)
 		info, err := os.Stat(index)
 		data, err2 := os.Stat(filepath.Join(dir, featureData))

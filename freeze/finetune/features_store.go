@@ -91,8 +91,7 @@ const lockSuffix = ".lock"
 // sweepFeatures removes what killed runs left half written, and returns the bytes of what
 // others are writing.
 func sweepFeatures() (busy int64) {
-	leftovers, _ := filepath.Glob(filepath.Join(featureFolder(), "writing-*"))
-	for _, path := range leftovers {
+	for _, path := range disk.Glob(featureFolder(), "writing-*") {
 		if strings.HasSuffix(path, lockSuffix) {
 			continue
 		}
@@ -106,8 +105,7 @@ func sweepFeatures() (busy int64) {
 		os.RemoveAll(path)
 		unlock()
 	}
-	held, _ := filepath.Glob(filepath.Join(featureFolder(), "validation-*.bin")) // where the system let none be removed at once
-	for _, path := range held {
+	for _, path := range disk.Glob(featureFolder(), "validation-*.bin") { // where the system let none be removed at once
 		os.Remove(path)
 	}
 	return busy

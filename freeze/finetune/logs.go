@@ -13,6 +13,7 @@ import (
 	"yolofreeze/freeze/finetune/mlflow"
 	"yolofreeze/freeze/finetune/tensorboard"
 	"yolofreeze/freeze/runs"
+	"yolofreeze/onnx/disk"
 )
 
 // logger is told of a run. One that fails is told no more; the run goes on.
@@ -150,8 +151,7 @@ var artifacts = []string{"*.csv", "*.yaml", "*.json", "*.png", "*.jpg", "weights
 func (l mlflowLogger) upload(ctx context.Context, t *training) error {
 	files, bytes := []string{}, int64(0)
 	for _, pattern := range artifacts {
-		found, _ := filepath.Glob(filepath.Join(t.dir, pattern))
-		for _, file := range found {
+		for _, file := range disk.Glob(t.dir, pattern) {
 			if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
 				files, bytes = append(files, file), bytes+info.Size()
 			}

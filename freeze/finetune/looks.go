@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"yolofreeze/freeze/finetune/plot"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
+	"yolofreeze/onnx/disk"
 )
 
 const (
@@ -164,13 +164,8 @@ var panels = [plot.Panels]struct {
 
 // drawResults draws every results*.csv of a run's folder over the others.
 func drawResults(dir string) error {
-	files, err := filepath.Glob(filepath.Join(escapeGlob(dir), "results*.csv"))
-	if err != nil {
-		return fmt.Errorf("draw results.png: %w", err)
-	}
-	slices.Sort(files)
 	var series []plot.Series
-	for _, path := range files {
+	for _, path := range disk.Glob(dir, "results*.csv") {
 		curve, _, err := runs.ReadCurve(path)
 		if err != nil {
 			return fmt.Errorf("draw results.png: %w", err)
@@ -189,9 +184,4 @@ func drawResults(dir string) error {
 		titles[i] = panel.column
 	}
 	return plot.Results(filepath.Join(dir, "results.png"), titles, series)
-}
-
-// escapeGlob lets a pattern mean exactly the folder.
-func escapeGlob(dir string) string {
-	return strings.NewReplacer("*", `[*]`, "?", `[?]`, "[", `[[]`).Replace(dir)
 }

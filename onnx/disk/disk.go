@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -43,6 +44,20 @@ func IsFile(path string) bool {
 func IsFolder(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
+}
+
+// Glob lists what a pattern finds in a folder, whose own name means itself.
+func Glob(folder, pattern string) []string {
+	found, _ := filepath.Glob(filepath.Join(Literal(folder), pattern))
+	return found
+}
+
+// Literal makes a pattern that means exactly a path.
+func Literal(path string) string {
+	if filepath.Separator != '\\' {
+		path = strings.ReplaceAll(path, `\`, `\\`)
+	}
+	return strings.NewReplacer("*", "[*]", "?", "[?]", "[", "[[]").Replace(path)
 }
 
 // Cause drops the path from an error of this package or the system, for messages

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,6 +39,26 @@ func TestRead(t *testing.T) {
 	}
 	if _, err := disk.Read(filepath.Join(dir, "none"), 4); !errors.Is(err, fs.ErrNotExist) || disk.Cause(err) != syscall.ENOENT {
 		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+// TestGlob: a folder's own name is no pattern.
+func TestGlob(t *testing.T) {
+	root := t.TempDir()
+	for _, name := range []string{"a[1]b*?", "plain", `back\*slash`, "caf\xe9 [x"} {
+		dir := filepath.Join(root, name)
+		if err := os.Mkdir(dir, 0o777); err != nil {
+			t.Skip(err) // not every file system takes these
+		}
+		want := []string{filepath.Join(dir, "x1.csv"), filepath.Join(dir, "x2.csv")}
+		for _, path := range append(want, filepath.Join(dir, "y.csv")) {
+			if err := os.WriteFile(path, nil, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := disk.Glob(dir, "x*.csv"); !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
 	}
 }
 

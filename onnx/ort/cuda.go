@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"yolofreeze/onnx/disk"
 )
 
 // cudaDefaults are the CUDA provider's options that differ from its own
@@ -25,7 +27,7 @@ var cudaDefaults = map[string]string{
 // preloadCUDA loads what setup.sh --cuda put beside the runtime, so that the
 // provider finds it: a library comes after those it needs, hence the rounds.
 func preloadCUDA(folder string) {
-	waiting, _ := filepath.Glob(filepath.Join(folder, "lib*.so*"))
+	waiting := disk.Glob(folder, "lib*.so*")
 	for progress := true; progress; {
 		progress = false
 		for i := len(waiting) - 1; i >= 0; i-- {
