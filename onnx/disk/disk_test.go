@@ -74,6 +74,9 @@ func TestReadText(t *testing.T) {
 			t.Errorf("%q: %q, %v, want %q", written, text, err, want)
 		}
 	}
+	if err := os.WriteFile(path, []byte("four"), 0o666); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := disk.ReadText(path, 3); err == nil {
 		t.Error("a file over the limit was read")
 	}
