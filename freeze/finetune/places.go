@@ -10,26 +10,32 @@ import (
 // kept are the options as files of the run hold them: with paths that mean the same
 // in every folder.
 func (o Options) kept() Options {
-	parts := strings.Split(o.Data, ",") // COCO has a file a split, perhaps with the split's name
-	for i, part := range parts {
-		key, path := splitData(part)
-		parts[i] = key + absolute(path)
-	}
-	if o.Data != "" {
-		o.Data = strings.Join(parts, ",")
-	}
+	o.Data = inData(o.Data, absolute)
 	if disk.Exists(o.Weights) {
 		o.Weights = absolute(o.Weights)
 	}
-	o.Freeze = absoluteFiles(o.Freeze)
+	o.Freeze = inFiles(o.Freeze, absolute)
 	return o
 }
 
-// absoluteFiles makes the paths of selectors' files absolute.
-func absoluteFiles(selectors []string) []string {
-	return inFiles(selectors, absolute)
+// inData puts other paths in the place of those that option data names: COCO has a file a
+// split, perhaps with the split's name.
+func inData(data string, place func(string) string) string {
+	if data == "" {
+		return ""
+	}
+	if disk.Exists(data) { // one file, commas and all
+		return place(data)
+	}
+	parts := strings.Split(data, ",")
+	for i, part := range parts {
+		key, path := splitData(part)
+		parts[i] = key + place(path)
+	}
+	return strings.Join(parts, ",")
 }
 
+// inFiles does so with the files of selectors.
 func inFiles(selectors []string, place func(string) string) []string {
 	var out []string
 	for _, s := range selectors {
@@ -63,14 +69,7 @@ func splitData(part string) (key, path string) {
 // ends of their paths, from the run's folder and from the folders above it.
 func (o *Options) findPlaces(runDir string) {
 	find := func(path string) string { return moved(path, absolute(runDir)) }
-	if !disk.Exists(o.Data) && o.Data != "" {
-		parts := strings.Split(o.Data, ",")
-		for i, part := range parts {
-			key, path := splitData(part)
-			parts[i] = key + find(path)
-		}
-		o.Data = strings.Join(parts, ",")
-	}
+	o.Data = inData(o.Data, find)
 	o.Freeze = inFiles(o.Freeze, find)
 }
 

@@ -23,7 +23,7 @@ func (t *training) resume() error {
 		t.r.Warnf("%v: going on from the state saved before it, epoch %d, batch %d", s.damaged, s.info.Progress.Epoch, s.info.Progress.Batch)
 	}
 	t.keepOrigin(s)
-	t.o.Freeze, t.o.Plans = absoluteFiles(t.o.Freeze), s.options.Plans
+	t.o.Freeze, t.o.Plans = inFiles(t.o.Freeze, absolute), s.options.Plans
 	t.o.LRDecay = cmp.Or(t.o.LRDecay, s.options.LRDecay) // 0 is what was not given
 	list, err := s.options.differences(&t.o)
 	if err != nil {
