@@ -154,35 +154,30 @@ type damageError struct{ error }
 func (e *damageError) Unwrap() error  { return e.error }
 func (e *damageError) BadInput() bool { return true }
 
-// notRun is a file that no run resumes from.
-type notRun struct{ path, what, hint string }
-
-func (e *notRun) Error() string {
-	return fmt.Sprintf("%s: %s: a run of yolofreeze resumes from its %s or its folder", e.path, e.what, lastName)
-}
-func (e *notRun) BadInput() bool { return true }
-func (e *notRun) Hint() string   { return e.hint }
-
 // checkResumable names what people take for a run of ours.
 func checkResumable(file string) error {
-	weights := "`weights " + file + "` starts a new run from it"
+	notRun := func(file, what string) error {
+		return &resumeError{fmt.Sprintf("%s: %s: a run of yolofreeze resumes from its %s or its folder", file, what, lastName),
+			"`weights " + file + "` starts a new run from it"}
+	}
+	const checkpoint = "a PyTorch checkpoint; runs of YOLOv5 cannot be resumed"
 	switch strings.ToLower(filepath.Ext(file)) {
 	case ".onnx":
-		return &notRun{file, "an exported model, which has weights only", weights}
+		return notRun(file, "an exported model, which has weights only")
 	case ".pt", ".pth":
-		return &notRun{file, "a PyTorch checkpoint; runs of YOLOv5 cannot be resumed", weights}
+		return notRun(file, checkpoint)
 	}
 	var head [4]byte
 	f, _, err := disk.Open(file, math.MaxInt64)
 	if err == nil {
 		defer f.Close()
 		if _, err := f.ReadAt(head[:], 0); err == nil && string(head[:]) == "PK\x03\x04" {
-			return &notRun{file, "a PyTorch checkpoint; runs of YOLOv5 cannot be resumed", weights}
+			return notRun(file, checkpoint)
 		}
 		return nil
 	}
 	if other := filepath.Join(filepath.Dir(file), "last.pt"); errors.Is(err, fs.ErrNotExist) && disk.IsFile(other) {
-		return &notRun{other, "a run of YOLOv5, which cannot be resumed", "`weights " + other + "` starts a new run from it"}
+		return notRun(other, "a run of YOLOv5, which cannot be resumed")
 	}
 	return nil
 }

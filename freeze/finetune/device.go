@@ -26,22 +26,6 @@ func CheckStored(device string, providerOptions []string) error {
 	return err
 }
 
-// withheldError says what a checkpoint asks for and a file may not decide.
-type withheldError struct {
-	path string
-	list []string
-}
-
-func (e *withheldError) Error() string {
-	return fmt.Sprintf("resume from %s: it asks for %s, which a file may not decide", e.path, strings.Join(e.list, " and "))
-}
-
-func (e *withheldError) BadInput() bool { return true }
-
-func (e *withheldError) Hint() string {
-	return "give the flags again if the run is yours, or others: a provider's library and options can run any code"
-}
-
 // checkDevice looks at the options that say how graphs run.
 func (o *Options) checkDevice() error {
 	if _, err := step.ParseAMP(o.AMP); err != nil {

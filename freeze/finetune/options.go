@@ -178,7 +178,8 @@ func (o *Options) check() error {
 		return bad("close-mosaic %d: want 0 or more", o.CloseMosaic)
 	}
 	if len(o.Withheld) > 0 {
-		return &withheldError{o.ResumeFrom, o.Withheld}
+		return &resumeError{fmt.Sprintf("resume from %s: it asks for %s, which a file may not decide", o.ResumeFrom, strings.Join(o.Withheld, " and ")),
+			"give the flags again if the run is yours, or others: a provider's library and options can run any code"}
 	}
 	_, err := o.readOptions().Checked()
 	if err == nil {

@@ -30,7 +30,8 @@ func (t *training) resume() error {
 		return err
 	}
 	if len(list) > 0 && !t.o.Force {
-		return &resumeError{s.path, list}
+		return &resumeError{fmt.Sprintf("resume from %s: other options than the run was started with: %s", s.path, strings.Join(list, "; ")),
+			"leave these flags out, or resume with `force`; or start a new run with `weights` and this file"}
 	}
 	for _, d := range list {
 		t.r.Warnf("resuming with %s", d)
@@ -110,21 +111,12 @@ func planLine(epoch, batch int, o *Options, stages []freeze.Stage) string {
 	return text
 }
 
-// resumeError lists options that a resumed run would change.
-type resumeError struct {
-	path string
-	list []string
-}
+// resumeError says why no run resumes as it was asked for.
+type resumeError struct{ reason, hint string }
 
-func (e *resumeError) Error() string {
-	return fmt.Sprintf("resume from %s: other options than the run was started with: %s", e.path, strings.Join(e.list, "; "))
-}
-
+func (e *resumeError) Error() string  { return e.reason }
 func (e *resumeError) BadInput() bool { return true }
-
-func (e *resumeError) Hint() string {
-	return "leave these flags out, or resume with `force`; or start a new run with `weights` and this file"
-}
+func (e *resumeError) Hint() string   { return e.hint }
 
 // encodeOptions and decodeOptions keep options in a checkpoint's metadata, as the text of opt.yaml.
 func encodeOptions(o Options) (json.RawMessage, error) {
