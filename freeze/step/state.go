@@ -232,13 +232,6 @@ func (e *Engine) Carry(from *Engine) error {
 	if err := from.Sync(); err != nil {
 		return err
 	}
-	e.steps = from.steps
-	e.Scaler.takeOver(from.Scaler)
-	for name, t := range e.Optimizer {
-		if old := from.Optimizer[name]; old != nil {
-			copy(t.Raw, old.Raw)
-		}
-	}
-	e.Upload()
+	e.Restore(from.steps, from.Scaler, func(name string) *onnx.Tensor { return from.Optimizer[name] })
 	return nil
 }
