@@ -67,28 +67,44 @@ func (s *sizes) probe(path string, l picture.Limits) (picture.Info, error) {
 	if s.file == "" {
 		return picture.Probe(path, l)
 	}
-	state, mode, err := StateOf(path)
+	key := s.whole(path)
+	old, known := s.known[key]
+	now, err := old.again(path, known, l)
 	if err != nil {
-		return picture.Info{}, err
-	}
-	key, now := s.whole(path), sizeEntry{fileState: state}
-	e, ok := s.known[key]
-	now.info = e.info
-	if ok && mode.IsRegular() && e == now {
-		if err := l.Filled().Check(e.info.Width, e.info.Height); err != nil {
-			return e.info, err
-		}
-	} else {
-		ok = false
-		if now.info, err = picture.Probe(path, l); err != nil {
-			return now.info, err
-		}
+		return now.info, err
 	}
 	s.mu.Lock()
 	s.current[key] = now
-	s.fresh = s.fresh || !ok
+	s.fresh = s.fresh || !known || now != old
 	s.mu.Unlock()
 	return now.info, nil
+}
+
+// again is the entry of a picture as it is now: e where that is known and the picture's state
+// is the same. A picture in its known state is not even opened: it is no link kept as text,
+// since such a one is known by the state of what it leads to.
+func (e sizeEntry) again(path string, known bool, l picture.Limits) (sizeEntry, error) {
+	l = l.Filled()
+	if known {
+		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && stateOf(st) == e.fileState {
+			return e, l.Check(e.info.Width, e.info.Height)
+		}
+	}
+	f, size, err := picture.Open(path, l.MaxBytes)
+	if err != nil {
+		return sizeEntry{}, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return sizeEntry{}, err
+	}
+	now := sizeEntry{fileState: stateOf(st)}
+	if known && now.fileState == e.fileState {
+		return e, l.Check(e.info.Width, e.info.Height)
+	}
+	now.info, err = picture.ProbeOpened(f, size, path, l)
+	return now, err
 }
 
 // save writes the headers of this run. A folder that cannot be written costs

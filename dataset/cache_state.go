@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"io/fs"
+	"math"
 	"os"
 	"time"
 
@@ -18,15 +19,22 @@ type fileState struct {
 	bytes, modified, changed int64 // length; times in nanoseconds, changed is 0 where there is none
 }
 
-// StateOf returns the state of a picture's file, that which links lead to, and its mode.
-func StateOf(path string) (fileState, fs.FileMode, error) {
+// StateOf returns the state of a picture's file, that which links lead to.
+func StateOf(path string) (fileState, error) {
 	st, err := os.Stat(path)
 	if err == nil && st.Mode().IsRegular() && st.Size() <= picture.MaxTextLink {
-		st, err = os.Stat(picture.PictureFile(path))
+		if f, _, failed := picture.Open(path, math.MaxInt64); failed == nil {
+			defer f.Close()
+			st, err = f.Stat()
+		}
 	}
 	if err != nil {
-		return fileState{}, 0, err
+		return fileState{}, err
 	}
+	return stateOf(st), nil
+}
+
+func stateOf(st fs.FileInfo) fileState {
 	state := fileState{bytes: st.Size(), modified: st.ModTime().UnixNano()}
 	if t := times.Get(st); t.HasChangeTime() {
 		state.changed = t.ChangeTime().UnixNano()
@@ -35,7 +43,7 @@ func StateOf(path string) (fileState, fs.FileMode, error) {
 	if age := time.Since(time.Unix(0, max(state.modified, state.changed))); age >= 0 && age < clockTick {
 		time.Sleep(clockTick - age)
 	}
-	return state, st.Mode(), nil
+	return state
 }
 
 const clockTick = 20 * time.Millisecond

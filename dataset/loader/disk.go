@@ -78,7 +78,7 @@ func (c *diskCache) key(path string, size int, smooth bool) string {
 	if err != nil {
 		return ""
 	}
-	now, _, err := dataset.StateOf(abs)
+	now, err := dataset.StateOf(abs)
 	if err != nil {
 		return ""
 	}

@@ -155,19 +155,8 @@ func Open(path string, maxBytes int64) (*os.File, int64, error) {
 	return f, size, nil
 }
 
+// MaxTextLink is the most bytes that a link kept as text has: larger files are none.
 const MaxTextLink = 1024
-
-// PictureFile returns the file that a picture's pixels are read from: the path, or where a
-// link kept as text leads.
-func PictureFile(path string) string {
-	if f, size, err := disk.Open(path, MaxTextLink); err == nil {
-		defer f.Close()
-		if target := textLink(f, path); size > 0 && target != "" {
-			return target
-		}
-	}
-	return path
-}
 
 // textLink returns where a link kept as text leads, if that is a file.
 func textLink(r io.ReaderAt, path string) string {
@@ -186,15 +175,19 @@ func textLink(r io.ReaderAt, path string) string {
 
 // Probe reads a picture's header: nothing is decoded.
 func Probe(path string, l Limits) (Info, error) {
-	l = l.Filled()
-	f, size, err := Open(path, l.MaxBytes)
+	f, size, err := Open(path, l.Filled().MaxBytes)
 	if err != nil {
 		return Info{}, err
 	}
 	defer f.Close()
-	info, err := probe(f, size)
+	return ProbeOpened(f, size, path, l)
+}
+
+// ProbeOpened is Probe of what Open opened for the path.
+func ProbeOpened(r io.ReaderAt, size int64, path string, l Limits) (Info, error) {
+	info, err := probe(r, size)
 	if err == nil {
-		err = l.Check(info.Width, info.Height)
+		err = l.Filled().Check(info.Width, info.Height)
 	}
 	if err != nil {
 		return info, Pathed(path, err)
@@ -278,18 +271,14 @@ func Decode(path string, l Limits) (*Image, error) {
 
 // DecodeInto decodes a picture and returns what use makes of it, while it may have the memory.
 func DecodeInto(path string, l Limits, use func(*Image) (*Image, error)) (*Image, error) {
-	l = l.Filled()
-	f, size, err := Open(path, l.MaxBytes)
+	f, size, err := Open(path, l.Filled().MaxBytes)
 	if err != nil {
 		return nil, err
 	}
-	info, err := probe(f, size) // before all of it is read
-	if err == nil {
-		err = l.Check(info.Width, info.Height)
-	}
+	info, err := ProbeOpened(f, size, path, l) // before all of it is read
 	if err != nil {
 		f.Close()
-		return nil, Pathed(path, err)
+		return nil, err
 	}
 	defer decodeRoom().take(int64(info.Width) * int64(info.Height))()
 	data, err := disk.ReadAll(f, size, nil)

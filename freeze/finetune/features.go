@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -280,7 +281,7 @@ func (t *training) featureKey(ctx context.Context) (string, error) {
 
 // addContent adds a file's content; one that cannot be read counts as empty, as in training.
 func addContent(h hash.Hash, path string) error {
-	f, err := os.Open(picture.PictureFile(path))
+	f, _, err := picture.Open(path, math.MaxInt64)
 	if err != nil {
 		fmt.Fprint(h, "absent ")
 		return nil
