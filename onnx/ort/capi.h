@@ -35,7 +35,6 @@ enum {
 	api_AllocatorFree = 76,
 	api_GetAllocatorWithDefaultOptions = 78,
 	api_ReleaseStatus = 93,
-	api_ReleaseMemoryInfo = 94,
 	api_ReleaseValue = 96,
 	api_ReleaseRunOptions = 97,
 	api_ReleaseTypeInfo = 98,

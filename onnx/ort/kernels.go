@@ -23,9 +23,9 @@ const (
 	dnnlVariable = "YOLOFREEZE_DNNL"
 )
 
-// FindNative returns the path of oneDNN's library, with which native kernels compute: the
+// findNative returns the path of oneDNN's library, with which native kernels compute: the
 // one that YOLOFREEZE_DNNL names, then that of scripts/setup.sh.
-func FindNative() (string, error) {
+func findNative() (string, error) {
 	if path := os.Getenv(dnnlVariable); path != "" {
 		if info, err := os.Stat(path); err != nil || info.IsDir() {
 			return "", noNative(path, errors.New("no such file"), "correct or unset "+dnnlVariable)
@@ -49,7 +49,7 @@ func noNative(path string, reason error, cure string) error {
 
 // InitNative finds and loads oneDNN's library, once per process. Its errors are *[Unavailable].
 func InitNative() error {
-	path, err := FindNative()
+	path, err := findNative()
 	if err != nil {
 		return err
 	}

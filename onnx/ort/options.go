@@ -59,7 +59,7 @@ type Options struct {
 	Capture bool
 
 	// Native gives the CPU provider kernels for the operators of domain yolofreeze
-	// (package native). It takes oneDNN's library (FindNative).
+	// (package native). It takes oneDNN's library (InitNative finds it).
 	Native bool
 
 	// ProviderOptions override what Open sets for the device's provider (keys as

@@ -22,5 +22,3 @@ const char *dnnl_load(const char *path) {
 	if (dnnl.engine_create(&engine, dnnl_cpu, 0)) return "it could not make an engine of the CPU";
 	return NULL;
 }
-
-dnnl_version_info dnnl_loaded_version(void) { return *dnnl.version(); }

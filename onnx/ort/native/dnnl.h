@@ -105,6 +105,5 @@ extern dnnl_engine engine;
 
 // dnnl_load opens the library; it returns NULL, or why it could not.
 const char *dnnl_load(const char *path);
-dnnl_version_info dnnl_loaded_version(void);
 
 #endif

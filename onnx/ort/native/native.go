@@ -20,9 +20,6 @@ import (
 	"unsafe"
 )
 
-// MostThreads is how many threads can work on one operator.
-const MostThreads = int(C.pool_most)
-
 var (
 	lock   sync.Mutex
 	loaded string // path of the library
@@ -47,22 +44,11 @@ func Load(path string) error {
 	return nil
 }
 
-// Version returns the loaded library's version, "" before Load has succeeded.
-func Version() string {
-	lock.Lock()
-	defer lock.Unlock()
-	if loaded == "" {
-		return ""
-	}
-	v := C.dnnl_loaded_version()
-	return fmt.Sprintf("%d.%d.%d", v.major, v.minor, v.patch)
-}
-
 // Register adds the operators to session options (an OrtSessionOptions), through the
-// runtime's table of functions; that many threads work on one. Load must have
+// runtime's table of functions; that many threads work on one, at most pool_most. Load must have
 // succeeded. It returns the runtime's status, nil for success.
 func Register(api, options unsafe.Pointer, threads int) unsafe.Pointer {
 	lock.Lock()
 	defer lock.Unlock()
-	return unsafe.Pointer(C.ort_register(api, options, C.int(min(max(threads, 1), MostThreads))))
+	return unsafe.Pointer(C.ort_register(api, options, C.int(min(max(threads, 1), C.pool_most))))
 }

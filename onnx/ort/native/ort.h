@@ -25,7 +25,6 @@ enum {
 	api_KernelContext_GetOutputCount = 89,
 	api_KernelContext_GetInput = 90,
 	api_KernelContext_GetOutput = 91,
-	api_ReleaseStatus = 93,
 	api_ReleaseTensorTypeAndShapeInfo = 99,
 	api_KernelInfoGetAttributeArray_int64 = 163,
 };
