@@ -24,9 +24,9 @@ struct conv {
 	struct part parts[pool_most];
 };
 
-struct share share_of(int64_t batch, int thread, int threads) {
-	int64_t first = batch * thread / threads;
-	return (struct share){first, batch * (thread + 1) / threads - first};
+struct share share_of(int64_t whole, int thread, int threads) {
+	int64_t first = whole * thread / threads;
+	return (struct share){first, whole * (thread + 1) / threads - first};
 }
 
 static float *floats(size_t count) {
@@ -274,8 +274,8 @@ void conv_kernel(struct conv *c, struct worker *me, const float *x, const float 
 	if (!c->failed) execute(c, me, p->work, 4, args);
 	if (me->count > 1) {
 		pool_barrier(me);
-		int64_t first = c->laid_count * me->index / me->count, last = c->laid_count * (me->index + 1) / me->count;
-		for (int t = 1; t < c->threads; t++) loops_add(sum + first, c->parts[t].partial + first, last - first);
+		struct share mine = share_of(c->laid_count, me->index, me->count);
+		for (int t = 1; t < c->threads; t++) loops_add(sum + mine.first, c->parts[t].partial + mine.first, mine.count);
 		pool_barrier(me);
 	}
 	if (!c->same_layout) relay(c, me, dw);

@@ -13,11 +13,12 @@ struct geometry {
 	int64_t kernel[2], stride[2], pads[4], groups; // pads: top, left, bottom, right
 };
 
-// share is which pictures of a batch a thread works on; there are no more threads than pictures.
+// share is which pictures of a batch a thread works on, or channels, or numbers of a kernel;
+// there are no more threads than pictures.
 struct share {
 	int64_t first, count;
 };
-struct share share_of(int64_t batch, int thread, int threads);
+struct share share_of(int64_t whole, int thread, int threads);
 
 // A convolution in one direction, for the shares of all threads.
 struct conv;

@@ -85,9 +85,8 @@ const char *node_shapes(struct node *n, const struct tensor *in, struct tensor *
 	const char *wrong = read_geometry(n, &in[first], &in[first + 1], &g);
 	if (wrong) return wrong;
 	if (first && !same(&in[0], pictures(&g, 1))) return "the gradient does not have its output's shape";
-	int vectors = n->kind == kind_norm ? 2 : n->kind == kind_norm_grad ? 2 : 0;
-	for (int i = 0; i < vectors; i++)
-		if (!same(&in[first + 2 + i], channels(&g))) return "scale and shift do not have its channels";
+	int normal = n->kind == kind_norm || n->kind == kind_norm_grad;
+	if (normal && (!same(&in[first + 2], channels(&g)) || !same(&in[first + 3], channels(&g)))) return "scale and shift do not have its channels";
 	switch (n->kind) {
 	case kind_norm:
 		out[0] = out[1] = pictures(&g, 1);
@@ -152,11 +151,12 @@ static float *own(struct node *n, struct worker *me, float *whole, int64_t *rows
 static void norm_forward(struct worker *me, void *argument) {
 	struct node *n = argument;
 	int64_t rows, k = n->g.features;
+	struct share mine = share_of(k, me->index, me->count);
 	conv_pictures(n->forward, me, n->in[0].data, n->in[1].data, NULL, n->out[1].data);
 	float *z = own(n, me, n->out[1].data, &rows);
 	loops_moments(z, rows, k, &n->moments[me->index]);
 	pool_barrier(me);
-	for (int64_t c = k * me->index / me->count; c < k * (me->index + 1) / me->count; c++) {
+	for (int64_t c = mine.first; c < mine.first + mine.count; c++) {
 		// Chan's rule for the moments of several parts
 		double count = 0, mean = 0, square = 0;
 		for (int t = 0; t < me->count; t++) {
@@ -191,10 +191,11 @@ static void act_forward(struct worker *me, void *argument) {
 static void norm_gradient(struct worker *me, void *argument) {
 	struct node *n = argument;
 	int64_t rows, k = n->g.features, all = n->g.batch * n->g.out_height * n->g.out_width;
+	struct share mine = share_of(k, me->index, me->count);
 	float *dy = own(n, me, n->in[0].data, &rows), *z = own(n, me, n->in[5].data, &rows);
 	loops_gradient_sums(dy, z, rows, k, &n->affine, n->s.act, n->s.alpha, n->moments[me->index].sum, n->moments[me->index].square);
 	pool_barrier(me);
-	for (int64_t c = k * me->index / me->count; c < k * (me->index + 1) / me->count; c++) {
+	for (int64_t c = mine.first; c < mine.first + mine.count; c++) {
 		double sum = 0, product = 0, inverse = n->inverse[c];
 		for (int t = 0; t < me->count; t++) sum += n->moments[t].sum[c], product += n->moments[t].square[c];
 		if (n->out[2].data) n->out[2].data[c] = (float)(product * inverse);
@@ -218,7 +219,8 @@ static void act_gradient(struct worker *me, void *argument) {
 		loops_plain_gradient(dy, z, z, rows, k, n->s.act, n->s.alpha, n->out[2].data ? n->moments[me->index].sum : NULL);
 	if (n->out[2].data) {
 		pool_barrier(me);
-		for (int64_t c = k * me->index / me->count; c < k * (me->index + 1) / me->count; c++) {
+		struct share mine = share_of(k, me->index, me->count);
+		for (int64_t c = mine.first; c < mine.first + mine.count; c++) {
 			double sum = 0;
 			for (int t = 0; t < me->count; t++) sum += n->moments[t].sum[c];
 			n->out[2].data[c] = (float)sum;
