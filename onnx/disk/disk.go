@@ -1,4 +1,5 @@
-// Package disk reads files that a user names, and replaces files whole.
+// Package disk reads files that a user names, replaces files whole, and knows what may be
+// written to.
 package disk
 
 import (
@@ -202,18 +203,22 @@ func Replace(path string, write func(io.Writer) error) error {
 // pending makes a new file beside path, with the permissions that any new file has.
 func pending(path string) (*os.File, error) {
 	for {
-		name := fmt.Sprintf(".%s%019d", filepath.Base(path), rand.Int64())
-		f, err := os.OpenFile(filepath.Join(filepath.Dir(path), name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		f, err := os.OpenFile(temporary(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 		if !errors.Is(err, fs.ErrExist) {
 			return f, err
 		}
 	}
 }
 
+// temporary makes a name beside path, by chance, that Abandoned knows.
+func temporary(path string) string {
+	return filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s%019d", filepath.Base(path), rand.Int64()))
+}
+
 // Keep gives the file at path a second name, in the place of what has that name. It
 // does nothing where there is no such file, or the file system knows no second names.
 func Keep(path, as string) error {
-	tmp := filepath.Join(filepath.Dir(as), fmt.Sprintf(".%s%020d", filepath.Base(as), time.Now().UnixNano()))
+	tmp := temporary(as)
 	if err := os.Link(path, tmp); err != nil {
 		return nil
 	}
@@ -223,8 +228,8 @@ func Keep(path, as string) error {
 	return os.RemoveAll(tmp) // renaming one name of a file to another does nothing
 }
 
-// Abandoned reports whether a name in a folder is that of a file which Replace had
-// not finished when the program was killed.
+// Abandoned reports whether a name in a folder is that of a file which Replace or Keep
+// had not finished when the program was killed.
 func Abandoned(name string) bool { return abandoned.MatchString(name) }
 
 var abandoned = regexp.MustCompile(`^\..+[0-9]{8,}$`)
