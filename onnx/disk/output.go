@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -38,10 +39,10 @@ func CheckOutput(path string, in Inputs) error {
 	refuse := func(format string, args ...any) error {
 		return &OutputError{path, fmt.Sprintf(format, args...)}
 	}
-	above := ancestors(whole)
-	for _, at := range above {
+	known := files{}
+	for _, at := range ancestors(whole) {
 		for _, folder := range in.Folders {
-			if same(at, folder) {
+			if known.same(at, folder) {
 				return refuse("it lies in %s, which is read", folder)
 			}
 		}
@@ -49,22 +50,17 @@ func CheckOutput(path string, in Inputs) error {
 			return refuse("it lies in %s, beside %s: pictures and labels of a data set", at, beside)
 		}
 	}
-	holds := map[string]bool{} // by the folder of an input: whether it is the output, or lies in it
+	looked := map[string]bool{} // at the folders of inputs
 	for _, file := range in.Files {
-		if same(file, whole) {
+		if known.same(file, whole) {
 			return refuse("it is %s, which is read", file)
 		}
 		folder := filepath.Dir(file)
-		within, known := holds[folder]
-		if !known {
-			if real, err := realPath(folder); err == nil && IsFolder(whole) {
-				for _, at := range ancestors(real) {
-					within = within || same(at, whole)
-				}
-			}
-			holds[folder] = within
+		if looked[folder] {
+			continue
 		}
-		if within {
+		looked[folder] = true
+		if real, err := realPath(folder); err == nil && slices.ContainsFunc(ancestors(real), func(at string) bool { return known.same(at, whole) }) {
 			return refuse("%s, which is read, lies in it", file)
 		}
 	}
@@ -109,14 +105,22 @@ func ancestors(path string) []string {
 	return list
 }
 
+// files are those that paths lead to, nil for nothing. Each path is looked at once.
+type files map[string]fs.FileInfo
+
 // same reports whether two paths lead to one file.
-func same(a, b string) bool {
-	x, err := os.Stat(a)
-	if err != nil {
-		return false
+func (f files) same(a, b string) bool {
+	x, y := f.at(a), f.at(b)
+	return x != nil && y != nil && os.SameFile(x, y)
+}
+
+func (f files) at(path string) fs.FileInfo {
+	info, known := f[path]
+	if !known {
+		info, _ = os.Stat(path)
+		f[path] = info
 	}
-	y, err := os.Stat(b)
-	return err == nil && os.SameFile(x, y)
+	return info
 }
 
 // dataFolder finds, for a folder of a data set's pictures or labels by its name, the
@@ -167,14 +171,5 @@ func Untouched(dir string, but ...string) bool {
 	if err != nil {
 		return false
 	}
-	for _, e := range entries {
-		known := e.Name() == mark
-		for _, name := range but {
-			known = known || e.Name() == name
-		}
-		if !known {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != mark && !slices.Contains(but, e.Name()) })
 }
