@@ -21,7 +21,7 @@ type room struct {
 	standard bool     // nothing beyond the standard library and this module
 }
 
-// ground are the packages that all may know, by which files come in.
+// ground are the packages that all may know.
 var ground = []string{"onnx/disk", "onnx/yaml", "onnx/workers", "onnx/machine"}
 
 // rooms is the table of onnx/DESIGN.md: which package may know which.
