@@ -19,6 +19,8 @@ import (
 	"unsafe"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"yolofreeze/onnx/disk"
 )
 
 // pinned is the version that scripts/setup.sh installs; oldest is the first
@@ -68,36 +70,38 @@ func Find() (string, error) {
 		return path, nil
 	}
 	var searched []string
-	for _, pattern := range libraryPatterns() {
-		if found, _ := filepath.Glob(pattern); len(found) > 0 {
+	for _, p := range libraryPlaces() {
+		if found := disk.Glob(p.folder, p.pattern); len(found) > 0 {
 			return found[len(found)-1], nil
 		}
-		searched = append(searched, filepath.Dir(pattern))
+		searched = append(searched, p.folder)
 	}
 	return "", &Unavailable{What: "ONNX Runtime",
 		Reason: fmt.Errorf("no library in %s", strings.Join(searched, ", ")),
 		Cure:   "run scripts/setup.sh, or set " + libraryVariable}
 }
 
-func libraryPatterns() []string {
+type libraryPlace struct{ folder, pattern string }
+
+func libraryPlaces() []libraryPlace {
 	file, exact := "libonnxruntime.so*", "libonnxruntime.so."+pinned
 	if runtime.GOOS == "darwin" {
 		file, exact = "libonnxruntime*.dylib", "libonnxruntime."+pinned+".dylib"
 	}
-	var patterns []string
+	var places []libraryPlace
 	if cache, err := cacheFolder(); err == nil {
 		for _, name := range []string{"onnxruntime-gpu-", "onnxruntime-"} {
-			patterns = append(patterns, filepath.Join(cache, name+pinned, exact))
+			places = append(places, libraryPlace{filepath.Join(cache, name+pinned), exact})
 		}
 	}
 	folders := filepath.SplitList(os.Getenv("LD_LIBRARY_PATH"))
 	folders = append(folders, "/usr/local/lib", "/usr/lib", "/usr/lib64", "/usr/lib/"+multiarch[runtime.GOARCH], "/opt/homebrew/lib")
 	for _, folder := range folders {
 		if folder != "" {
-			patterns = append(patterns, filepath.Join(folder, file))
+			places = append(places, libraryPlace{folder, file})
 		}
 	}
-	return patterns
+	return places
 }
 
 var multiarch = map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}

@@ -31,12 +31,12 @@ func TestFind(t *testing.T) {
 		}
 	})
 	t.Run("cache", func(t *testing.T) {
-		cache := t.TempDir()
+		cache := filepath.Join(t.TempDir(), "of [me]") // no pattern
 		t.Setenv(libraryVariable, "")
 		t.Setenv("XDG_CACHE_HOME", cache)
 		for _, name := range []string{"onnxruntime-", "onnxruntime-gpu-"} { // CUDA is preferred once it is there
 			folder := filepath.Join(cache, "yolofreeze", name+pinned)
-			file := filepath.Join(folder, filepath.Base(libraryPatterns()[0]))
+			file := filepath.Join(folder, libraryPlaces()[0].pattern)
 			if err := errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(file, nil, 0o644)); err != nil {
 				t.Fatal(err)
 			}
