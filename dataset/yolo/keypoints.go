@@ -1,6 +1,7 @@
 package yolo
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync"
@@ -8,20 +9,20 @@ import (
 	"yolofreeze/dataset"
 )
 
-// visiblePoints tells how many keypoints with a visibility of 0, 1 or 2 stand behind a box;
-// 0 where the line is no such thing. Outlines are not taken for it: each third
-// number would have to be whole, and the first four a box around the others.
-func visiblePoints(fields [][]byte) int {
-	rest := len(fields) - 5
+// visiblePoints tells how many keypoints with a visibility of 0, 1 or 2 stand behind a box
+// in the values behind a class; 0 where they are no such thing. Outlines are not taken for
+// it: each third number would have to be whole, and the first four a box around the others.
+func visiblePoints(v []float64) int {
+	rest := len(v) - 4
 	if rest < 3 || rest%3 != 0 {
 		return 0
 	}
-	v, ok := parseNumbers(fields[1:])
-	if !ok || !withinPicture(v) {
+	box := boxAt{dataset.Point{X: v[0], Y: v[1]}, dataset.Point{X: v[2], Y: v[3]}}
+	if !box.withinPicture() {
 		return 0
 	}
 	for at := 4; at < len(v); at += 3 {
-		if seen := v[at+2]; seen != 0 && seen != 1 && seen != 2 || seen != 0 && !around(v, v[at], v[at+1]) {
+		if seen := v[at+2]; seen != 0 && seen != 1 && seen != 2 || seen != 0 && !box.around(dataset.Point{X: v[at], Y: v[at+1]}) {
 			return 0
 		}
 	}
@@ -34,32 +35,34 @@ func visiblePoints(fields [][]byte) int {
 // chance are few. It is filled by several goroutines.
 type longLines struct {
 	mu             sync.Mutex
-	columns, lines int // of the first line, and how many there are
+	columns, lines int // of the line that came first, and how many there are
 	boxed          int // how many begin with a box around the rest
 	differ         bool
-	first          dataset.Problem
+	first          dataset.Problem // the place of the first by file and line, whichever came first
 }
 
-// add takes down a line of an even number of values behind its class.
-func (l *longLines) add(fields [][]byte, place dataset.Problem) {
+// add takes down a line that is read as an outline.
+func (l *longLines) add(outline []dataset.Point, place dataset.Problem) {
 	if l == nil {
 		return
 	}
-	v, ok := parseNumbers(fields[1:])
-	boxed := ok && withinPicture(v)
-	points := 0
-	for at := 4; boxed && at+1 < len(v); at += 2 {
-		if v[at] != 0 || v[at+1] != 0 { // a point that is not seen stands at 0 0
+	box, points := boxAt{outline[0], outline[1]}, 0
+	boxed := box.withinPicture()
+	for _, p := range outline[2:] {
+		if boxed && p != (dataset.Point{}) { // a point that is not seen stands at 0 0
 			points++
-			boxed = around(v, v[at], v[at+1])
+			boxed = box.around(p)
 		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lines++; l.lines == 1 {
-		l.columns, l.first = len(fields), place
+		l.columns, l.first = 1+2*len(outline), place
 	}
-	l.differ = l.differ || len(fields) != l.columns
+	if cmp.Or(cmp.Compare(place.File, l.first.File), cmp.Compare(place.Line, l.first.Line)) < 0 {
+		l.first = place
+	}
+	l.differ = l.differ || 1+2*len(outline) != l.columns
 	if boxed && points > 0 {
 		l.boxed++
 	}
@@ -77,16 +80,8 @@ func (l *longLines) check(data string) error {
 	return errors.New(l.first.String())
 }
 
-func parseNumbers(fields [][]byte) ([]float64, bool) {
-	v := make([]float64, len(fields))
-	for i, f := range fields {
-		var err error
-		if v[i], err = parseNumber(f); err != nil {
-			return nil, false
-		}
-	}
-	return v, true
-}
+// boxAt is the box that a line begins with.
+type boxAt struct{ centre, size dataset.Point }
 
 const slack = .02 // of what people set by hand
 
@@ -94,10 +89,11 @@ func inside(at, centre, size float64) bool {
 	return at >= centre-size/2-slack && at <= centre+size/2+slack
 }
 
-// around tells whether the box that v begins with (x y w h) holds a point.
-func around(v []float64, x, y float64) bool { return inside(x, v[0], v[2]) && inside(y, v[1], v[3]) }
+func (b boxAt) around(p dataset.Point) bool {
+	return inside(p.X, b.centre.X, b.size.X) && inside(p.Y, b.centre.Y, b.size.Y)
+}
 
-// withinPicture tells whether v begins with a box in the picture.
-func withinPicture(v []float64) bool {
-	return v[2] > 0 && v[3] > 0 && inside(v[0]-v[2]/2, .5, 1) && inside(v[0]+v[2]/2, .5, 1) && inside(v[1]-v[3]/2, .5, 1) && inside(v[1]+v[3]/2, .5, 1)
+func (b boxAt) withinPicture() bool {
+	x, y, w, h := b.centre.X, b.centre.Y, b.size.X, b.size.Y
+	return w > 0 && h > 0 && inside(x-w/2, .5, 1) && inside(x+w/2, .5, 1) && inside(y-h/2, .5, 1) && inside(y+h/2, .5, 1)
 }

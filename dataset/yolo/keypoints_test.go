@@ -49,3 +49,15 @@ func TestKeypointsOrOutlines(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstOfLongLines: the error names the first line in order, whichever file was read first.
+func TestFirstOfLongLines(t *testing.T) {
+	outline := []dataset.Point{{X: .5, Y: .5}, {X: .2, Y: .2}, {X: .45, Y: .45}}
+	var l longLines
+	for _, place := range []dataset.Problem{{File: "b.txt", Line: 1}, {File: "a.txt", Line: 10}, {File: "a.txt", Line: 9}, {File: "c.txt", Line: 1}} {
+		l.add(outline, place)
+	}
+	if err := l.check("data.yaml"); err == nil || !strings.HasPrefix(err.Error(), "a.txt:9: 7 columns, as in all 4 such lines") {
+		t.Errorf("%v", err)
+	}
+}

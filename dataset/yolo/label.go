@@ -43,7 +43,7 @@ func parseLabels(file string, data []byte, keypoints int, r *dataset.Recorder, l
 			continue
 		}
 		if len(fields) > 5 && keypoints == 0 {
-			long.add(fields, place)
+			long.add(label.Polygon, place)
 		}
 		r.Object(label, place)
 	}
@@ -73,7 +73,9 @@ func parseFields(fields [][]byte, keypoints int) (l dataset.Label, field string,
 			return l, "", fmt.Errorf("%d columns: must be 5 (class x y w h), or %d with the keypoints that kpt_shape says", n, 5+keypoints)
 		}
 		fields, n = fields[:5], 5
-	} else if points := visiblePoints(fields); points > 0 {
+	}
+	values, wrong := parseNumbers(make([]float64, 0, 64), fields[1:])
+	if points := visiblePoints(values); points > 0 && wrong == nil {
 		return l, "", fmt.Errorf("%d columns: a box and %d keypoints of x, y and visibility? then data.yaml needs kpt_shape: [%d, 3]", n, points, points)
 	}
 	if n < 5 || n == 6 || n%2 == 0 {
@@ -85,13 +87,8 @@ func parseFields(fields [][]byte, keypoints int) (l dataset.Label, field string,
 	if l.Class, err = parseClass(fields[0]); err != nil {
 		return l, "class", err
 	}
-	values := make([]float64, 0, 64)
-	for i, f := range fields[1:] {
-		v, err := parseNumber(f)
-		if err != nil {
-			return l, columnName(i, n), err
-		}
-		values = append(values, v)
+	if wrong != nil {
+		return l, columnName(len(values), n), wrong
 	}
 	if n == 5 {
 		l.X, l.Y, l.W, l.H = values[0], values[1], values[2], values[3]
@@ -121,6 +118,18 @@ func parseClass(f []byte) (int, error) {
 		return 0, &valueError{printable(f), "must be a whole number, the index of a class"}
 	}
 	return int(v), nil
+}
+
+// parseNumbers appends numbers to v up to the first field that is none.
+func parseNumbers(v []float64, fields [][]byte) ([]float64, error) {
+	for _, f := range fields {
+		n, err := parseNumber(f)
+		if err != nil {
+			return v, err
+		}
+		v = append(v, n)
+	}
+	return v, nil
 }
 
 // parseNumber reads a decimal number: no hexadecimal, infinity or the like.
