@@ -302,7 +302,7 @@ func (t *training) saveLast() error {
 	return safetensors.Write(t.weights(lastName), f)
 }
 
-// contentSum is the checksum of all that a checkpoint holds but the sum itself.
+// contentSum is the checksum of all that a checkpoint or a cache's index holds but the sum itself.
 func contentSum(f *safetensors.File) string {
 	h := sha256.New()
 	for _, key := range slices.Sorted(maps.Keys(f.Metadata)) {

@@ -255,7 +255,7 @@ func (t *training) featureKey(ctx context.Context) (string, error) {
 	h := sha256.New()
 	f := t.features
 	net := t.model.Net
-	fmt.Fprintf(h, "2 %+v %+v side %d seed %d hyp %+v bad %s\n", f.cut, f.layout, t.side, t.o.Seed, t.o.Hyp.Augmentation(), t.o.BadImages)
+	fmt.Fprintf(h, "3 %+v %+v side %d seed %d hyp %+v bad %s\n", f.cut, f.layout, t.side, t.o.Seed, t.o.Hyp.Augmentation(), t.o.BadImages)
 	fmt.Fprintf(h, "%v %q %v %v\n", net.Folded, net.Act, net.Acts, net.Layers[:f.cut.Layers])
 	params, err := net.Params()
 	if err != nil {

@@ -2,17 +2,13 @@ package finetune
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"maps"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -145,7 +141,7 @@ func (w *featureWriter) finish() error {
 	index := &safetensors.File{Metadata: map[string]string{"layout": string(layout)}, Tensors: map[string]*onnx.Tensor{
 		"there": onnx.Of(w.there, int64(len(w.there))), "sums": onnx.Of(w.sums, int64(len(w.sums))),
 		"first": onnx.Of(first, int64(len(first))), "class": onnx.Of(class, n), "box": onnx.Of(box, n, 4)}}
-	index.Metadata["sha256"] = indexSum(index)
+	index.Metadata[sumKey] = contentSum(index)
 	if err := errors.Join(w.file.Sync(), w.file.Close()); err != nil {
 		return fmt.Errorf("write the feature cache: %w", err)
 	}
@@ -165,18 +161,6 @@ func (w *featureWriter) abandon() {
 	w.file.Close()
 	os.RemoveAll(w.temp)
 	w.unlock()
-}
-
-// indexSum is the checksum of all that an index says.
-func indexSum(index *safetensors.File) string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%q", index.Metadata["layout"])
-	for _, name := range slices.Sorted(maps.Keys(index.Tensors)) {
-		t := index.Tensors[name]
-		fmt.Fprintf(h, " %s %v %v ", name, t.DType, t.Shape)
-		h.Write(t.Raw)
-	}
-	return hex.EncodeToString(h.Sum(nil))
 }
 
 // damagedError says that a cache is not what was written; it is made again.
@@ -214,7 +198,7 @@ func openFeatures(dir string, l featureLayout) (*featureStore, error) {
 	if got := index.Metadata["layout"]; got != string(want) {
 		return nil, damaged("the layout is %.200q, not %s", got, want)
 	}
-	if index.Metadata["sha256"] != indexSum(index) {
+	if index.Metadata[sumKey] != contentSum(index) {
 		return nil, damaged("%s does not have its checksum", featureIndex)
 	}
 	n := l.records()

@@ -167,7 +167,7 @@ func TestDamagedFeatures(t *testing.T) {
 				t.Fatal(err)
 			}
 			change(f)
-			f.Metadata["sha256"] = indexSum(f)
+			f.Metadata[sumKey] = contentSum(f)
 			if err := safetensors.Write(index, f); err != nil {
 				t.Fatal(err)
 			}
