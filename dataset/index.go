@@ -98,7 +98,7 @@ func withoutRepeats(items []Item) (once []Item, notes []Problem) {
 			if n > 1 {
 				want = fmt.Sprintf("the first of %d repeats in split %s", n, split)
 			}
-			notes = append(notes, Problem{File: again[split][0], Want: want, Action: "used once: --image-weights draws pictures of rare classes more often"})
+			notes = append(notes, Problem{File: again[split][0], Want: want, Action: "used once: image-weights draws pictures of rare classes more often"})
 		}
 	}
 	return once, notes

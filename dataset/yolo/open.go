@@ -42,7 +42,7 @@ func OpenFolder(dir string, o dataset.ReadOptions) (*dataset.Set, error) {
 		}
 	}
 	if len(c.Names) == 0 {
-		return nil, fmt.Errorf("%s: has no data.yaml and no classes.txt: its class names must be given (--classes)", dir)
+		return nil, fmt.Errorf("%s: has no data.yaml and no classes.txt: its class names must be given (`classes`)", dir)
 	}
 	for _, split := range dataset.SplitNames {
 		for _, pattern := range []string{"images/" + split, "images/" + split + "[0-9]*", split + "/images"} {
