@@ -76,13 +76,13 @@ func demo(c *cli.Context) error {
 		flags := append([]string{"--weights=" + weights, "--data=" + filepath.Join(data, "data.yaml"), fmt.Sprintf("--epochs=%d", epochs)}, more...)
 		return trainingCell{Name: name, Flags: append(flags, common...)}
 	}
-	t.logf("%s pre-training from nothing on %v", d.stage(2), d.first.Shapes)
+	d.stage(2, "pre-training from nothing on %v", d.first.Shapes)
 	pretraining := train("pretraining", d.path("scratch.safetensors"), d.path("first"), c.Int("pretrain-epochs"))
 	trained, err := runCells(c.Context, t, dir, []trainingCell{pretraining})
 	if err != nil {
 		return err
 	}
-	t.logf("%s fine-tuning on %v: unfrozen, then with the backbone frozen", d.stage(3), d.then.Shapes)
+	d.stage(3, "fine-tuning on %v: unfrozen, then with the backbone frozen", d.then.Shapes)
 	best := filepath.Join(trained[0], "weights", "best.safetensors")
 	dirs, err := runCells(c.Context, t, dir, []trainingCell{
 		train("unfrozen", best, d.path("then"), c.Int("epochs"), "--freeze=0"),
@@ -90,13 +90,16 @@ func demo(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	t.logf("%s comparing; all took %.0f s", d.stage(4), time.Since(start).Seconds())
+	d.stage(4, "comparing; all took %.0f s", time.Since(start).Seconds())
 	return report(t, dir, "Fine-tuning on new shapes, with and without a frozen backbone", dirs, nil)
 }
 
 func (d *demonstration) path(name string) string { return filepath.Join(d.dir, name) }
 
-func (d *demonstration) stage(i int) string { return d.t.paint(cyan, fmt.Sprintf("[%d/4]", i)) }
+// stage says which of the four begins.
+func (d *demonstration) stage(i int, format string, args ...any) {
+	d.t.say(d.t.paint(cyan, fmt.Sprintf("[%d/4]", i))+" ", fmt.Sprintf(format, args...))
+}
 
 func shapes(names []string, train, val int, seed uint64) synth.Options {
 	return synth.Options{Shapes: names, Counts: map[string]int{"train": train, "val": val}, Size: demoSide, Seed: seed}
@@ -104,7 +107,7 @@ func shapes(names []string, train, val int, seed uint64) synth.Options {
 
 // prepare draws the pictures, and writes fresh weights and the hyperparameters.
 func (d *demonstration) prepare() error {
-	d.t.logf("%s drawing %d pictures of %v, %d of %v", d.stage(1), d.first.Counts["train"], d.first.Shapes, d.then.Counts["train"], d.then.Shapes)
+	d.stage(1, "drawing %d pictures of %v, %d of %v", d.first.Counts["train"], d.first.Shapes, d.then.Counts["train"], d.then.Shapes)
 	for name, o := range map[string]synth.Options{"first": d.first, "then": d.then} {
 		if err := synth.Write(d.path(name), o); err != nil {
 			return err

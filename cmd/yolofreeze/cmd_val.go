@@ -112,7 +112,7 @@ func validate(c *cli.Context) error {
 		case moved:
 			t.logf("classes are matched by name: the data have %s, the model %s", oneLine(strings.Join(given, ", ")), oneLine(strings.Join(m.Names, ", ")))
 		case !slices.Equal(given, m.Names):
-			t.warnf("the model's classes have other names, and are taken in their order: %s, in the data %s", oneLine(strings.Join(m.Names, ", ")), oneLine(strings.Join(given, ", ")))
+			t.warnf("the model's classes have other names, and are taken in their order: %s, in the data %s", strings.Join(m.Names, ", "), strings.Join(given, ", "))
 		}
 	}
 	o.Samples, o.BatchSize, o.ImageSize = set.Splits[split], c.Int("batch-size"), model.ImageSize(m.Net, c.Int("imgsz"), 1)

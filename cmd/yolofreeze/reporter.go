@@ -18,7 +18,7 @@ type trainReporter struct {
 
 func (r *trainReporter) Logf(format string, args ...any) {
 	r.close()
-	r.t.logf("%s", visible(fmt.Sprintf(format, args...)))
+	r.t.logf(format, args...)
 }
 
 func (r *trainReporter) Warnf(format string, args ...any) {

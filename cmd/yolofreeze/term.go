@@ -246,7 +246,7 @@ func (t *terminal) close(code int) int {
 
 // fail prints an error as one line, and its hint, and returns the exit code.
 func (t *terminal) fail(err error) int {
-	t.logf("%s %s", t.paint(red, "yolofreeze:"), oneLine(err.Error()))
+	t.say(t.paint(red, "yolofreeze:")+" ", oneLine(err.Error()))
 	if hint := hintOf(err); hint != "" {
 		t.hint(hint)
 	}
@@ -254,17 +254,18 @@ func (t *terminal) fail(err error) int {
 }
 
 // logf prints a line to standard error.
-func (t *terminal) logf(format string, args ...any) {
-	fmt.Fprintln(t.err, t.spelt(fmt.Sprintf(format, args...)))
-}
+func (t *terminal) logf(format string, args ...any) { t.say("", fmt.Sprintf(format, args...)) }
+
+// say prints a line behind a label, the only part of it that may be coloured.
+func (t *terminal) say(label, text string) { fmt.Fprintln(t.err, label+t.spelt(visible(text))) }
 
 // warnf prints a warning of one line.
 func (t *terminal) warnf(format string, args ...any) {
-	t.logf("%s %s", t.paint(yellow, "warning:"), oneLine(fmt.Sprintf(format, args...)))
+	t.say(t.paint(yellow, "warning:")+" ", oneLine(fmt.Sprintf(format, args...)))
 }
 
 // hint prints what the user may do.
-func (t *terminal) hint(text string) { t.logf("%s %s", t.paint(cyan, "hint:"), oneLine(text)) }
+func (t *terminal) hint(text string) { t.say(t.paint(cyan, "hint:")+" ", oneLine(text)) }
 
 const (
 	red    = "31"

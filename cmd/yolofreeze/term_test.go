@@ -121,4 +121,12 @@ func TestPrintable(t *testing.T) {
 	if want := `a\x1b[2Jb\r\u009bc\u202ed` + "\te\nå犬" + `\x7f`; b.String() != want {
 		t.Errorf("got %q, want %q", b.String(), want)
 	}
+	var log bytes.Buffer
+	term := newTerminal(nil, io.Discard, &log)
+	term.colour = true
+	term.logf("%s\t%s", "a\x1b[2Jb", "å")
+	term.warnf("%s", "c\x1b[2Jd")
+	if want := `a\x1b[2Jb` + "\tå\n\x1b[33mwarning:\x1b[0m c [2Jd\n"; log.String() != want {
+		t.Errorf("logged %q, want %q", log.String(), want)
+	}
 }
