@@ -24,6 +24,9 @@ row() { # KIND TRIED SHORT NOTE
 	[ "$3" = 0 ] || short=1
 }
 
+# traced: whether the last command's messages have what no user should see
+traced() { grep -qE '^goroutine |^panic|^fatal error|SIGSEGV|internal error' err; }
+
 # verdict CODES COMMAND…: runs it; what is short is said, and the return code is 1.
 verdict() {
 	local codes=$1 code=0
@@ -31,7 +34,7 @@ verdict() {
 	"$@" >out 2>err || code=$?
 	local why=
 	[[ " $codes " == *" $code "* ]] || why="exit code $code"
-	! grep -qE '^goroutine |^panic|^fatal error|SIGSEGV|internal error' err || why="a Go trace"
+	! traced || why="a Go trace"
 	[ "$code" = 0 ] || [ "$(grep -c 'yolofreeze: ' err)" -ge 1 ] || why="no message"
 	[ -z "$why" ] || { say "short: $why: $*"; tail -n 3 err >&2; return 1; }
 }
@@ -67,7 +70,7 @@ if command -v python3 >/dev/null; then
 		read -r code seconds MB < <(measured "$yolofreeze" "${command[@]}")
 		tried=$((tried + 1)) why=
 		case $code in 0 | 2 | 3) ;; *) why="exit code $code" ;; esac
-		! grep -qE '^goroutine |^panic|internal error' err || why="a Go trace"
+		! traced || why="a Go trace"
 		[ "$code" = 0 ] || [ "$(grep -c '^yolofreeze: ' err)" = 1 ] || why="not one line"
 		awk "BEGIN { exit !($seconds > $base + 1) }" && why="$seconds seconds, a sound file takes $base"
 		[ "$MB" -le $((baseMB + 300)) ] || why="$MB MB, a sound file takes $baseMB"
