@@ -77,7 +77,6 @@ func TestFiniteWeights(t *testing.T) {
 	}
 }
 
-// fixSum writes the manifest anew for a checkpoint that was changed.
 func mustRead(t *testing.T, path string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -87,6 +86,7 @@ func mustRead(t *testing.T, path string) []byte {
 	return data
 }
 
+// fixSum writes the manifest anew for a checkpoint that was changed.
 func fixSum(t *testing.T, dir string) {
 	t.Helper()
 	var manifest map[string]any
