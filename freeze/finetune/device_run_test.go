@@ -78,12 +78,7 @@ func runAMP(t *testing.T, amp, line string) {
 	if _, err := Run(ctx, o, q); !errors.Is(err, stopped) {
 		t.Fatalf("interrupted run returned %v", err)
 	}
-	again, err := ResumeOptions(report.RunDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again.ResumeFrom = report.RunDir
-	mustRun(t, again, &quiet{t: t})
+	mustRun(t, resumed(t, report.RunDir), &quiet{t: t})
 	sameFiles(t, straight, report.RunDir)
 }
 

@@ -107,12 +107,7 @@ func TestCachedFeaturesResume(t *testing.T) {
 			t.Fatalf("stopped at batch %d: %v", stop, err)
 		}
 		cancel(nil)
-		next, err := ResumeOptions(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		next.ResumeFrom = dir
-		mustRun(t, next, &quiet{t: t})
+		mustRun(t, resumed(t, dir), &quiet{t: t})
 		sameFiles(t, straight, dir)
 	}
 }

@@ -88,12 +88,7 @@ func TestLogsGoOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(o.Project, o.Name)
-	again, err := ResumeOptions(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again.ResumeFrom = dir
-	mustRun(t, again, q)
+	mustRun(t, resumed(t, dir), q)
 	if want := []string{"run_name", "KILLED", "RUNNING", "FINISHED"}; !slices.Equal(ends, want) {
 		t.Errorf("the server heard %q, want %q", ends, want)
 	}

@@ -109,20 +109,16 @@ func TestRatesOfRun(t *testing.T) {
 	if _, err := Run(ctx, o, stopped); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	resumed, err := ResumeOptions(filepath.Join(o.Project, o.Name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	resumed.ResumeFrom = filepath.Join(o.Project, o.Name)
-	other := resumed
+	last := resumed(t, filepath.Join(o.Project, o.Name))
+	other := last
 	other.LRScale, other.LRDecay = nil, 0.5
-	_, err = Run(t.Context(), other, &quiet{t: t})
+	_, err := Run(t.Context(), other, &quiet{t: t})
 	if want := "lr_decay was 0.9, is 0.5; lr_scale was [backbone=0.1,1=0.5], is []"; err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("error %v, want one that ends in %q", err, want)
 	}
-	mustRun(t, resumed, &quiet{t: t})
+	mustRun(t, last, &quiet{t: t})
 	sameFiles(t, map[string][]byte{
 		"results.csv": mustRead(t, filepath.Join(dir, "results.csv")),
 		"freeze.yaml": mustRead(t, filepath.Join(dir, "freeze.yaml")),
-	}, resumed.ResumeFrom)
+	}, last.ResumeFrom)
 }

@@ -67,12 +67,7 @@ func TestResume(t *testing.T) {
 			if _, err := Run(ctx, o, q); !errors.Is(err, stopped) {
 				t.Fatalf("interrupted run returned %v", err)
 			}
-			again, err := ResumeOptions(dir)
-			if err != nil {
-				t.Fatal(err)
-			}
-			again.ResumeFrom = dir
-			if report := mustRun(t, again, &quiet{t: t}); report.RunDir != dir {
+			if report := mustRun(t, resumed(t, dir), &quiet{t: t}); report.RunDir != dir {
 				t.Errorf("went on in %s", report.RunDir)
 			}
 			sameFiles(t, straight, dir)
@@ -131,12 +126,9 @@ func TestResumeRefusesOtherOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(o.Project, o.Name)
-	again, err := ResumeOptions(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again.ResumeFrom, again.Epochs, again.Hyp.LR0, again.Workers = dir, 4, 0.5, 1
-	_, err = Run(t.Context(), again, q)
+	again := resumed(t, dir)
+	again.Epochs, again.Hyp.LR0, again.Workers = 4, 0.5, 1
+	_, err := Run(t.Context(), again, q)
 	if want := "epochs was 3, is 4; hyp.lr0 was 0.01, is 0.5"; err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("error %v, want one that ends in %q", err, want)
 	}
@@ -178,12 +170,7 @@ func TestPicturesAway(t *testing.T) {
 		if err := os.Rename(away, pictures); err != nil {
 			t.Fatal(err)
 		}
-		again, err := ResumeOptions(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		again.ResumeFrom = dir
-		mustRun(t, again, &quiet{t: t})
+		mustRun(t, resumed(t, dir), &quiet{t: t})
 		sameFiles(t, straight, dir)
 	}
 }

@@ -67,12 +67,7 @@ func TestUnfreezeResumed(t *testing.T) {
 		}
 		goOn := func(t *testing.T) {
 			t.Helper()
-			again, err := ResumeOptions(dir)
-			if err != nil {
-				t.Fatal(err)
-			}
-			again.ResumeFrom = dir
-			mustRun(t, again, &quiet{t: t})
+			mustRun(t, resumed(t, dir), &quiet{t: t})
 			sameFiles(t, straight, dir)
 		}
 		for epoch := range o.Epochs {

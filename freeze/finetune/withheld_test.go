@@ -38,11 +38,7 @@ func TestCheckpointRunsNothing(t *testing.T) {
 		stored := o
 		change(&stored)
 		run := storedRun(t, stored)
-		again, err := ResumeOptions(run)
-		if err != nil {
-			t.Fatal(err)
-		}
-		again.ResumeFrom = run
+		again := resumed(t, run)
 		if _, err := Run(t.Context(), again, &quiet{t: t}); err == nil || !strings.Contains(err.Error(), "it asks for "+name+", which a file may not decide") {
 			t.Errorf("%s: error %v", name, err)
 		}
