@@ -29,7 +29,7 @@ func Check(s *Set, o CheckOptions) error {
 	all := s.Place()
 	if o.Decode {
 		problems := make([]error, len(all))
-		each(len(all), filled.Workers, func(i int) {
+		Each(len(all), filled.Workers, func(i int) {
 			_, problems[i] = picture.DecodeInto(all[i].Path, filled.Limits, func(*picture.Image) (*picture.Image, error) { return nil, nil })
 		})
 		for i, err := range problems {
@@ -47,8 +47,8 @@ func Check(s *Set, o CheckOptions) error {
 	return nil
 }
 
-// each calls f for 0 … n−1 from several goroutines.
-func each(n, most int, f func(i int)) {
+// Each calls f for 0 … n−1 from several goroutines, most at a time.
+func Each(n, most int, f func(i int)) {
 	var next atomic.Int64
 	var wg workers.Group
 	for range min(most, n) {
@@ -84,7 +84,7 @@ func sharedPictures(all []Placed, o ReadOptions) []Shared {
 		}
 	}
 	sums := make([][sha256.Size]byte, len(all))
-	each(len(read), o.Workers, func(i int) {
+	Each(len(read), o.Workers, func(i int) {
 		data, err := disk.ReadAll(picture.Open(all[read[i]].Path, o.Limits.MaxBytes))
 		if err != nil {
 			data = []byte(all[read[i]].Path) // unlike any other

@@ -62,7 +62,7 @@ func Index(s Source, o ReadOptions) (*Set, error) {
 	sizes := openSizes(o.CacheDir, s.Path)
 	results := make([]Recorder, len(s.Items))
 	var fault atomic.Pointer[error]
-	each(len(s.Items), o.Workers, func(i int) {
+	Each(len(s.Items), o.Workers, func(i int) {
 		if fault.Load() != nil {
 			return
 		}

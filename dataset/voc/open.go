@@ -4,16 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"yolofreeze/dataset"
 	"yolofreeze/onnx/disk"
-	"yolofreeze/onnx/workers"
 )
 
 // Is tells whether the folder looks like a devkit.
@@ -141,7 +140,7 @@ func listItems(dir string, all []string, o dataset.ReadOptions) (items []dataset
 						return nil, err
 					}
 				}
-				ids, err := setIDs(year, set, pictures[year])
+				ids, err := setIDs(year, set, pictures[year], notes[year])
 				if err != nil {
 					return nil, err
 				}
@@ -197,9 +196,10 @@ func defaultSets(all []string) map[string][]string {
 
 func setFile(year, set string) string { return filepath.Join(year, "ImageSets", "Main", set+".txt") }
 
-// setIDs lists the pictures of an image set, "set" or "year/set", in one year.
+// setIDs lists the pictures of an image set, "set" or "year/set", in one year, whose
+// pictures and annotations there are by name.
 // Sets of single classes carry a second column, which is not read.
-func setIDs(year, set string, pictures map[string]string) ([]string, error) {
+func setIDs(year, set string, pictures, notes map[string]string) ([]string, error) {
 	if only, rest, ok := strings.Cut(set, "/"); ok {
 		if only != filepath.Base(year) {
 			return nil, nil
@@ -207,7 +207,9 @@ func setIDs(year, set string, pictures map[string]string) ([]string, error) {
 		set = rest
 	}
 	if set == everything {
-		return allIDs(year)
+		ids := maps.Clone(pictures)
+		maps.Copy(ids, notes)
+		return slices.Sorted(maps.Keys(ids)), nil
 	}
 	if !filepath.IsLocal(set) {
 		return nil, fmt.Errorf("image set %q: not a name", set)
@@ -257,31 +259,6 @@ func idOf(line string, pictures map[string]string) string {
 	return text
 }
 
-func allIDs(year string) ([]string, error) {
-	ids := map[string]bool{}
-	noteDir, pictureDir := folders(year)
-	pictures, err := stems(pictureDir)
-	if err != nil {
-		return nil, err
-	}
-	for id := range pictures {
-		ids[id] = true
-	}
-	notes, err := annotations(noteDir)
-	if err != nil {
-		return nil, err
-	}
-	for id := range notes {
-		ids[id] = true
-	}
-	out := make([]string, 0, len(ids))
-	for id := range ids {
-		out = append(out, id)
-	}
-	slices.Sort(out)
-	return out, nil
-}
-
 // stems maps the names of pictures without their ending to files. JPEG wins over others.
 func stems(dir string) (map[string]string, error) {
 	entries, err := os.ReadDir(dir)
@@ -327,23 +304,16 @@ func readNotes(items []dataset.Item, most int) ([]*annotation, []error) {
 		files[it.Index] = it.Source
 	}
 	notes, problems := make([]*annotation, len(files)), make([]error, len(files))
-	var next atomic.Int64
-	var wg workers.Group
-	for range most {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
-				data, err := disk.Read(files[i], maxXML)
-				if errors.Is(err, fs.ErrNotExist) {
-					continue
-				}
-				if err == nil {
-					notes[i], err = parseXML(data)
-				}
-				problems[i] = err
-			}
-		})
-	}
-	wg.Wait()
+	dataset.Each(len(files), most, func(i int) {
+		text, err := disk.ReadText(files[i], maxXML)
+		if errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if err == nil {
+			notes[i], err = parseXML(text)
+		}
+		problems[i] = err
+	})
 	return notes, problems
 }
 

@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	"golang.org/x/text/encoding/htmlindex"
-	"golang.org/x/text/encoding/unicode"
-	"golang.org/x/text/transform"
 
 	"yolofreeze/dataset"
 )
@@ -43,18 +41,14 @@ type corner struct {
 
 // parseXML reads one annotation. Entities that a document declares are never
 // expanded: using one is an error.
-func parseXML(data []byte) (*annotation, error) {
-	text, _, err := transform.Bytes(unicode.BOMOverride(transform.Nop), data)
-	if err != nil {
-		return nil, err
-	}
+func parseXML(text []byte) (*annotation, error) {
 	d := xml.NewDecoder(bytes.NewReader(text))
 	d.CharsetReader = charset
 	var a struct {
 		XMLName xml.Name
 		annotation
 	}
-	err = d.Decode(&a)
+	err := d.Decode(&a)
 	var syntax *xml.SyntaxError
 	switch {
 	case errors.Is(err, io.EOF):
