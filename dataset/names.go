@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -75,23 +76,19 @@ func ReadText(file string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return plainText(text)
+	return PlainText(text)
 }
 
-func plainText(text []byte) ([]byte, error) {
-	out := text[:0]
-	for i, b := range text {
-		switch {
-		case b == 0:
-			return nil, errors.New("holds zero bytes: not a text file in UTF-8")
-		case b == '\r' && i+1 < len(text) && text[i+1] == '\n':
-			continue
-		case b == '\r':
-			b = '\n'
-		}
-		out = append(out, b)
+// PlainText ends all lines of a text in line feeds and refuses zero bytes.
+func PlainText(text []byte) ([]byte, error) {
+	if bytes.IndexByte(text, 0) >= 0 {
+		return nil, errors.New("holds zero bytes: not a text file in UTF-8")
 	}
-	return out, nil
+	if bytes.IndexByte(text, '\r') < 0 {
+		return text, nil
+	}
+	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
+	return bytes.ReplaceAll(text, []byte("\r"), []byte("\n")), nil // as old Macs ended lines
 }
 
 // ReadNames reads a list of classes, one name a line; nil where there is no such file.

@@ -55,13 +55,18 @@ func readJSON(file string, outlines bool) (*document, error) {
 		return nil, err
 	}
 	defer f.Close()
-	marked := unicode.BOMOverride(transform.Nop) // a byte order mark decides
-	doc, err := parseJSON(transform.NewReader(bufio.NewReaderSize(f, 1<<20), marked), outlines)
+	doc, err := parseJSON(unmarked(bufio.NewReaderSize(f, 1<<20)), outlines)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	doc.file = file
 	return doc, nil
+}
+
+// unmarked is the stream's text in UTF-8, as disk.ReadText gives that of a file: a byte order
+// mark decides what it is in.
+func unmarked(r io.Reader) io.Reader {
+	return transform.NewReader(r, unicode.BOMOverride(transform.Nop))
 }
 
 func parseJSON(r io.Reader, outlines bool) (*document, error) {

@@ -10,10 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	unicodes "unicode"
-
-	"golang.org/x/text/encoding/unicode"
-	"golang.org/x/text/transform"
+	"unicode"
 
 	"yolofreeze/dataset"
 	"yolofreeze/onnx/disk"
@@ -79,8 +76,7 @@ func looksLikeCOCO(file string) bool {
 		return false
 	}
 	defer f.Close()
-	marked := unicode.BOMOverride(transform.Nop)
-	head, err := io.ReadAll(io.LimitReader(transform.NewReader(f, marked), 1<<16))
+	head, err := io.ReadAll(io.LimitReader(unmarked(f), 1<<16))
 	return err == nil && (bytes.Contains(head, []byte(`"images"`)) || bytes.Contains(head, []byte(`"annotations"`)))
 }
 
@@ -94,7 +90,7 @@ var splitWords = map[string]string{
 // is no test. "" if none.
 func SplitOf(file string) string {
 	base := filepath.Base(file)
-	words := strings.FieldsFunc(strings.ToLower(strings.TrimSuffix(base, filepath.Ext(base))), func(r rune) bool { return !unicodes.IsLetter(r) })
+	words := strings.FieldsFunc(strings.ToLower(strings.TrimSuffix(base, filepath.Ext(base))), func(r rune) bool { return !unicode.IsLetter(r) })
 	for _, w := range words {
 		if split := splitWords[w]; split != "" {
 			return split

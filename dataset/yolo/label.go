@@ -2,6 +2,7 @@ package yolo
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,13 +18,10 @@ import (
 // mark, tabs and lines ended in any way do no harm.
 // It tells where it found more numbers than a box has to long, unless that is nil.
 func parseLabels(file string, data []byte, keypoints int, r *dataset.Recorder, long *longLines) {
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	if want := notText(data); want != "" {
-		r.BadSource(dataset.Problem{File: file, Want: want})
+	data, err := plainText(data)
+	if err != nil {
+		r.BadSource(dataset.Problem{File: file, Want: err.Error()})
 		return
-	}
-	if bytes.IndexByte(data, '\r') >= 0 { // alone, as old Macs ended lines, or before a line feed
-		data = bytes.ReplaceAll(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n"))
 	}
 	for n := 1; len(data) > 0; n++ {
 		var line []byte
@@ -49,15 +47,13 @@ func parseLabels(file string, data []byte, keypoints int, r *dataset.Recorder, l
 	}
 }
 
-// notText says why the bytes cannot be a label file.
-func notText(data []byte) string {
-	switch {
-	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
-		return "text in UTF-16: must be UTF-8"
-	case bytes.IndexByte(data, 0) >= 0:
-		return "holds zero bytes: not a text file in UTF-8"
+// plainText is dataset.PlainText behind a byte order mark; labels in UTF-16 are refused.
+func plainText(data []byte) ([]byte, error) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return nil, errors.New("text in UTF-16: must be UTF-8")
 	}
-	return ""
+	return dataset.PlainText(data)
 }
 
 // valueError is about one field rather than the line.
