@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"image"
-	"image/gif"
-	"image/jpeg"
 	"image/png"
 	"math"
 	"math/rand/v2"
@@ -47,7 +45,7 @@ func smallSet(t testing.TB, labels map[string]string) string {
 			m.Pix[i] = uint8(level)
 		}
 		level++
-		put("images/"+name+".png", encoded(t, "png", m))
+		put("images/"+name+".png", encoded(t, m))
 		put("labels/"+name+".txt", []byte(text))
 	}
 	return filepath.Join(root, "data.yaml")
@@ -120,7 +118,7 @@ func TestSizesCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	pic := filepath.Join(root, "images", "train", "a.png")
-	if err := os.WriteFile(pic, encoded(t, "png", image.NewGray(image.Rect(0, 0, 60, 30))), 0o644); err != nil {
+	if err := os.WriteFile(pic, encoded(t, image.NewGray(image.Rect(0, 0, 60, 30))), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if got := read().Splits["train"][0].Width; got != 60 {
@@ -131,7 +129,7 @@ func TestSizesCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := make([]byte, st.Size())
-	if n := copy(other, encoded(t, "png", image.NewGray(image.Rect(0, 0, 50, 20)))); n == len(other) {
+	if n := copy(other, encoded(t, image.NewGray(image.Rect(0, 0, 50, 20)))); n == len(other) {
 		t.Fatal("the smaller picture is not shorter")
 	}
 	if err := os.WriteFile(pic, other, 0o644); err != nil {
@@ -373,20 +371,11 @@ func TestPipeAsPicture(t *testing.T) {
 	}
 }
 
-// encoded is a picture as a file has it.
-func encoded(t testing.TB, format string, m image.Image) []byte {
+// encoded is a picture as a PNG file has it.
+func encoded(t testing.TB, m image.Image) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	var err error
-	switch format {
-	case "jpeg":
-		err = jpeg.Encode(&b, m, &jpeg.Options{Quality: 100})
-	case "png":
-		err = png.Encode(&b, m)
-	case "gif":
-		err = gif.Encode(&b, m, nil)
-	}
-	if err != nil {
+	if err := png.Encode(&b, m); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
