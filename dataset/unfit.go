@@ -30,7 +30,7 @@ func (f first) corruption() string {
 
 // findUnfit looks at the splits as wholes. firsts are by split, where it has any.
 func (s *Set) findUnfit(firsts map[string]first, orphans map[string]int) {
-	for _, split := range []string{"train", "val", "test"} {
+	for _, split := range SplitNames {
 		c, read := s.Report.Splits[split]
 		f, where := firsts[split], ""
 		if f.missing != nil && f.missing.Source != "" {

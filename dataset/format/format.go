@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"yolofreeze/dataset"
@@ -37,7 +38,7 @@ func Open(data string, o dataset.ReadOptions) (*dataset.Set, error) {
 	case "voc":
 		return voc.Open(path, o)
 	}
-	if st, err := os.Stat(path); err == nil && st.IsDir() {
+	if disk.IsFolder(path) {
 		return yolo.OpenFolder(path, o)
 	}
 	return yolo.Open(path, o)
@@ -57,7 +58,7 @@ func detect(data string) (name, path string, files map[string]string, err error)
 	}
 	st, err := os.Stat(data)
 	if err != nil {
-		return "", "", nil, fmt.Errorf("data %q: %w", data, plain(err))
+		return "", "", nil, fmt.Errorf("data %q: %w", data, disk.Cause(err))
 	}
 	if !st.IsDir() {
 		switch strings.ToLower(filepath.Ext(data)) {
@@ -75,17 +76,10 @@ func detect(data string) (name, path string, files map[string]string, err error)
 	if voc.Is(data) {
 		return "voc", data, nil, nil
 	}
-	if st, err := os.Stat(filepath.Join(data, "images")); err == nil && st.IsDir() {
+	if disk.IsFolder(filepath.Join(data, "images")) {
 		return "yolo", data, nil, nil
 	}
 	return "", "", nil, fmt.Errorf("data %q: the folder has no data.yaml, no annotations/*.json, no Annotations with JPEGImages, no XML beside pictures and no images", data)
-}
-
-func plain(err error) error {
-	if pe, ok := err.(*os.PathError); ok {
-		return pe.Err
-	}
-	return err
 }
 
 // configIn finds the data.yaml of a folder, or its only .yaml file.
@@ -125,11 +119,11 @@ func jsonFiles(data string) (map[string]string, error) {
 	for _, part := range parts {
 		part = strings.TrimSpace(part)
 		split, file, named := strings.Cut(part, "=")
-		if !named || !isSplit(split) {
+		if !named || !slices.Contains(dataset.SplitNames, split) {
 			split, file = coco.SplitOf(part), part
 		}
 		if _, err := os.Stat(file); err != nil {
-			return nil, fmt.Errorf("data %q: %s: %w", data, file, plain(err))
+			return nil, fmt.Errorf("data %q: %s: %w", data, file, disk.Cause(err))
 		}
 		switch {
 		case split == "":
@@ -149,15 +143,6 @@ func jsonFiles(data string) (map[string]string, error) {
 		return nil, fmt.Errorf("data %q: which split is %q? write train=…,val=…,test=…", data, unnamed[0])
 	}
 	return files, nil
-}
-
-func isSplit(s string) bool {
-	for _, name := range dataset.SplitNames {
-		if s == name {
-			return true
-		}
-	}
-	return false
 }
 
 // Write writes a set in the named format to a folder that must not exist or be

@@ -37,6 +37,7 @@ const (
 	DefaultMinSide   = 10
 )
 
+// Filled is l with the defaults in the place of zeros.
 func (l Limits) Filled() Limits {
 	if l.MaxPixels == 0 {
 		l.MaxPixels = DefaultMaxPixels
@@ -50,6 +51,7 @@ func (l Limits) Filled() Limits {
 	return l
 }
 
+// Check says why a picture of w by h pixels is not accepted, by limits that are Filled.
 func (l Limits) Check(w, h int) error {
 	if w < l.MinSide || h < l.MinSide {
 		return fmt.Errorf("%dx%d pixels: both sides must be at least %d", w, h, l.MinSide)
