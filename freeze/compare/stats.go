@@ -71,8 +71,9 @@ func (g *Group) band() []EpochRange {
 			return g.spread(func(r *Run) runs.Figure { return *of(&r.Curve[i]) })
 		}
 		e := &list[i]
-		for _, of := range runs.EpochFigures {
-			*of(&e.Mean) = at(of).Mean
+		e.Mean.Seconds = at(func(p *runs.EpochPoint) *runs.Figure { return &p.Seconds }).Mean
+		for _, c := range runs.Columns {
+			*c.Of(&e.Mean) = at(c.Of).Mean
 		}
 		m, m50 := at(func(p *runs.EpochPoint) *runs.Figure { return &p.MAP }), at(func(p *runs.EpochPoint) *runs.Figure { return &p.MAP50 })
 		e.MinMAP, e.MaxMAP, e.MinMAP50, e.MaxMAP50 = m.Min, m.Max, m50.Min, m50.Max

@@ -66,7 +66,7 @@ type boardLogger struct{ w *tensorboard.Writer }
 func (l boardLogger) epoch(_ context.Context, r runs.Row) error {
 	var scalars []tensorboard.Scalar
 	for i, v := range r.Values()[1:] {
-		scalars = append(scalars, tensorboard.Scalar{Tag: runs.Columns[i+1], Value: v})
+		scalars = append(scalars, tensorboard.Scalar{Tag: runs.Columns[i+1].Name, Value: v})
 	}
 	return l.w.Scalars(r.Epoch, scalars...)
 }
@@ -125,7 +125,7 @@ func (l mlflowLogger) epoch(ctx context.Context, r runs.Row) error {
 	defer cancel()
 	metrics := map[string]float64{}
 	for i, v := range r.Values()[1:] {
-		metrics[runs.Columns[i+1]] = v
+		metrics[runs.Columns[i+1].Name] = v
 	}
 	return l.run.Metrics(ctx, r.Epoch, metrics)
 }

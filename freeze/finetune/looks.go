@@ -145,22 +145,9 @@ func (t *training) logTable(e *Evaluation) {
 	}
 }
 
-// panels are the columns of results.csv in the order that they are drawn in.
-var panels = [plot.Panels]struct {
-	column string
-	of     func(*runs.EpochPoint) runs.Figure
-}{
-	{"train/box_loss", func(p *runs.EpochPoint) runs.Figure { return p.Train[0] }},
-	{"train/obj_loss", func(p *runs.EpochPoint) runs.Figure { return p.Train[1] }},
-	{"train/cls_loss", func(p *runs.EpochPoint) runs.Figure { return p.Train[2] }},
-	{"metrics/precision", func(p *runs.EpochPoint) runs.Figure { return p.Precision }},
-	{"metrics/recall", func(p *runs.EpochPoint) runs.Figure { return p.Recall }},
-	{"val/box_loss", func(p *runs.EpochPoint) runs.Figure { return p.Val[0] }},
-	{"val/obj_loss", func(p *runs.EpochPoint) runs.Figure { return p.Val[1] }},
-	{"val/cls_loss", func(p *runs.EpochPoint) runs.Figure { return p.Val[2] }},
-	{"metrics/mAP_0.5", func(p *runs.EpochPoint) runs.Figure { return p.MAP50 }},
-	{"metrics/mAP_0.5:0.95", func(p *runs.EpochPoint) runs.Figure { return p.MAP }},
-}
+// panels are the columns of results.csv, by index, in the order that they are drawn in:
+// losses, precision and recall above, losses of validation and mAP below.
+var panels = [plot.Panels]int{1, 2, 3, 4, 5, 8, 9, 10, 6, 7}
 
 // drawResults draws every results*.csv of a run's folder over the others.
 func drawResults(dir string) error {
@@ -173,15 +160,15 @@ func drawResults(dir string) error {
 		s := plot.Series{Name: strings.TrimSuffix(filepath.Base(path), ".csv")}
 		for i := range curve {
 			s.Epochs = append(s.Epochs, float64(curve[i].Epoch))
-			for k, panel := range panels {
-				s.Values[k] = append(s.Values[k], float64(panel.of(&curve[i])))
+			for k, column := range panels {
+				s.Values[k] = append(s.Values[k], float64(*runs.Columns[column].Of(&curve[i])))
 			}
 		}
 		series = append(series, s)
 	}
 	var titles [plot.Panels]string
-	for i, panel := range panels {
-		titles[i] = panel.column
+	for i, column := range panels {
+		titles[i] = runs.Columns[column].Name
 	}
 	return plot.Results(filepath.Join(dir, "results.png"), titles, series)
 }

@@ -15,25 +15,6 @@ import (
 	"yolofreeze/onnx/disk"
 )
 
-// EpochFigures reach every figure of a point.
-var EpochFigures = []func(*EpochPoint) *Figure{
-	func(p *EpochPoint) *Figure { return &p.Epoch },
-	func(p *EpochPoint) *Figure { return &p.Seconds },
-	func(p *EpochPoint) *Figure { return &p.Train[0] },
-	func(p *EpochPoint) *Figure { return &p.Train[1] },
-	func(p *EpochPoint) *Figure { return &p.Train[2] },
-	func(p *EpochPoint) *Figure { return &p.Precision },
-	func(p *EpochPoint) *Figure { return &p.Recall },
-	func(p *EpochPoint) *Figure { return &p.MAP50 },
-	func(p *EpochPoint) *Figure { return &p.MAP },
-	func(p *EpochPoint) *Figure { return &p.Val[0] },
-	func(p *EpochPoint) *Figure { return &p.Val[1] },
-	func(p *EpochPoint) *Figure { return &p.Val[2] },
-	func(p *EpochPoint) *Figure { return &p.LR[0] },
-	func(p *EpochPoint) *Figure { return &p.LR[1] },
-	func(p *EpochPoint) *Figure { return &p.LR[2] },
-}
-
 // Figure is a number that may be unknown: NaN, which JSON has as null.
 type Figure float64
 
@@ -75,24 +56,6 @@ type EpochPoint struct {
 
 // MostBytes is the most that is read of a text file in a run's folder.
 const MostBytes = 64 << 20
-
-// curveColumns are the columns of results.csv and where they go.
-var curveColumns = map[string]func(*EpochPoint) *Figure{
-	"epoch":                func(p *EpochPoint) *Figure { return &p.Epoch },
-	"train/box_loss":       func(p *EpochPoint) *Figure { return &p.Train[0] },
-	"train/obj_loss":       func(p *EpochPoint) *Figure { return &p.Train[1] },
-	"train/cls_loss":       func(p *EpochPoint) *Figure { return &p.Train[2] },
-	"metrics/precision":    func(p *EpochPoint) *Figure { return &p.Precision },
-	"metrics/recall":       func(p *EpochPoint) *Figure { return &p.Recall },
-	"metrics/mAP_0.5":      func(p *EpochPoint) *Figure { return &p.MAP50 },
-	"metrics/mAP_0.5:0.95": func(p *EpochPoint) *Figure { return &p.MAP },
-	"val/box_loss":         func(p *EpochPoint) *Figure { return &p.Val[0] },
-	"val/obj_loss":         func(p *EpochPoint) *Figure { return &p.Val[1] },
-	"val/cls_loss":         func(p *EpochPoint) *Figure { return &p.Val[2] },
-	"x/lr0":                func(p *EpochPoint) *Figure { return &p.LR[0] },
-	"x/lr1":                func(p *EpochPoint) *Figure { return &p.LR[1] },
-	"x/lr2":                func(p *EpochPoint) *Figure { return &p.LR[2] },
-}
 
 // neededColumns are those without which there is nothing to compare.
 var neededColumns = []string{"epoch", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95"}
@@ -187,14 +150,13 @@ func ReadCurve(path string) (curve []EpochPoint, damaged []error, err error) {
 }
 
 func curvePoint(header, record []string) (EpochPoint, error) {
-	var p EpochPoint
-	p.Seconds = Unknown
-	for _, of := range EpochFigures {
-		*of(&p) = Unknown
+	p := EpochPoint{Seconds: Unknown}
+	for _, c := range Columns {
+		*c.Of(&p) = Unknown
 	}
 	for i, name := range header {
-		of := curveColumns[name]
-		if of == nil {
+		k := slices.IndexFunc(Columns, func(c Column) bool { return c.Name == name })
+		if k < 0 {
 			continue
 		}
 		text := strings.TrimSpace(record[i])
@@ -202,7 +164,7 @@ func curvePoint(header, record []string) (EpochPoint, error) {
 		if err != nil {
 			return p, fmt.Errorf("column %s: %q is not a number", name, text)
 		}
-		*of(&p) = Figure(v)
+		*Columns[k].Of(&p) = Figure(v)
 	}
 	if e := float64(p.Epoch); e != math.Trunc(e) || e < 0 || e > 1e9 {
 		return p, fmt.Errorf("column epoch: %v is not a whole number", p.Epoch)

@@ -13,12 +13,29 @@ import (
 	"strings"
 )
 
+// Column is one of results.csv.
+type Column struct {
+	Name string
+	Of   func(*EpochPoint) *Figure // where a point has it
+}
+
 // Columns are those of results.csv: YOLOv5's names in YOLOv5's order.
-var Columns = []string{"epoch",
-	"train/box_loss", "train/obj_loss", "train/cls_loss",
-	"metrics/precision", "metrics/recall", "metrics/mAP_0.5", "metrics/mAP_0.5:0.95",
-	"val/box_loss", "val/obj_loss", "val/cls_loss",
-	"x/lr0", "x/lr1", "x/lr2"}
+var Columns = []Column{
+	{"epoch", func(p *EpochPoint) *Figure { return &p.Epoch }},
+	{"train/box_loss", func(p *EpochPoint) *Figure { return &p.Train[0] }},
+	{"train/obj_loss", func(p *EpochPoint) *Figure { return &p.Train[1] }},
+	{"train/cls_loss", func(p *EpochPoint) *Figure { return &p.Train[2] }},
+	{"metrics/precision", func(p *EpochPoint) *Figure { return &p.Precision }},
+	{"metrics/recall", func(p *EpochPoint) *Figure { return &p.Recall }},
+	{"metrics/mAP_0.5", func(p *EpochPoint) *Figure { return &p.MAP50 }},
+	{"metrics/mAP_0.5:0.95", func(p *EpochPoint) *Figure { return &p.MAP }},
+	{"val/box_loss", func(p *EpochPoint) *Figure { return &p.Val[0] }},
+	{"val/obj_loss", func(p *EpochPoint) *Figure { return &p.Val[1] }},
+	{"val/cls_loss", func(p *EpochPoint) *Figure { return &p.Val[2] }},
+	{"x/lr0", func(p *EpochPoint) *Figure { return &p.LR[0] }},
+	{"x/lr1", func(p *EpochPoint) *Figure { return &p.LR[1] }},
+	{"x/lr2", func(p *EpochPoint) *Figure { return &p.LR[2] }},
+}
 
 // Row is one epoch in results.csv.
 type Row struct {
@@ -43,7 +60,7 @@ func (r Row) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	for i, v := range r.Values() {
 		b.WriteString(string("{,"[min(i, 1)]))
-		fmt.Fprintf(&b, "%q:", Columns[i])
+		fmt.Fprintf(&b, "%q:", Columns[i].Name)
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			b.WriteString("null")
 			continue
@@ -73,8 +90,8 @@ func (r Row) Line() string {
 // ResultsHeader is the first line of results.csv.
 func ResultsHeader() string {
 	fields := make([]string, len(Columns))
-	for i, name := range Columns {
-		fields[i] = fmt.Sprintf("%20s", name)
+	for i, c := range Columns {
+		fields[i] = fmt.Sprintf("%20s", c.Name)
 	}
 	return strings.Join(fields, ",") + "\n"
 }
