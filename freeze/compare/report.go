@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	htmltemplate "html/template"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,13 +91,7 @@ func (c *Comparison) HTML() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := c.view()
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	err = page.Execute(&b, v)
-	return b.Bytes(), err
+	return c.render(page)
 }
 
 // Markdown renders the report's findings and tables.
@@ -112,6 +107,11 @@ func (c *Comparison) Markdown() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.render(page)
+}
+
+// render fills a template of either kind.
+func (c *Comparison) render(page interface{ Execute(io.Writer, any) error }) ([]byte, error) {
 	v, err := c.view()
 	if err != nil {
 		return nil, err
