@@ -266,10 +266,7 @@ func evalModel(b *op.Builder, heads []*onnx.Value, err error) (*onnx.Model, erro
 	for i, h := range heads {
 		b.Output(fmt.Sprintf("head%d", i), h)
 	}
-	if err := pass.Run(b.Model, pass.Standard...); err != nil {
-		return nil, err
-	}
-	return b.Model, b.Err()
+	return simplified(b)
 }
 
 // BuildExport writes the model as YOLOv5's exporter lays it out: images
@@ -279,11 +276,21 @@ func BuildExport(net *yolov5.Network, state map[string]*onnx.Tensor, batch, heig
 	if err != nil {
 		return nil, fmt.Errorf("build the export: %w", err)
 	}
+	return decodedModel(b, net, heads, "build the export")
+}
+
+// decodedModel ends a graph with the decoded boxes as output0; doing is what its errors begin with.
+func decodedModel(b *op.Builder, net *yolov5.Network, heads []*onnx.Value, doing string) (*onnx.Model, error) {
 	rows, err := net.Decode(b, heads)
 	if err != nil {
-		return nil, fmt.Errorf("build the export: %w", err)
+		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	b.Output("output0", rows)
+	return simplified(b)
+}
+
+// simplified is the graph that a builder wrote, after the standard passes.
+func simplified(b *op.Builder) (*onnx.Model, error) {
 	if err := pass.Run(b.Model, pass.Standard...); err != nil {
 		return nil, err
 	}

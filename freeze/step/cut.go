@@ -7,7 +7,6 @@ import (
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/op"
 	"yolofreeze/onnx/ort"
-	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -101,10 +100,7 @@ func BuildFeatures(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, sh
 		}
 		b.Output(FeatureName(layer), v)
 	}
-	if err := pass.Run(b.Model, pass.Standard...); err != nil {
-		return nil, err
-	}
-	return b.Model, b.Err()
+	return simplified(b)
 }
 
 // buildEval writes what BuildEval writes, without the first layers: what they

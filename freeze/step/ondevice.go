@@ -104,13 +104,5 @@ func (s *Spec) OnDeviceEval() (*onnx.Model, error) {
 		return nil, fmt.Errorf("build the evaluation graph: %w", err)
 	}
 	onDeviceLosses(b, loss)
-	rows, err := s.Net.Decode(b, heads)
-	if err != nil {
-		return nil, fmt.Errorf("build the evaluation graph: %w", err)
-	}
-	b.Output("output0", rows)
-	if err := pass.Run(b.Model, pass.Standard...); err != nil {
-		return nil, err
-	}
-	return b.Model, b.Err()
+	return decodedModel(b, s.Net, heads, "build the evaluation graph")
 }
