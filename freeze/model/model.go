@@ -152,13 +152,19 @@ func OfFile(path string, f *safetensors.File) (*Model, error) {
 	if m.State, err = m.Net.Pick(f.Tensors); err != nil {
 		return nil, &disk.InputError{Path: path, Err: err}
 	}
-	m.Metadata = map[string]string{}
-	for key, value := range f.Metadata {
+	m.Metadata = travelling(f.Metadata)
+	return m, nil
+}
+
+// travelling are a file's entries that belong into Model.Metadata.
+func travelling(all map[string]string) map[string]string {
+	own := map[string]string{}
+	for key, value := range all {
 		if strings.HasPrefix(key, MetadataPrefix) && key != ModelKey {
-			m.Metadata[key] = value
+			own[key] = value
 		}
 	}
-	return m, nil
+	return own
 }
 
 // describedModel reads what about wrote: a model without weights.

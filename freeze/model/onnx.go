@@ -3,7 +3,6 @@ package model
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
@@ -31,12 +30,7 @@ func modelOfONNX(path string, g *onnx.Model) (*Model, error) {
 	if err != nil {
 		return nil, &disk.InputError{Path: path, Err: err}
 	}
-	m := &Model{Path: path, Net: net, State: state, Metadata: map[string]string{}}
-	for key, value := range g.Metadata {
-		if strings.HasPrefix(key, MetadataPrefix) && key != ModelKey {
-			m.Metadata[key] = value
-		}
-	}
+	m := &Model{Path: path, Net: net, State: state, Metadata: travelling(g.Metadata)}
 	if about, ok := g.Metadata[ModelKey]; ok {
 		described, err := describedModel(path, about)
 		if err != nil {
