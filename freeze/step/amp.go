@@ -69,8 +69,8 @@ const (
 	growthSteps   = 2000
 )
 
-// NewScaler returns the scaler that a run starts with.
-func NewScaler() *Scaler { return &Scaler{Scale: firstScale} }
+// newScaler returns the scaler that a run starts with.
+func newScaler() *Scaler { return &Scaler{Scale: firstScale} }
 
 // takeOver goes on from where another scaler was, if both are there.
 func (s *Scaler) takeOver(from *Scaler) {

@@ -66,7 +66,7 @@ func TestOverflow(t *testing.T) {
 
 // TestScaler goes through the rule of PyTorch's GradScaler.
 func TestScaler(t *testing.T) {
-	s := NewScaler()
+	s := newScaler()
 	check := func(want Scaler) {
 		t.Helper()
 		if *s != want {

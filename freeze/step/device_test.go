@@ -60,7 +60,7 @@ func TestPlacementOnDevice(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer e.Close()
-			e.Scaler = NewScaler() // whose graph is the same in float32
+			e.Scaler = newScaler() // whose graph is the same in float32
 			if err := e.openScaler(); err != nil {
 				t.Fatal(err)
 			}

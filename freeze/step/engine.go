@@ -92,7 +92,7 @@ func newEngine(spec *Spec, graphs *Graphs, o ort.Options) (e *Engine, err error)
 		return nil, err
 	}
 	if spec.scaled() {
-		e.Scaler = NewScaler()
+		e.Scaler = newScaler()
 	}
 	if err := e.open(); err != nil {
 		return nil, err

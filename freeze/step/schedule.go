@@ -44,8 +44,8 @@ func (s Schedule) Factor(epoch int) float64 {
 	return (1-e/all)*(1-last) + last
 }
 
-// WarmupBatches returns how many batches the warm-up takes.
-func (s Schedule) WarmupBatches() int {
+// warmupBatches returns how many batches the warm-up takes.
+func (s Schedule) warmupBatches() int {
 	return max(int(math.RoundToEven(s.Hyp.WarmupEpochs*float64(s.Batches))), leastWarmup)
 }
 
@@ -54,7 +54,7 @@ func (s Schedule) WarmupBatches() int {
 func (s Schedule) At(epoch, batch int) (Rates, int) {
 	lr := s.Hyp.LR0 * s.Factor(epoch)
 	r := Rates{LR: [3]float64{lr, lr, lr}, Momentum: s.Hyp.Momentum}
-	n := s.WarmupBatches()
+	n := s.warmupBatches()
 	if batch > n {
 		return r, s.Accumulate()
 	}
