@@ -216,7 +216,7 @@ func (r *Run) readOwn(name, header string, row func([]string) error) error {
 	return err
 }
 
-// classOf reads what classLines wrote.
+// classOf reads what runs.ClassLines wrote.
 func classOf(row []string) (c runs.Class, err error) {
 	c.Name = runs.CellText(row[2])
 	columns := strings.Split(strings.TrimSpace(runs.ClassHeader), ",")

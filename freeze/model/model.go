@@ -83,19 +83,19 @@ func (m *Model) CheckNames() error {
 	return nil
 }
 
-// Metadata entries of yolofreeze's own; modelKey's describes the network.
+// Metadata entries of yolofreeze's own; ModelKey's describes the network.
 const (
 	MetadataPrefix = "yolofreeze."
 	ModelKey       = MetadataPrefix + "model"
 )
 
-// modelInfo is what modelKey holds, as JSON.
+// modelInfo is what ModelKey holds, as JSON.
 type modelInfo struct {
 	Table map[string]any `json:"table"`
 	Names []string       `json:"names"`
 }
 
-// About describes the network and its classes for modelKey.
+// About describes the network and its classes for ModelKey.
 func (m *Model) About() (string, error) {
 	text, err := json.Marshal(modelInfo{m.Net.Table, m.Names})
 	if err != nil {
@@ -140,6 +140,7 @@ func loadSafetensors(path string) (*Model, error) {
 	return OfFile(path, f)
 }
 
+// OfFile is the model that Save laid out as f, which was read from path.
 func OfFile(path string, f *safetensors.File) (*Model, error) {
 	text, ok := f.Metadata[ModelKey]
 	if !ok {

@@ -47,6 +47,7 @@ func torchState(path string) (map[string]*onnx.Tensor, error) {
 	return TensorsOf(c), nil
 }
 
+// TensorsOf are the tensors of a checkpoint by their names.
 func TensorsOf(c *torch.Checkpoint) map[string]*onnx.Tensor {
 	named := make(map[string]*onnx.Tensor, len(c.State))
 	for _, t := range c.State {

@@ -25,7 +25,7 @@ func writeState(t *testing.T, named map[string]*onnx.Tensor) string {
 	return path
 }
 
-// smallState is smallModel's state dict with the anchors in cells.
+// smallState is the small model's state dict with the anchors in cells.
 func smallState(t *testing.T) map[string]*onnx.Tensor {
 	named := fixture.SmallModel(t).State
 	named["model.4.anchors"] = onnx.Of([]float32{10. / 4, 13. / 4, 16. / 4, 30. / 4}, 1, 2, 2)

@@ -35,6 +35,7 @@ func NewDetectorFor(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, p
 	return OpenDetector(net, m, o)
 }
 
+// OpenDetector opens an evaluation graph m of a network.
 func OpenDetector(net *yolov5.Network, m *onnx.Model, o ort.Options) (*Detector, error) {
 	graph, err := Open(m, o)
 	if err != nil {

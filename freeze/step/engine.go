@@ -153,6 +153,7 @@ func (e *Engine) allocate() (err error) {
 	return err
 }
 
+// Open opens a session of a graph, to be run by what is bound to it.
 func Open(m *onnx.Model, o ort.Options) (*Bound, error) {
 	data, err := wire.Encode(m)
 	if err != nil {
@@ -268,6 +269,7 @@ func (b *Bound) input(name string, t *onnx.Tensor) error {
 	return b.binding.Input(name, v)
 }
 
+// Close releases the session and what is bound to it.
 func (b *Bound) Close() {
 	if b == nil {
 		return

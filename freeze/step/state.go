@@ -39,6 +39,7 @@ type Traffic struct {
 // PerBatch is what crossed for a batch, on average: no parameters.
 func (t Traffic) PerBatch() int64 { return (t.Steps.In + t.Steps.Out) / max(t.Batches, 1) }
 
+// Plus adds up what two engines moved.
 func (t Traffic) Plus(u Traffic) Traffic {
 	add := func(a, b ort.Moved) ort.Moved { return ort.Moved{In: a.In + b.In, Out: a.Out + b.Out} }
 	return Traffic{t.Batches + u.Batches, add(t.Steps, u.Steps), add(t.State, u.State)}
