@@ -1,0 +1,136 @@
+package onnx_test
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// How large a room and a type may be, for someone who reads them whole.
+const (
+	mostFiles, mostLines    = 25, 3500
+	mostFields, mostMethods = 20, 25
+)
+
+// oversize are what is larger than that, and by how much at most: these may shrink, not grow.
+var oversize = map[string]struct{ files, lines, fields, methods int }{
+	"cmd/yolofreeze":           {files: 37, lines: 5487},
+	"freeze/finetune":          {lines: 4173},
+	"onnx/yolov5":              {lines: 3603},
+	"onnx/op.Builder":          {methods: 57},
+	"onnx/torch.machine":       {methods: 35},
+	"freeze/step.Engine":       {methods: 47},
+	"freeze/finetune.training": {fields: 27, methods: 68},
+	"freeze/compare.Run":       {fields: 28},
+	"dataset.Hyp":              {fields: 30},
+	"dataset/loader.Options":   {fields: 24},
+}
+
+// size is what a package's own files hold.
+type size struct {
+	files, lines    int
+	fields, methods map[string]int // by type
+}
+
+// TestSizes holds packages and types to the limits.
+func TestSizes(t *testing.T) {
+	for dir, s := range sizes(t) {
+		files, lines := mostFiles, mostLines
+		if o, ok := oversize[dir]; ok {
+			files, lines = max(files, o.files), max(lines, o.lines)
+		}
+		if s.files > files || s.lines > lines {
+			t.Errorf("%s has %d files and %d lines, at most %d and %d: divide it", dir, s.files, s.lines, files, lines)
+		}
+		for name := range s.methods {
+			s.fields[name] += 0
+		}
+		for name, n := range s.fields {
+			fields, methods := mostFields, mostMethods
+			if o, ok := oversize[dir+"."+name]; ok {
+				fields, methods = max(fields, o.fields), max(methods, o.methods)
+			}
+			if n > fields || s.methods[name] > methods {
+				t.Errorf("%s.%s has %d fields and %d methods, at most %d and %d: divide it", dir, name, n, s.methods[name], fields, methods)
+			}
+		}
+	}
+}
+
+func sizes(t *testing.T) map[string]*size {
+	t.Helper()
+	all := map[string]*size{}
+	err := filepath.WalkDir("..", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := entry.Name()
+		if entry.IsDir() && (name == "testdata" || name == "runs" || len(name) > 2 && name[0] == '.') {
+			return filepath.SkipDir
+		}
+		if entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		syntax, err := parser.ParseFile(token.NewFileSet(), file, data, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		dir := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(file)), "../")
+		if all[dir] == nil {
+			all[dir] = &size{fields: map[string]int{}, methods: map[string]int{}}
+		}
+		all[dir].files++
+		all[dir].lines += bytes.Count(data, []byte("\n"))
+		all[dir].count(syntax)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// count adds a file's types.
+func (s *size) count(file *ast.File) {
+	for _, d := range file.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			if d.Recv != nil {
+				s.methods[receiver(d.Recv.List[0].Type)]++
+			}
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				named, ok := spec.(*ast.TypeSpec)
+				if !ok {
+					continue
+				}
+				if fields, ok := named.Type.(*ast.StructType); ok {
+					s.fields[named.Name.Name] = fields.Fields.NumFields()
+				}
+			}
+		}
+	}
+}
+
+// receiver is the name of a method's type.
+func receiver(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.StarExpr:
+		return receiver(e.X)
+	case *ast.IndexExpr:
+		return receiver(e.X)
+	case *ast.Ident:
+		return e.Name
+	}
+	return ""
+}
