@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 )
 
 // TestNamedDevice: a named device that does not start is an error, never another device.
@@ -95,7 +96,7 @@ func TestAbsentPlugin(t *testing.T) {
 // TestLibraryOfKnownProvider: a provider that is known gets its options, however it is named.
 func TestLibraryOfKnownProvider(t *testing.T) {
 	plugged(t, "webgpu", add(1), Options{}) // which has had the Vulkan driver found
-	cache, err := cacheFolder()
+	cache, err := disk.CacheFolder()
 	if err != nil {
 		t.Fatal(err)
 	}

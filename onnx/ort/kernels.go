@@ -13,6 +13,7 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/ort/native"
 )
 
@@ -32,7 +33,7 @@ func findNative() (string, error) {
 		}
 		return path, nil
 	}
-	cache, err := cacheFolder()
+	cache, err := disk.CacheFolder()
 	if err != nil {
 		return "", noNative("", err, "set "+dnnlVariable)
 	}

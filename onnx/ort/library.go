@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -89,7 +88,7 @@ func libraryPlaces() []libraryPlace {
 		file, exact = "libonnxruntime*.dylib", "libonnxruntime."+pinned+".dylib"
 	}
 	var places []libraryPlace
-	if cache, err := cacheFolder(); err == nil {
+	if cache, err := disk.CacheFolder(); err == nil {
 		for _, name := range []string{"onnxruntime-gpu-", "onnxruntime-"} {
 			places = append(places, libraryPlace{filepath.Join(cache, name+pinned), exact})
 		}
@@ -105,22 +104,6 @@ func libraryPlaces() []libraryPlace {
 }
 
 var multiarch = map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
-
-// cacheFolder is where scripts/setup.sh puts libraries: the same rule in both.
-func cacheFolder() (string, error) {
-	if xdg := os.Getenv("XDG_CACHE_HOME"); xdg != "" {
-		return filepath.Join(xdg, "yolofreeze"), nil
-	}
-	home := os.Getenv("HOME")
-	if home == "" {
-		u, err := user.Current()
-		if err != nil {
-			return "", fmt.Errorf("finding the user's home folder: %w", err)
-		}
-		home = u.HomeDir
-	}
-	return filepath.Join(home, ".cache", "yolofreeze"), nil
-}
 
 // noTelemetry is a variable by which ONNX Runtime (seen with 1.30), and the WebGPU
 // provider with a copy of its own, is told not to report what it does to its maker.

@@ -20,6 +20,8 @@ import (
 	"unsafe"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"yolofreeze/onnx/disk"
 )
 
 // plugin is an execution provider in a library of its own.
@@ -116,7 +118,7 @@ func (d Device) library() (path string, prepare func(string), err error) {
 			return "", nil, err
 		}
 	} else {
-		cache, err := cacheFolder()
+		cache, err := disk.CacheFolder()
 		if err != nil {
 			return "", nil, err
 		}
