@@ -158,7 +158,7 @@ func onDeviceSteps(t *testing.T, python, algorithm string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range e.State(false) {
+	for name, want := range e.Weights(false) {
 		got := after.State[name].Float64s()
 		for i, w := range want.Float64s() {
 			if compared == steps && math.Abs(got[i]-w) > 1e-5*(1+math.Abs(w)) {

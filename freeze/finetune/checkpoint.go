@@ -251,15 +251,14 @@ func (s *saved) checkFolder(pictures []string) error {
 	return disk.CheckOutput(dir, disk.Inputs{Folders: pictures})
 }
 
-// restore puts averages, moments and gradients into an engine whose weights are
-// s's already; what the engine does not train is left out.
+// restore puts averages, moments and gradients into an engine whose weights are s's already.
 func (s *saved) restore(e *step.Engine) {
-	e.Restore(s.info.Progress.Steps, s.info.Progress.Scaler, func(name string) *onnx.Tensor {
+	e.Restore(step.Snapshot{Steps: s.info.Progress.Steps, Scaler: s.info.Progress.Scaler, Tensors: func(name string) *onnx.Tensor {
 		if own, ok := strings.CutPrefix(name, optim.EMA("")); ok {
 			return s.averages[own]
 		}
 		return s.tensors[name]
-	})
+	}})
 }
 
 // saveLast writes last.safetensors.
@@ -290,7 +289,7 @@ func (t *training) saveLast() error {
 		}
 	}
 	if t.p.Batch > 0 && t.p.LastStep != t.p.Iteration-1 { // gradients wait for a step
-		for name, tensor := range t.engine.Gradients() {
+		for name, tensor := range t.engine.Gradients {
 			f.Tensors[name] = tensor
 		}
 	}
@@ -321,7 +320,7 @@ func contentSum(f *safetensors.File) string {
 // averagedModel is the model as it is validated and kept.
 func (t *training) averagedModel() *model.Model {
 	m := *t.model
-	m.State, m.Metadata = t.engine.State(true), t.metadata()
+	m.State, m.Metadata = t.engine.Weights(true), t.metadata()
 	return &m
 }
 

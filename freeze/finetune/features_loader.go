@@ -24,14 +24,14 @@ type featureLoader struct {
 	side    int
 	prepare func(*loader.Batch) error
 	waited  time.Duration
-	idle    chan step.Feed // whose memory can be used again
+	idle    chan step.Inputs // whose memory can be used again
 }
 
 // ahead is how many batches are made before they are asked for.
 const ahead = 2
 
 func newFeatureLoader(s *featureStore, l *loader.Loader, side int, prepare func(*loader.Batch) error) *featureLoader {
-	return &featureLoader{store: s, loader: l, side: side, prepare: prepare, idle: make(chan step.Feed, ahead+2)}
+	return &featureLoader{store: s, loader: l, side: side, prepare: prepare, idle: make(chan step.Inputs, ahead+2)}
 }
 
 func (f *featureLoader) Waited() time.Duration { return f.waited }
@@ -127,12 +127,12 @@ func (f *featureLoader) batch(pictures []int, view int) (*loader.Batch, error) {
 }
 
 // memory returns room for a batch of n pictures.
-func (f *featureLoader) memory(n int) step.Feed {
-	var feed step.Feed
+func (f *featureLoader) memory(n int) step.Inputs {
+	var feed step.Inputs
 	select {
 	case feed = <-f.idle:
 	default:
-		feed = step.Feed{}
+		feed = step.Inputs{}
 	}
 	for k, layer := range f.store.Layers {
 		name, bytes := step.FeatureName(layer), int64(n)*f.store.Bytes[k]

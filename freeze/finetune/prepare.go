@@ -306,7 +306,7 @@ func (t *training) makeLoaders() (err error) {
 // stepInput is what a step takes of a batch, its Extra.
 type stepInput struct {
 	matches []yolov5.Matches
-	feed    step.Feed
+	feed    step.Inputs
 }
 
 // match assigns a batch's targets, in the loader's workers.
@@ -315,6 +315,6 @@ func (t *training) match(b *loader.Batch) error {
 	for i, o := range b.Targets {
 		targets[i] = yolov5.Target{Image: int(o.Image), Class: int(o.Class), X: float64(o.X), Y: float64(o.Y), W: float64(o.W), H: float64(o.H)}
 	}
-	b.Extra = stepInput{t.model.Net.Assign(targets, b.Height, b.Width, t.loss.AnchorT), step.Feed{step.ImagesName: b.Images}}
+	b.Extra = stepInput{t.model.Net.Assign(targets, b.Height, b.Width, t.loss.AnchorT), step.Inputs{step.ImagesName: b.Images}}
 	return nil
 }

@@ -25,8 +25,8 @@ func (t *training) planQuad() error {
 	return nil
 }
 
-// fed returns what the network is fed in a full batch: how many pictures, of which side.
-func (t *training) fed() (batch, side int) {
+// stepSize returns what the network gets of a full batch: how many pictures, of which side.
+func (t *training) stepSize() (batch, side int) {
 	if t.o.Quad {
 		return t.batch / quadPictures, 2 * t.side
 	}

@@ -58,7 +58,7 @@ func stepped(t *testing.T, m *model.Model, plan *freeze.Plan) map[string]*onnx.T
 		t.Fatal(err)
 	}
 	defer e.Close()
-	for _, g := range e.Gradients() {
+	for _, g := range e.Gradients {
 		for i := range onnx.Data[float32](g) {
 			onnx.Data[float32](g)[i] = 1
 		}
@@ -66,7 +66,7 @@ func stepped(t *testing.T, m *model.Model, plan *freeze.Plan) map[string]*onnx.T
 	if _, err := e.Step(step.Rates{LR: [3]float64{0.1, 0.2, 0.3}, Momentum: 0.9, EMADecay: 0.5}); err != nil {
 		t.Fatal(err)
 	}
-	return e.State(false)
+	return e.Weights(false)
 }
 
 // TestRatesOfRun: a run states its rates in its files and lines, keeps them

@@ -204,12 +204,12 @@ func (t *training) openEngine() error {
 	}
 	state := t.model.State
 	if t.engine != nil {
-		state = t.engine.State(false)
+		state = t.engine.Weights(false)
 		t.r.Logf("epoch %d: %v", t.p.Epoch, stage.Plan.Summary())
 	}
 	o := t.o.runtime()
 	o.Placement, o.Capture = true, t.o.CUDAGraph
-	batch, side := t.fed()
+	batch, side := t.stepSize()
 	loss := t.loss
 	loss.Capacity = t.capacity()
 	e, err := step.NewEngine(&step.Spec{
@@ -220,16 +220,17 @@ func (t *training) openEngine() error {
 	if err != nil {
 		return err
 	}
-	if err := t.checkPlacement(e); err != nil {
+	before, err := step.Snapshot{}, t.checkPlacement(e)
+	if err == nil && t.engine != nil {
+		before, err = t.engine.Snapshot()
+	}
+	if err != nil {
 		e.Close()
 		return err
 	}
 	switch {
 	case t.engine != nil:
-		if err := e.Carry(t.engine); err != nil {
-			e.Close()
-			return err
-		}
+		e.Restore(before)
 		t.moved = t.moved.Plus(t.engine.Moved())
 		t.engine.Close()
 	case t.resumed != nil:
@@ -258,7 +259,7 @@ func (t *training) capacity() int {
 
 // announce says what is about to start.
 func (t *training) announce() {
-	counts := t.engine.Groups()
+	counts := t.engine.Graphs.Groups()
 	t.r.Logf("optimizer: %s(lr=%g) with parameter groups %d weight(decay=0), %d weight(decay=%g), %d bias", t.o.Optimizer, t.o.Hyp.LR0,
 		counts[optim.Norms], counts[optim.Weights], t.schedule.WeightDecay(), counts[optim.Biases])
 	device := t.engine.Device()

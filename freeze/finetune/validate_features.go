@@ -117,7 +117,7 @@ func (r *heldRun) outputs(images []uint8, n, height, width int) (map[string]*onn
 		out[step.FeatureName(layer)] = room[i]
 	}
 	if !r.whole {
-		if err := r.frozen.Infer(map[string]*onnx.Tensor{step.ImagesName: onnx.Of(images, int64(n), 3, int64(height), int64(width))}, out); err != nil {
+		if err := r.frozen.RunInto(map[string]*onnx.Tensor{step.ImagesName: onnx.Of(images, int64(n), 3, int64(height), int64(width))}, out); err != nil {
 			return nil, fmt.Errorf("run the graph of frozen layers: %w", err)
 		}
 	}

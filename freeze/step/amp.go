@@ -97,8 +97,8 @@ func (s *Scaler) Update(overflow bool) {
 	}
 }
 
-// openScaler prepares the scale of the loss where the engine's graphs have one.
-func (e *Engine) openScaler() error {
+// openNorm opens the graph that measures gradients, where the loss is scaled.
+func (e *Engine) openNorm() error {
 	if e.Scaler == nil {
 		return nil
 	}
@@ -106,26 +106,24 @@ func (e *Engine) openScaler() error {
 	if err != nil {
 		return fmt.Errorf("build the graph that measures gradients: %w", err)
 	}
-	if e.norm, err = e.openGraph("graph that measures gradients", m, e.options); err != nil {
-		return err
-	}
-	return e.bindGraph(e.norm, m)
+	e.norm, err = e.runner.openBound("graph that measures gradients", m, e.runner.options)
+	return err
 }
 
 // measure returns the global norm of the gradients as they are without the
 // loss's scale, sets what the optimizer multiplies them by, and tells whether
 // they are finite: there is no step otherwise.
 func (e *Engine) measure() (norm float64, ok bool, err error) {
-	if err := e.execute(e.norm); err != nil {
+	if err := e.runner.run(e.norm); err != nil {
 		return 0, false, fmt.Errorf("measure the gradients: %w", err)
 	}
-	norm = e.scalar(optim.GradNorm) / e.Scaler.Scale
+	norm = e.runner.scalar(optim.GradNorm) / e.Scaler.Scale
 	ok = !math.IsNaN(norm) && !math.IsInf(norm, 0)
 	factor := 1 / e.Scaler.Scale
 	if limit := e.spec.Optimizer.ClipNorm; limit > 0 {
 		factor *= min(limit/(norm+1e-6), 1)
 	}
-	e.setScalar(optim.GradientScale, factor)
+	e.runner.set(optim.GradientScale, factor)
 	e.Scaler.Update(!ok)
 	return norm, ok, nil
 }

@@ -52,7 +52,7 @@ func TestOverflow(t *testing.T) {
 				t.Fatalf("a step left out has moved %s", p.Name)
 			}
 		}
-		for name, g := range e.gradients {
+		for name, g := range e.Gradients {
 			if g.Float64s()[0] != 0 {
 				t.Fatalf("%s is not cleared", name)
 			}

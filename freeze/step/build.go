@@ -200,6 +200,14 @@ func optimParams(params []yolov5.Param) []optim.Param {
 	return list
 }
 
+// Groups counts the trainable tensors by optim.Group.
+func (g *Graphs) Groups() (counts [3]int) {
+	for _, p := range optimParams(g.Trainable) {
+		counts[p.Group]++
+	}
+	return counts
+}
+
 // paced is optimParams with the factors of the learning rate that the plan states.
 func (s *Spec) paced(params []yolov5.Param) []optim.Param {
 	list := optimParams(params)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 
 	"yolofreeze/onnx"
@@ -20,82 +19,64 @@ import (
 // the engine's own size are captured, each in its session; those of other sizes,
 // evaluation and the copies are not.
 
-// execute runs a graph on what the host holds for it.
-func (e *Engine) execute(b *Bound) error {
-	if b.feed != nil {
-		if err := e.state.move(b.feed); err != nil {
-			return err
-		}
-	}
-	if !b.recorded && (b.session.Captures() || e.rehearsals > 0) {
-		if err := e.record(b); err != nil {
-			return err
-		}
-	}
-	if err := e.state.run(b); err != nil || b.fetch == nil {
-		return err
-	}
-	return e.state.move(b.fetch)
-}
-
 // record runs a graph for the first time. The provider does that run several
 // times over, each on what the one before has left in the state (onnxruntime
 // issue 32243), so what there was is put back afterwards: gradients so far,
 // running statistics, weights, moments, averages. Nothing else accumulates:
 // Adam's step and the loss's scale are the host's, and enter as scalars.
-func (e *Engine) record(b *Bound) error {
-	if err := e.Sync(); err != nil {
+func (r *runner) record(b *Bound) error {
+	if err := r.state.Sync(); err != nil {
 		return err
 	}
 	saved := map[string][]byte{}
-	_ = e.eachState(func(name string, t *onnx.Tensor) error {
+	_ = r.state.each(func(name string, t *onnx.Tensor) error {
 		saved[name] = slices.Clone(t.Raw)
 		return nil
 	})
-	for range 1 + e.rehearsals {
-		if err := e.state.run(b); err != nil {
+	for range 1 + r.rehearsals {
+		if err := r.state.update(b); err != nil {
 			return fmt.Errorf("capture it: %w", err)
 		}
 	}
-	_ = e.eachState(func(name string, t *onnx.Tensor) error {
+	_ = r.state.each(func(name string, t *onnx.Tensor) error {
 		copy(t.Raw, saved[name])
 		return nil
 	})
 	b.recorded = true
-	e.Upload()
-	return e.upload()
+	r.state.Upload()
+	return r.state.upload()
 }
 
 // connect makes the copying graphs of a captured graph whose values are bound.
-func (e *Engine) connect(b *Bound, m *onnx.Model) (err error) {
+func (r *runner) connect(b *Bound, m *onnx.Model) (err error) {
 	if !b.session.Captures() {
 		return nil
 	}
-	if b.feed, err = e.copies(m.Inputs, func(name string, host *ort.Value) (from, to *ort.Value) { return host, b.values[name] }); err != nil {
+	if b.copyIn, err = r.copies(b, m.Inputs, func(name string, host *ort.Value) (from, to *ort.Value) { return host, b.values[name] }); err != nil {
 		return err
 	}
-	b.fetch, err = e.copies(m.Outputs, func(name string, host *ort.Value) (from, to *ort.Value) { return b.values[name], host })
+	b.copyOut, err = r.copies(b, m.Outputs, func(name string, host *ort.Value) (from, to *ort.Value) { return b.values[name], host })
 	return err
 }
 
-// copies opens the graph that copies those of a list of inputs or outputs which
+// copies opens the graph that copies those of a list of b's inputs or outputs which
 // are not state; nil if all are. ends says from where to where, given the host's value.
-func (e *Engine) copies(list []*onnx.Value, ends func(name string, host *ort.Value) (from, to *ort.Value)) (*Bound, error) {
+func (r *runner) copies(b *Bound, list []*onnx.Value, ends func(name string, host *ort.Value) (from, to *ort.Value)) (*Bound, error) {
 	g := op.NewBuilder("copies")
 	for _, v := range list {
-		if e.state.values[stateOf(v.Name)] == nil {
+		if r.state.values[stateOf(v.Name)] == nil {
 			g.Output(optim.Out(v.Name), g.Op("Identity", nil, g.Input(v.Name, v.Type.DType, v.Type.Shape)))
 		}
 	}
 	if g.Err() != nil || len(g.Model.Inputs) == 0 {
 		return nil, g.Err()
 	}
-	c, err := Open(g.Model, e.uncaptured())
+	c, err := Open(g.Model, r.uncaptured())
 	if err != nil {
 		return nil, fmt.Errorf("open a graph of copies: %w", err)
 	}
 	for _, v := range g.Model.Inputs {
-		host, err := c.value(v.Name, e.tensor(v.Name))
+		host, err := c.value(v.Name, r.tensor(b, v.Name))
 		if err == nil {
 			from, to := ends(v.Name, host)
 			err = errors.Join(c.binding.Input(v.Name, from), c.binding.Output(optim.Out(v.Name), to))
@@ -109,51 +90,23 @@ func (e *Engine) copies(list []*onnx.Value, ends func(name string, host *ort.Val
 }
 
 // uncaptured are the options of graphs that run as they are.
-func (e *Engine) uncaptured() ort.Options {
-	o := e.options
+func (r *runner) uncaptured() ort.Options {
+	o := r.options
 	o.Capture = false
 	return o
 }
 
-// lockThread keeps the goroutine on its thread: captured graphs are kept by
-// thread, and another one would record its own, on a state of later.
-func (e *Engine) lockThread() {
-	if e.options.Capture && !e.locked {
-		runtime.LockOSThread()
-		e.locked = true
-	}
-}
-
-func (e *Engine) unlockThread() {
-	if e.locked {
-		runtime.UnlockOSThread()
-		e.locked = false
-	}
-}
-
-// openGraph opens one of the engine's graphs; what is its name.
-func (e *Engine) openGraph(what string, m *onnx.Model, o ort.Options) (*Bound, error) {
-	b, err := Open(m, o)
-	if ort.NotCaptured(err) {
-		err = e.notCaptured(what, m, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open the %s: %w", what, err)
-	}
-	return b, nil
-}
-
 // notCaptured finds out which nodes the provider left to the CPU provider; the
 // runtime does not say. Where that fails, its own error stands.
-func (e *Engine) notCaptured(what string, m *onnx.Model, err error) error {
-	o := e.uncaptured()
+func (r *runner) notCaptured(what string, m *onnx.Model, err error) error {
+	o := r.uncaptured()
 	o.Placement = true
 	b, failed := Open(m, o)
 	if failed != nil {
 		return err
 	}
 	defer b.Close()
-	list, failed := b.fallbacks(what, e.spec.Device)
+	list, failed := b.fallbacks(what)
 	if failed != nil || len(list) == 0 {
 		return err
 	}

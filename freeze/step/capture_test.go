@@ -47,7 +47,7 @@ func course(t *testing.T, e *Engine, r *recording, steps int) (losses []Losses, 
 				batch = many
 			}
 			images := r.Tensors["images/0"].Raw[:n*3*r.ImgSize*r.ImgSize]
-			l, err := e.AccumulateSized(Feed{ImagesName: images}, n, r.ImgSize, r.ImgSize, e.spec.Net.Assign(batch, r.ImgSize, r.ImgSize, e.spec.Loss.AnchorT))
+			l, err := e.AccumulateSized(Inputs{ImagesName: images}, n, r.ImgSize, r.ImgSize, e.spec.Net.Assign(batch, r.ImgSize, r.ImgSize, e.spec.Loss.AnchorT))
 			if err != nil {
 				t.Fatalf("step %d: %v", step, err)
 			}
@@ -76,7 +76,7 @@ func sameCourse(t *testing.T, limit float64, got, want *Engine, r *recording) {
 		t.Errorf("norms %v, want %v", gotNorms, wantNorms)
 	}
 	for averaged := range 2 {
-		g, w := got.State(averaged == 1), want.State(averaged == 1)
+		g, w := got.Weights(averaged == 1), want.Weights(averaged == 1)
 		for name := range w {
 			if limit == 0 && !bytes.Equal(g[name].Raw, w[name].Raw) {
 				t.Errorf("%s differs, averaged %v", name, averaged == 1)
@@ -114,14 +114,14 @@ func TestFirstRunThrice(t *testing.T) {
 				engines[i] = e
 			}
 			thrice, once := engines[0], engines[1]
-			thrice.rehearsals = 2
+			thrice.runner.rehearsals = 2
 			sameCourse(t, 0, thrice, once, r)
 			if c := thrice.Capacity(); c <= leastCapacity {
 				t.Errorf("capacity %d: no batch made it grow", c)
 			}
 			// What the comparison is worth: the same runs, nothing put back.
 			for range 2 {
-				if err := once.state.run(once.training); err != nil {
+				if err := once.update(once.training); err != nil {
 					t.Fatal(err)
 				}
 			}

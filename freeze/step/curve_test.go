@@ -127,9 +127,9 @@ func (c *recordedCurve) follow(t *testing.T, run string, products onnx.DType, o 
 		}
 	}
 	off.tail = math.Abs(tail/wantTail - 1)
-	off.norm = max(normsOff(e.State(false), want.FinalNorms), normsOff(e.State(true), want.EMANorms))
+	off.norm = max(normsOff(e.Weights(false), want.FinalNorms), normsOff(e.Weights(true), want.EMANorms))
 	for name, before := range s.State {
-		if s.Plan != nil && s.Plan.Frozen(name) && !bytes.Equal(before.Raw, e.State(false)[name].Raw) {
+		if s.Plan != nil && s.Plan.Frozen(name) && !bytes.Equal(before.Raw, e.Weights(false)[name].Raw) {
 			t.Errorf("%s is frozen and has changed", name)
 		}
 	}

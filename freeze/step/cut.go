@@ -153,18 +153,13 @@ func NewExtractor(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, n, 
 }
 
 func (x *Extractor) bind(m *onnx.Model) error {
-	v, err := x.graph.value(ImagesName, x.Images)
-	if err == nil {
-		err = x.graph.binding.Input(ImagesName, v)
-	}
+	err := x.graph.input(ImagesName, x.Images)
 	for _, out := range m.Outputs {
 		shape, _ := out.Type.Static()
 		to := onnx.NewTensor(out.Type.DType, shape...)
 		x.Outputs = append(x.Outputs, to)
 		if err == nil {
-			if v, err = x.graph.value(out.Name, to); err == nil {
-				err = x.graph.binding.Output(out.Name, v)
-			}
+			err = x.graph.output(out.Name, to)
 		}
 	}
 	return err

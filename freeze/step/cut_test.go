@@ -23,7 +23,7 @@ func (c cachedRunner) Accumulate(images []uint8, matches []yolov5.Matches) (Loss
 	if err != nil {
 		return Losses{}, err
 	}
-	feed := Feed{}
+	feed := Inputs{}
 	for name, features := range out {
 		feed[name] = features.Raw
 	}

@@ -72,33 +72,10 @@ func (d *Detector) ForwardFrom(in map[string]*onnx.Tensor, heads []*onnx.Tensor)
 	for i, h := range heads {
 		out[fmt.Sprintf("head%d", i)] = h
 	}
-	if err := d.graph.Infer(in, out); err != nil {
+	if err := d.graph.RunInto(in, out); err != nil {
 		return fmt.Errorf("run the evaluation graph: %w", err)
 	}
 	return nil
-}
-
-// Infer runs the graph once from and into the host's memory, by name.
-func (b *Bound) Infer(in, out map[string]*onnx.Tensor) error {
-	bind := func(tensors map[string]*onnx.Tensor, to func(string, *ort.Value) error) error {
-		for name, t := range tensors {
-			v, err := b.value(name, t)
-			if err == nil {
-				err = to(name, v)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err := bind(in, b.binding.Input); err != nil {
-		return err
-	}
-	if err := bind(out, b.binding.Output); err != nil {
-		return err
-	}
-	return b.binding.Run()
 }
 
 // Detect finds the objects of n pictures, RGB planes [N,3,height,width], in pixels of these planes.

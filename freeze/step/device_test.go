@@ -61,7 +61,7 @@ func TestPlacementOnDevice(t *testing.T) {
 			}
 			defer e.Close()
 			e.Scaler = newScaler() // whose graph is the same in float32
-			if err := e.openScaler(); err != nil {
+			if err := e.openNorm(); err != nil {
 				t.Fatal(err)
 			}
 			needNoFallback(t, e)
@@ -193,7 +193,7 @@ func TestDeviceStateIsKept(t *testing.T) {
 			}
 			half.ClearGradients()
 			resumed := *s
-			resumed.State = half.State(false)
+			resumed.State = half.Weights(false)
 			rest, late := engine(&resumed), engine(s)
 			for name, moment := range half.Optimizer {
 				copy(rest.Optimizer[name].Raw, moment.Raw)
@@ -213,9 +213,9 @@ func TestDeviceStateIsKept(t *testing.T) {
 				step(e)
 			}
 			for averaged := range 2 {
-				want := whole.State(averaged == 1)
+				want := whole.Weights(averaged == 1)
 				for i, e := range []*Engine{half, rest, late} {
-					for name, got := range e.State(averaged == 1) {
+					for name, got := range e.Weights(averaged == 1) {
 						if d := deviation(got.Float64s(), want[name].Float64s()); !(d <= limit) {
 							t.Errorf("engine %d: %s differs by %g, averaged %v", i, name, d, averaged == 1)
 						}

@@ -2,9 +2,9 @@ package step
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 
-	"yolofreeze/onnx"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -35,23 +35,24 @@ func Fullest(matches []yolov5.Matches) (most int) {
 
 // allocateMatches makes room for padded matches, the same for graphs of all sizes.
 func (e *Engine) allocateMatches() {
-	e.matches = nil
-	if e.spec.Loss.Capacity == 0 {
+	if !e.padded() {
 		return
 	}
-	e.matches = map[string]*onnx.Tensor{}
 	for level, none := range e.spec.Net.Assign(nil, e.spec.Height, e.spec.Width, e.spec.Loss.AnchorT) {
-		for name, t := range none.Pad(e.spec.Loss.Capacity).Tensors(level) {
-			e.matches[name] = t
-		}
+		maps.Copy(e.runner.host, none.Pad(e.Capacity()).Tensors(level))
 	}
 }
+
+// Capacity is the number of matches that a level is padded to, 0 where it varies.
+func (e *Engine) Capacity() int { return e.spec.Loss.Capacity }
+
+func (e *Engine) padded() bool { return e.Capacity() > 0 }
 
 // makeRoom opens the graphs anew where a batch has more matches than they take.
 // The state goes through the host, so no two sets of graphs need memory at once.
 func (e *Engine) makeRoom(matches []yolov5.Matches) error {
 	most := Fullest(matches)
-	if e.matches == nil || most <= e.spec.Loss.Capacity {
+	if !e.padded() || most <= e.Capacity() {
 		return nil
 	}
 	if err := e.Sync(); err != nil {
@@ -64,8 +65,7 @@ func (e *Engine) makeRoom(matches []yolov5.Matches) error {
 	if err != nil {
 		return err
 	}
-	e.Graphs, e.state = graphs, placed{traffic: e.state.traffic}
-	e.training, e.optimizer, e.norm, e.sizes = nil, nil, nil, nil
+	e.Graphs, e.training, e.optimizer, e.norm, e.sizes = graphs, nil, nil, nil, nil
 	runtime.GC() // a device's memory is given back by finalizers
 	if err := e.open(); err != nil {
 		return fmt.Errorf("make room for %d matches: %w", most, err)
@@ -73,19 +73,16 @@ func (e *Engine) makeRoom(matches []yolov5.Matches) error {
 	return nil
 }
 
-// Capacity is the number of matches that a level is padded to, 0 where it varies.
-func (e *Engine) Capacity() int { return e.spec.Loss.Capacity }
-
 // fillMatches gives a graph its matches: in the memory that is bound to it where
 // they are padded, bound anew where their number varies.
 func (e *Engine) fillMatches(b *Bound, matches []yolov5.Matches) error {
 	for level, m := range matches {
-		if e.matches != nil {
-			m = m.Pad(e.spec.Loss.Capacity)
+		if e.padded() {
+			m = m.Pad(e.Capacity())
 		}
 		for name, t := range m.Tensors(level) {
-			if e.matches != nil {
-				copy(e.matches[name].Raw, t.Raw)
+			if e.padded() {
+				copy(e.runner.host[name].Raw, t.Raw)
 			} else if err := b.input(name, t); err != nil {
 				return err
 			}

@@ -36,10 +36,10 @@ func (e *Engine) Placement() (*Placement, error) {
 		return nil, err
 	}
 	p := &Placement{Device: e.Device(), Training: e.training.nodes, Optimizer: e.optimizer.nodes, Fallbacks: append([]Fallback{}, list...)}
-	if e.spec.Device == "cpu" {
+	if e.Device() == "cpu" {
 		return p, nil
 	}
-	d, err := NewDetectorFor(e.spec.Net, e.spec.State, Cut{}, e.spec.AMP, e.uncaptured())
+	d, err := NewDetectorFor(e.spec.Net, e.spec.State, Cut{}, e.spec.AMP, e.runner.uncaptured())
 	if err != nil {
 		return nil, err
 	}
@@ -65,11 +65,11 @@ func (e *Engine) Fallbacks() ([]Fallback, error) {
 	for _, g := range []struct {
 		name string
 		b    *Bound
-	}{{"training", e.training}, {"norm", e.norm}, {"optimizer", e.optimizer}, {"clearing", e.state.clearing}} {
+	}{{"training", e.training}, {"norm", e.norm}, {"optimizer", e.optimizer}, {"clearing", e.clearing}} {
 		if g.b == nil { // norms are measured apart with a scaled loss only, and gradients cleared so on a device
 			continue
 		}
-		found, err := g.b.fallbacks(g.name, e.spec.Device)
+		found, err := g.b.fallbacks(g.name)
 		if err != nil {
 			return nil, err
 		}
@@ -80,10 +80,11 @@ func (e *Engine) Fallbacks() ([]Fallback, error) {
 
 // Fallbacks is Engine.Fallbacks of the evaluation graph.
 func (d *Detector) Fallbacks() ([]Fallback, error) {
-	return d.graph.fallbacks("evaluation", d.graph.session.Kind())
+	return d.graph.fallbacks("evaluation")
 }
 
-func (b *Bound) fallbacks(graph, kind string) ([]Fallback, error) {
+func (b *Bound) fallbacks(graph string) ([]Fallback, error) {
+	kind := b.session.Kind()
 	if kind == "cpu" {
 		return nil, nil
 	}

@@ -202,7 +202,7 @@ func (l *led) follow() {
 	for name, t := range l.Trained {
 		copy(t.Raw, state[name].Raw)
 	}
-	l.Restore(l.steps, nil, func(name string) *onnx.Tensor { return state[name] })
+	l.Restore(Snapshot{l.steps, nil, func(name string) *onnx.Tensor { return state[name] }})
 }
 
 // lossDeviation is the largest difference of a part as a share of their sum, or

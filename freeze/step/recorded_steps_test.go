@@ -17,8 +17,8 @@ import (
 	"yolofreeze/onnx/yolov5"
 )
 
-// runner is what a replay needs of a trainer.
-type runner interface {
+// trainer is what a replay needs of an engine or of the reference.
+type trainer interface {
 	Accumulate(images []uint8, matches []yolov5.Matches) (Losses, error)
 	Step(Rates) (float64, error)
 	values(name string) []float64                  // of a state tensor, by the graphs' names
@@ -95,7 +95,7 @@ func TestRecordedStepsFloat64(t *testing.T) {
 }
 
 // replay runs the recorded steps and checks all that the first one yields.
-func replay(t *testing.T, r *recording, run runner, tolerance func(group string) float64) outcome {
+func replay(t *testing.T, r *recording, run trainer, tolerance func(group string) float64) outcome {
 	t.Helper()
 	check := func(group, name string, got, want []float64) {
 		t.Helper()
@@ -166,7 +166,7 @@ func (r *recording) gradients() (names []string) {
 
 // checkFirst compares a group of tensors; what the recording leaves out is equal to init, which
 // holds for gradients only where there is one.
-func checkFirst(r *recording, group string, run runner, input func(string) string, check func(group, name string, got, want []float64)) {
+func checkFirst(r *recording, group string, run trainer, input func(string) string, check func(group, name string, got, want []float64)) {
 	for name := range r.weights {
 		want := r.Tensors[group+"/"+name]
 		if want == nil && group == "grad" {
@@ -256,7 +256,7 @@ func oneULPAway(weights map[string]*onnx.Tensor, seed uint64) map[string]*onnx.T
 // float32Runner is the engine.
 type float32Runner struct{ *Engine }
 
-func newFloat32(t *testing.T, r *recording) runner {
+func newFloat32(t *testing.T, r *recording) trainer {
 	t.Helper()
 	e, err := NewEngine(r.spec(t), r.options)
 	if err != nil {
@@ -270,25 +270,23 @@ func (f float32Runner) values(name string) []float64 {
 	if f.Sync() != nil {
 		return []float64{math.NaN()}
 	}
-	t := f.tensor(name)
-	if t == nil {
-		t = f.spec.State[name]
+	for _, group := range []map[string]*onnx.Tensor{f.Trained, f.Optimizer, f.Gradients, f.spec.State} {
+		if t := group[name]; t != nil {
+			return t.Float64s()
+		}
 	}
-	if t == nil {
-		return nil
-	}
-	return t.Float64s()
+	return nil
 }
 
 func (f float32Runner) predictions(level int) (*onnx.Tensor, []int64) {
-	t := f.tensor(fmt.Sprintf("pred%d", level))
+	t := f.runner.host[fmt.Sprintf("pred%d", level)]
 	return t, t.Shape
 }
 
 // export decodes the recording's first pictures with the averaged weights through the exported model.
 func (f float32Runner) export(t *testing.T, r *recording) []float64 {
 	t.Helper()
-	m, err := BuildExport(f.spec.Net, f.State(true), r.Batch, r.ImgSize, r.ImgSize)
+	m, err := BuildExport(f.spec.Net, f.Weights(true), r.Batch, r.ImgSize, r.ImgSize)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +315,7 @@ type float64Runner struct {
 	steps  float64
 }
 
-func newFloat64(t *testing.T, r *recording) runner { return newFloat64Of(t, r.spec(t)) }
+func newFloat64(t *testing.T, r *recording) trainer { return newFloat64Of(t, r.spec(t)) }
 
 func newFloat64Of(t *testing.T, s *Spec) *float64Runner {
 	t.Helper()

@@ -34,7 +34,7 @@ func TestSizedBatch(t *testing.T) {
 		defer e.Close()
 		for range 2 {
 			matches := s.Net.Assign(targets, r.ImgSize, r.ImgSize, s.Loss.AnchorT)
-			if losses[i], err = e.AccumulateSized(Feed{ImagesName: images}, n, r.ImgSize, r.ImgSize, matches); err != nil {
+			if losses[i], err = e.AccumulateSized(Inputs{ImagesName: images}, n, r.ImgSize, r.ImgSize, matches); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := e.Step(Rates{LR: [3]float64{r.LR, r.LR, r.LR}, Momentum: 0.9, EMADecay: 0.5}); err != nil {
@@ -46,7 +46,7 @@ func TestSizedBatch(t *testing.T) {
 	if losses[0] != losses[1] {
 		t.Errorf("losses %v, want %v", losses[0], losses[1])
 	}
-	got, want := engines[0].State(true), engines[1].State(true)
+	got, want := engines[0].Weights(true), engines[1].Weights(true)
 	for name := range want {
 		if !bytes.Equal(got[name].Raw, want[name].Raw) {
 			t.Errorf("%s differs", name)

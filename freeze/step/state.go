@@ -2,15 +2,25 @@ package step
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
 )
 
-// placed is an engine's state where its device works. On the CPU provider the
-// values lie over the host's tensors and nothing is ever copied.
-type placed struct {
+// State is what steps update. Graphs read and write it in place: in the host's
+// memory on the CPU provider, where nothing is ever copied; on a device it stays in
+// its memory, and Trained and Optimizer hold what the last Sync brought. What a
+// caller writes there before the first step, or before Upload, goes to the device.
+type State struct {
+	Trained   map[string]*onnx.Tensor // parameters and running statistics that change, by name
+	Optimizer map[string]*onnx.Tensor // the optimizer's moments and the moving averages, by their input's name
+	Gradients map[string]*onnx.Tensor // what batches since the last step have added up, by optim.Gradient
+
+	dict      map[string]*onnx.Tensor // the state dict that it began with; frozen tensors are its own
+	device    string
 	values    map[string]*ort.Value // by name, in the tensors' own shapes
 	away      bool                  // in a device's memory
 	newer     side                  // which copy is ahead of the other
@@ -18,6 +28,22 @@ type placed struct {
 	uncleared bool                  // it must run before the next step
 	failed    error                 // the device did not give its state: nothing goes on
 	traffic   Traffic
+}
+
+// newState starts with the weights of spec.State, which are copied, moments at zero and averages at the weights.
+func newState(spec *Spec, graphs *Graphs) *State {
+	s := &State{Trained: map[string]*onnx.Tensor{}, Optimizer: map[string]*onnx.Tensor{}, Gradients: map[string]*onnx.Tensor{}, dict: spec.State}
+	for _, p := range graphs.Trainable {
+		s.Gradients[optim.Gradient(p.Name)] = onnx.NewTensor(onnx.Float, p.Shape...)
+		for _, name := range spec.Optimizer.Moments(p.Name) {
+			s.Optimizer[name] = onnx.NewTensor(onnx.Float, p.Shape...)
+		}
+	}
+	for _, p := range slices.Concat(graphs.Trainable, graphs.Moving) {
+		s.Trained[p.Name] = spec.State[p.Name].Clone()
+		s.Optimizer[optim.EMA(p.Name)] = spec.State[p.Name].Clone()
+	}
+	return s
 }
 
 // side is the host or the device.
@@ -46,20 +72,11 @@ func (t Traffic) Plus(u Traffic) Traffic {
 }
 
 // Moved returns the bytes moved so far; on the CPU provider there are none.
-func (e *Engine) Moved() Traffic { return e.state.traffic }
+func (s *State) Moved() Traffic { return s.traffic }
 
-// DeviceMemory returns what the device's allocator tells of itself, such as
-// InUse, MaxInUse and Limit in bytes; nil on the CPU provider.
-func (e *Engine) DeviceMemory() (map[string]string, error) {
-	if e.training == nil { // it could not be opened anew (makeRoom)
-		return nil, nil
-	}
-	return e.training.session.MemoryStats()
-}
-
-// eachState calls f for every tensor that steps update, until f fails.
-func (e *Engine) eachState(f func(name string, t *onnx.Tensor) error) error {
-	for _, group := range []map[string]*onnx.Tensor{e.Trained, e.Optimizer, e.gradients} {
+// each calls f for every tensor that steps update, until f fails.
+func (s *State) each(f func(name string, t *onnx.Tensor) error) error {
+	for _, group := range []map[string]*onnx.Tensor{s.Trained, s.Optimizer, s.Gradients} {
 		for name, t := range group {
 			if err := f(name, t); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
@@ -69,39 +86,24 @@ func (e *Engine) eachState(f func(name string, t *onnx.Tensor) error) error {
 	return nil
 }
 
-// place puts the state where the sessions' device works.
-func (e *Engine) place() error {
-	s := &e.state
-	s.values = map[string]*ort.Value{}
-	err := e.eachState(func(name string, t *onnx.Tensor) (err error) {
-		if s.values[name], err = e.training.session.Place(t); err == nil && s.values[name].OnDevice() {
-			s.away = true
+// place puts the state where a session's device works.
+func (s *State) place(session *ort.Session) error {
+	s.device, s.values, s.away, s.newer, s.uncleared = session.Device(), map[string]*ort.Value{}, false, neither, false
+	err := s.each(func(name string, t *onnx.Tensor) (err error) {
+		if s.values[name], err = session.Place(t); err == nil && s.values[name].OnDevice() {
+			s.away, s.newer = true, host // callers may fill in a state before the first step
 			s.traffic.State.In += int64(len(t.Raw))
 		}
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("place the state on %s: %w", e.Device(), err)
+		return fmt.Errorf("place the state on %s: %w", s.device, err)
 	}
-	if !s.away {
-		return nil
-	}
-	s.newer = host // callers may fill in a state before the first step
-	zeros, err := optim.BuildClear(optimParams(e.Graphs.Trainable))
-	if err != nil {
-		return fmt.Errorf("build the graph that clears gradients: %w", err)
-	}
-	if s.clearing, err = e.openGraph("graph that clears gradients", zeros, e.options); err != nil {
-		return err
-	}
-	if err := e.bindGraph(s.clearing, zeros); err != nil || s.clearing.feed == nil {
-		return err
-	}
-	return s.move(s.clearing.feed) // its zero never changes
+	return nil
 }
 
-// run runs a graph that updates the state.
-func (s *placed) run(b *Bound) error {
+// update runs a graph that updates the state.
+func (s *State) update(b *Bound) error {
 	err := s.move(b)
 	if s.away {
 		s.newer = device
@@ -110,7 +112,7 @@ func (s *placed) run(b *Bound) error {
 }
 
 // move runs a graph and counts what crosses.
-func (s *placed) move(b *Bound) error {
+func (s *State) move(b *Bound) error {
 	before := b.binding.Moved()
 	err := b.binding.Run()
 	after := b.binding.Moved()
@@ -120,25 +122,24 @@ func (s *placed) move(b *Bound) error {
 }
 
 // upload brings the device up to date before a run.
-func (e *Engine) upload() error {
-	s := &e.state
+func (s *State) upload() error {
 	if s.failed != nil {
 		return s.failed
 	}
 	if s.newer == host {
-		err := e.eachState(func(name string, t *onnx.Tensor) error {
+		err := s.each(func(name string, t *onnx.Tensor) error {
 			s.traffic.State.In += int64(len(t.Raw))
 			return s.values[name].Write(t)
 		})
 		if err != nil {
-			return fmt.Errorf("put the state on %s: %w", e.Device(), err)
+			return fmt.Errorf("put the state on %s: %w", s.device, err)
 		}
 		s.newer = neither
 	}
 	if !s.uncleared {
 		return nil
 	}
-	if err := s.run(s.clearing); err != nil {
+	if err := s.update(s.clearing); err != nil {
 		return fmt.Errorf("clear the gradients: %w", err)
 	}
 	s.uncleared = false
@@ -147,92 +148,77 @@ func (e *Engine) upload() error {
 
 // Upload says that the caller has changed Trained or Optimizer since the last
 // Sync; before the first step there is no need to.
-func (e *Engine) Upload() {
-	if e.state.away {
-		e.state.newer = host
+func (s *State) Upload() {
+	if s.away {
+		s.newer = host
 	}
 }
 
 // Sync brings the state from the device into Trained and Optimizer. It must
 // succeed before a checkpoint is written of them.
-func (e *Engine) Sync() error {
-	s := &e.state
+func (s *State) Sync() error {
 	if s.failed != nil || s.newer != device {
 		return s.failed
 	}
-	if s.failed = e.upload(); s.failed != nil { // gradients that wait to be cleared
+	if s.failed = s.upload(); s.failed != nil { // gradients that wait to be cleared
 		return s.failed
 	}
-	err := e.eachState(func(name string, t *onnx.Tensor) error {
+	err := s.each(func(name string, t *onnx.Tensor) error {
 		s.traffic.State.Out += int64(len(t.Raw))
 		return s.values[name].Read(t)
 	})
 	if err != nil {
-		s.failed = fmt.Errorf("bring the state from %s: %w", e.Device(), err)
+		s.failed = fmt.Errorf("bring the state from %s: %w", s.device, err)
 		return s.failed
 	}
 	s.newer = neither
 	return nil
 }
 
-// ClearGradients forgets what Accumulate has added up; a device does so before its next run.
-func (e *Engine) ClearGradients() {
-	e.state.uncleared = e.state.away
-	if e.state.newer == device {
+// ClearGradients forgets what batches have added up; a device does so before its next run.
+func (s *State) ClearGradients() {
+	s.uncleared = s.away
+	if s.newer == device {
 		return
 	}
-	for _, g := range e.gradients {
+	for _, g := range s.Gradients {
 		clear(g.Raw)
 	}
 }
 
-func (s *placed) close() {
-	s.clearing.Close()
-	for _, v := range s.values {
-		if v != nil {
-			v.Close()
+// Weights returns the state dict as it is now, averaged or not; frozen tensors are
+// those that it began with. Should the device not give it, the next Sync says so.
+func (s *State) Weights(averaged bool) map[string]*onnx.Tensor {
+	_ = s.Sync() // what failed once fails again
+	dict := maps.Clone(s.dict)
+	for name, t := range s.Trained {
+		if averaged {
+			t = s.Optimizer[optim.EMA(name)]
 		}
+		dict[name] = t
 	}
+	return dict
 }
 
-// Restore goes on from where another engine was after a number of steps: with
-// its scaler, nil where it had none, and with the moments, averages and gradients
-// that saved knows by name in the type and shape that they have here.
-func (e *Engine) Restore(steps int, scaler *Scaler, saved func(name string) *onnx.Tensor) {
-	e.steps = steps
-	e.Scaler.takeOver(scaler)
-	for _, group := range []map[string]*onnx.Tensor{e.Optimizer, e.gradients} {
+// restore takes over the moments, averages and gradients that saved knows by name
+// in the type and shape that they have here.
+func (s *State) restore(saved func(name string) *onnx.Tensor) {
+	for _, group := range []map[string]*onnx.Tensor{s.Optimizer, s.Gradients} {
 		for name, t := range group {
 			if from := saved(name); from != nil && from.Like(t) {
 				copy(t.Raw, from.Raw)
 			}
 		}
 	}
-	e.Upload()
+	s.Upload()
 }
 
-// Steps returns how many steps the optimizer has taken.
-func (e *Engine) Steps() int { return e.steps }
-
-// Gradients returns what Accumulate has added up since the last step, as the last Sync brought it.
-func (e *Engine) Gradients() map[string]*onnx.Tensor { return e.gradients }
-
-// Why says what made device auto choose as it did; "" where it did not choose.
-func (e *Engine) Why() string { return e.training.session.Why() }
-
-// Groups counts the trainable tensors by optim.Group.
-func (e *Engine) Groups() (counts [3]int) {
-	for _, p := range optimParams(e.Graphs.Trainable) {
-		counts[p.Group]++
+// close gives the device's memory back; the host's tensors stay as they are.
+func (s *State) close() {
+	s.clearing.Close()
+	for _, v := range s.values {
+		if v != nil {
+			v.Close()
+		}
 	}
-	return counts
-}
-
-// Carry takes over from an engine what survives in another plan for the same network.
-func (e *Engine) Carry(from *Engine) error {
-	if err := from.Sync(); err != nil {
-		return err
-	}
-	e.Restore(from.steps, from.Scaler, func(name string) *onnx.Tensor { return from.Optimizer[name] })
-	return nil
 }
