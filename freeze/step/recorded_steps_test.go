@@ -49,9 +49,7 @@ func TestRecordedSteps(t *testing.T) { replayAll(t, ort.Options{}) }
 
 // TestRecordedStepsNative is TestRecordedSteps with native kernels.
 func TestRecordedStepsNative(t *testing.T) {
-	if err := ort.InitNative(); err != nil {
-		t.Skipf("tier native: %v", err)
-	}
+	needNative(t)
 	replayAll(t, ort.Options{Native: true, Threads: 2})
 }
 

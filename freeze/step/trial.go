@@ -16,29 +16,33 @@ const trialSteps = 3
 // against the CPU provider's. It returns the nodes that fell back to the CPU
 // provider; an error says that the device cannot train here.
 func Try(device string) ([]Fallback, error) {
-	want, _, err := trialLosses("cpu")
+	return try("on "+device, ort.Options{Device: device, Placement: true})
+}
+
+func try(where string, o ort.Options) ([]Fallback, error) {
+	want, _, err := trialLosses(ort.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("a training step on the CPU provider: %w", err)
 	}
-	got, list, err := trialLosses(device)
+	got, list, err := trialLosses(o)
 	if err != nil {
-		return nil, fmt.Errorf("a training step on %s: %w", device, err)
+		return nil, fmt.Errorf("a training step %s: %w", where, err)
 	}
 	for i := range want {
 		if d := math.Abs(got[i] - want[i]); !(d <= 0.01*want[i]) {
-			return nil, fmt.Errorf("training steps on %s go wrong: the loss of step %d is %g, on the CPU provider %g", device, i, got[i], want[i])
+			return nil, fmt.Errorf("training steps %s go wrong: the loss of step %d is %g, on the CPU provider %g", where, i, got[i], want[i])
 		}
 	}
 	return list, nil
 }
 
-// trialLosses trains on a device: a network with a layer of every usual kind.
-func trialLosses(device string) (losses [trialSteps]float64, list []Fallback, err error) {
+// trialLosses trains a network with a layer of every usual kind.
+func trialLosses(o ort.Options) (losses [trialSteps]float64, list []Fallback, err error) {
 	s, err := trialSpec()
 	if err != nil {
 		return losses, nil, err
 	}
-	e, err := NewEngine(s, ort.Options{Device: device, Placement: true})
+	e, err := NewEngine(s, o)
 	if err != nil {
 		return losses, nil, err
 	}

@@ -13,7 +13,7 @@ func TestTry(t *testing.T) {
 	if list, err := Try("cpu"); err != nil || len(list) > 0 {
 		t.Errorf("%v, %v", list, err)
 	}
-	losses, _, err := trialLosses("cpu")
+	losses, _, err := trialLosses(ort.Options{})
 	if err != nil || !(losses[trialSteps-1] < losses[0]) {
 		t.Errorf("losses %v, %v: nothing is learnt", losses, err)
 	}

@@ -22,6 +22,7 @@ import (
 const (
 	dnnlVersion  = "2023.2.0"
 	dnnlVariable = "YOLOFREEZE_DNNL"
+	cureNative   = "run scripts/setup.sh --native, or set " + dnnlVariable + " to the library of oneDNN 3"
 )
 
 // findNative returns the path of oneDNN's library, with which native kernels compute: the
@@ -39,13 +40,13 @@ func findNative() (string, error) {
 	}
 	path := filepath.Join(cache, "onednn-"+dnnlVersion, "libdnnl.so.3")
 	if _, err := os.Stat(path); err != nil {
-		return "", noNative("", fmt.Errorf("no library in %s", filepath.Dir(path)), "run scripts/setup.sh, or set "+dnnlVariable+" to the library of oneDNN 3")
+		return "", noNative("", fmt.Errorf("no library in %s", filepath.Dir(path)), cureNative)
 	}
 	return path, nil
 }
 
 func noNative(path string, reason error, cure string) error {
-	return &Unavailable{"native kernels", path, reason, cure}
+	return &Unavailable{"oneDNN", path, reason, cure}
 }
 
 // InitNative finds and loads oneDNN's library, once per process. Its errors are *[Unavailable].
@@ -55,10 +56,13 @@ func InitNative() error {
 		return err
 	}
 	if err := native.Load(path); err != nil {
-		return noNative(path, err, "run scripts/setup.sh, or set "+dnnlVariable+" to the library of oneDNN 3")
+		return noNative(path, err, cureNative)
 	}
 	return nil
 }
+
+// NativePath is the library that InitNative has loaded, "" before.
+func NativePath() string { return native.Path() }
 
 func (o Options) addNative(s *ort.SessionOptions) error {
 	if !o.Native {
@@ -69,7 +73,7 @@ func (o Options) addNative(s *ort.SessionOptions) error {
 	}
 	threads := o.Threads
 	if threads == 0 {
-		threads = runtime.NumCPU()
+		threads = runtime.GOMAXPROCS(0) // no more than the process may have at once
 	}
 	return check(native.Register(unsafe.Pointer(C.capi_table()), optionsOf(s), threads))
 }

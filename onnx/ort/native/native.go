@@ -44,6 +44,13 @@ func Load(path string) error {
 	return nil
 }
 
+// Path is that of the library that is loaded, "" where none is.
+func Path() string {
+	lock.Lock()
+	defer lock.Unlock()
+	return loaded
+}
+
 // Register adds the operators to session options (an OrtSessionOptions), through the
 // runtime's table of functions; that many threads work on one, at most pool_most. Load must have
 // succeeded. It returns the runtime's status, nil for success.

@@ -1,0 +1,72 @@
+package step
+
+import (
+	"fmt"
+
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/ort"
+)
+
+// Kernels are whose kernels may compute a training step on the CPU: Native ones compute whole
+// layers (package op says which), Stock ones are ONNX Runtime's own, and auto takes native ones
+// where they can be had.
+var Kernels = []string{"auto", Native, Stock}
+
+// The kernels that a step can have.
+const (
+	Native = "native"
+	Stock  = "stock"
+)
+
+// kernelsError is a wish for native kernels where there are none.
+type kernelsError struct{ reason string }
+
+func (e *kernelsError) Error() string { return e.reason }
+
+// Usage marks the error as one of what was asked for.
+func (e *kernelsError) Usage() bool { return true }
+
+// ChooseKernels returns Native or Stock for one of Kernels, a device as ort.Options names it
+// and the type of products. Where auto cannot have native ones on the CPU, why says so; where
+// they are asked for, that is the error, an *ort.Unavailable within.
+func ChooseKernels(wish, device string, products onnx.DType) (chosen string, why, err error) {
+	if wish == Stock {
+		return Stock, nil, nil
+	}
+	d, _, err := ort.Resolve(device)
+	if err != nil {
+		return "", nil, err
+	}
+	fits := d.Kind == "cpu" && products == onnx.Undefined
+	if fits {
+		if why = ort.InitNative(); why == nil {
+			return Native, nil, nil
+		}
+	}
+	switch {
+	case wish != Native:
+		return Stock, why, nil
+	case fits:
+		return "", nil, fmt.Errorf("native kernels: %w, or use `kernels stock`", why)
+	case products != onnx.Undefined:
+		return "", nil, &kernelsError{"native kernels compute in float32: leave `amp` out, or use `kernels stock`"}
+	default:
+		return "", nil, &kernelsError{fmt.Sprintf("native kernels are the CPU's, and the device is %v: use `kernels stock` or `device cpu`", d)}
+	}
+}
+
+// KernelsAgain is what a run that is resumed asks for, by the kernels that it had: a library
+// that is gone, or another device, does not keep it from going on. Runs of earlier versions
+// had stock ones.
+func KernelsAgain(had string) string {
+	if had == Native {
+		return Kernels[0]
+	}
+	return Stock
+}
+
+// TryNative is Try of native kernels on the CPU.
+func TryNative() error {
+	_, err := try("with native kernels", ort.Options{Native: true})
+	return err
+}
