@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"reflect"
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/term"
 )
 
 // commands lists every command in the order of the help page.
@@ -37,30 +39,30 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 }
 
 func execute(list []*cli.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
-	t := newTerminal(stdin, stdout, stderr)
+	t := term.New(stdin, stdout, stderr)
 	defer func() {
 		if p := recover(); p != nil {
-			code = t.fail(internalError(p))
+			code = t.Fail(internalError(p))
 		}
 	}()
 	a := newApp(list, t)
-	if len(args) > 1 && args[1] == completeCommand {
-		complete(a, args[2:], t.out)
-		return t.close(exitOK)
+	if len(args) > 1 && args[1] == flags.CompleteCommand {
+		flags.Complete(a, args[2:], t.Out)
+		return t.Close(term.ExitOK)
 	}
-	ctx, stop := t.watchSignals(context.Background())
+	ctx, stop := t.WatchSignals(context.Background())
 	defer stop()
-	err := a.RunContext(ctx, arrange(a, args))
+	err := a.RunContext(ctx, flags.Arrange(a, args))
 	if cause := context.Cause(ctx); err != nil && errors.Is(err, context.Canceled) && cause != nil {
 		err = cause
 	}
 	if err != nil {
-		return t.close(t.fail(err))
+		return t.Close(t.Fail(err))
 	}
-	return t.close(exitOK)
+	return t.Close(term.ExitOK)
 }
 
-func newApp(list []*cli.Command, t *terminal) *cli.App {
+func newApp(list []*cli.Command, t *term.Terminal) *cli.App {
 	a := &cli.App{
 		Name:      "yolofreeze",
 		Usage:     "fine-tune YOLOv5 with frozen layers on ONNX Runtime",
@@ -71,18 +73,18 @@ func newApp(list []*cli.Command, t *terminal) *cli.App {
 		Commands:        list,
 		HideHelpCommand: true,
 		HideVersion:     true,
-		Reader:          t.in,
-		Writer:          t.out,
-		ErrWriter:       t.err,
+		Reader:          t.In,
+		Writer:          t.Out,
+		ErrWriter:       t.Err,
 		ExitErrHandler:  func(*cli.Context, error) {}, // execute decides how the process ends
-		OnUsageError:    onUsageError,
+		OnUsageError:    flags.OnUsageError,
 		Action:          group,
-		Metadata:        map[string]any{terminalKey: t},
+		Metadata:        map[string]any{term.Key: t},
 	}
 	for _, c := range list {
 		prepare(c)
 	}
-	addFlagNames(t.flags, list)
+	flags.AddNames(t.Flags, list)
 	return a
 }
 
@@ -90,7 +92,7 @@ func newApp(list []*cli.Command, t *terminal) *cli.App {
 // and --json, flags from the environment and the file, usage errors.
 func prepare(c *cli.Command) {
 	c.HideHelpCommand = true
-	c.OnUsageError = onUsageError
+	c.OnUsageError = flags.OnUsageError
 	if len(c.Subcommands) > 0 {
 		for _, sub := range c.Subcommands {
 			prepare(sub)
@@ -99,38 +101,22 @@ func prepare(c *cli.Command) {
 		return
 	}
 	c.Flags = append(c.Flags,
-		&cli.StringFlag{Name: configFlag, Usage: "YAML `FILE` of flags for this command"},
-		&cli.BoolFlag{Name: jsonFlag, Usage: "print the result as JSON"})
+		&cli.StringFlag{Name: flags.Config, Usage: "YAML `FILE` of flags for this command"},
+		&cli.BoolFlag{Name: flags.JSON, Usage: "print the result as JSON"})
 	for _, f := range c.Flags {
-		fromEnvironment(f)
+		flags.FromEnvironment(f)
 	}
 	action := c.Action
 	c.Action = func(c *cli.Context) error {
-		if err := applyConfig(c); err != nil {
+		if err := flags.ApplyConfig(c); err != nil {
 			return err
 		}
-		if err := checkSide(c); err != nil {
+		if err := flags.CheckSide(c); err != nil {
 			return err
 		}
-		termOf(c).json = c.Bool(jsonFlag)
+		term.Of(c).JSON = c.Bool(flags.JSON)
 		return action(c)
 	}
-}
-
-const (
-	configFlag  = "config"
-	jsonFlag    = "json"
-	terminalKey = "terminal"
-)
-
-// fromEnvironment lets a flag be set by YOLOFREEZE_ and its name.
-func fromEnvironment(f cli.Flag) {
-	variables := reflect.ValueOf(f).Elem().FieldByName("EnvVars")
-	variables.Set(reflect.ValueOf([]string{environmentName(f)}))
-}
-
-func environmentName(f cli.Flag) string {
-	return "YOLOFREEZE_" + strings.ToUpper(strings.ReplaceAll(f.Names()[0], "-", "_"))
 }
 
 // group is what a command that only holds others does by itself.
@@ -143,8 +129,8 @@ func group(c *cli.Context) error {
 	for _, sub := range subcommands(c) {
 		names = append(names, sub.Names()...)
 	}
-	err := usageErrorf("unknown command %q", strings.TrimSpace(commandPath(c)+" "+name))
-	return err.didYouMean(nearest(name, names), "see yolofreeze --help")
+	err := term.Usagef("unknown command %q", strings.TrimSpace(flags.Path(c)+" "+name))
+	return err.DidYouMean(flags.Nearest(name, names), "see yolofreeze --help")
 }
 
 func subcommands(c *cli.Context) []*cli.Command {
@@ -152,73 +138,6 @@ func subcommands(c *cli.Context) []*cli.Command {
 		return c.App.Commands
 	}
 	return c.Command.Subcommands
-}
-
-// commandPath names the command without the program: "dataset check".
-func commandPath(c *cli.Context) string {
-	if c.Command == nil {
-		return ""
-	}
-	return strings.TrimSpace(strings.TrimPrefix(c.Command.HelpName, c.App.Name))
-}
-
-// onUsageError words what urfave/cli reports of flags.
-func onUsageError(c *cli.Context, err error, _ bool) error {
-	path := commandPath(c)
-	help := "see " + strings.TrimSpace("yolofreeze "+path) + " --help"
-	prefix := ""
-	if path != "" {
-		prefix = path + ": "
-	}
-	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
-	if !unknown {
-		return usageErrorf("%s%s", prefix, strings.TrimSuffix(err.Error(), ": parse error")).hinted(help)
-	}
-	var names []string
-	if c.Command != nil {
-		for _, f := range c.Command.Flags {
-			if f != cli.HelpFlag {
-				names = append(names, f.Names()...)
-			}
-		}
-	}
-	name = strings.TrimLeft(name, "-")
-	near := nearest(name, names)
-	for i := range near {
-		near[i] = "--" + near[i]
-	}
-	return usageErrorf("%sunknown flag --%s", prefix, name).didYouMean(near, help)
-}
-
-// needArgs is for the top of an Action: it refuses a number of arguments outside
-// least … most; most < 0 is any number.
-func needArgs(c *cli.Context, least, most int) error {
-	n := c.NArg()
-	help := "usage: " + strings.TrimSpace(fmt.Sprintf("yolofreeze %s [flags] %s", commandPath(c), c.Command.ArgsUsage))
-	switch {
-	case n < least:
-		return usageErrorf("%s: %d of %d arguments given", commandPath(c), n, least).hinted(help)
-	case most >= 0 && n > most:
-		hint := help
-		if most == 0 {
-			hint = "lists are written with commas, such as --freeze 0,1,2"
-		}
-		return usageErrorf("%s: unexpected argument %q", commandPath(c), c.Args().Get(most)).hinted(hint)
-	}
-	return nil
-}
-
-// needFlags is for flags that have no default. Commands must not mark a flag
-// Required: that is asked before the file of flags is read.
-func needFlags(c *cli.Context, names ...string) error {
-	for _, name := range names {
-		_, text := findFlag(c.Command.Flags, name).(*cli.StringFlag)
-		if !c.IsSet(name) || text && c.String(name) == "" {
-			return usageErrorf("%s: flag --%s is missing", commandPath(c), name).
-				hinted("see yolofreeze " + commandPath(c) + " --help")
-		}
-	}
-	return nil
 }
 
 func internalError(p any) error {

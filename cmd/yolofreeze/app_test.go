@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -14,6 +16,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/term"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/ort"
 	_ "yolofreeze/onnx/testkit" // has every rewritten graph checked
 )
@@ -33,23 +38,23 @@ func probe() *cli.Command {
 		Name:      "probe",
 		ArgsUsage: "MODEL",
 		Flags: []cli.Flag{
-			imgszFlag(), batchSizeFlag(16),
+			flags.Named("imgsz"), flags.BatchSize(16),
 			&cli.StringSliceFlag{Name: "freeze", Value: cli.NewStringSlice("0")},
 			&cli.Float64Flag{Name: "lr0", Value: .01},
 			&cli.StringFlag{Name: "data"},
-			&optionalText{&cli.StringFlag{Name: "cache", Value: "auto"}, "ram"},
+			&flags.OptionalText{StringFlag: &cli.StringFlag{Name: "cache", Value: "auto"}, Alone: "ram"},
 			&cli.BoolFlag{Name: "rect"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 0, 1); err != nil {
+			if err := flags.NeedArgs(c, 0, 1); err != nil {
 				return err
 			}
 			if c.Args().First() == "train" {
-				return needFlags(c, "imgsz", "data")
+				return flags.Need(c, "imgsz", "data")
 			}
 			_, err := fmt.Fprintf(c.App.Writer, "imgsz=%d img=%d batch=%d freeze=%s lr0=%g data=%s cache=%s rect=%t json=%t args=%q",
 				c.Int("imgsz"), c.Int("img"), c.Int("batch-size"), strings.Join(c.StringSlice("freeze"), ";"), c.Float64("lr0"),
-				c.String("data"), c.String("cache"), c.Bool("rect"), termOf(c).json, c.Args().Slice())
+				c.String("data"), c.String("cache"), c.Bool("rect"), term.Of(c).JSON, c.Args().Slice())
 			return err
 		},
 	}
@@ -95,7 +100,7 @@ func TestFlags(t *testing.T) {
 			t.Run(strings.Join(group, " ")+" "+c.line, func(t *testing.T) {
 				code, stdout, stderr := call(append(group[:len(group):len(group)], strings.Fields(c.line)...)...)
 				want := changed(standard, c.change)
-				if code != exitOK || stdout != want || stderr != "" {
+				if code != term.ExitOK || stdout != want || stderr != "" {
 					t.Errorf("exit code %d, printed\n%s%s, want\n%s", code, stdout, stderr, want)
 				}
 			})
@@ -141,7 +146,7 @@ func TestUsageErrors(t *testing.T) {
 		t.Run(c.line, func(t *testing.T) {
 			code, stdout, stderr := call(strings.Fields(c.line)...)
 			lines := strings.Split(strings.TrimSpace(stderr), "\n")
-			if code != exitUsage || stdout != "" || len(lines) != 2 {
+			if code != term.ExitUsage || stdout != "" || len(lines) != 2 {
 				t.Fatalf("exit code %d, printed %q and %q", code, stdout, stderr)
 			}
 			if !strings.HasPrefix(lines[0], "yolofreeze: ") || !strings.Contains(lines[0], c.message) {
@@ -173,7 +178,7 @@ func TestCommands(t *testing.T) {
 				}
 			}
 			var out, log bytes.Buffer
-			if code := run(append(append([]string{"yolofreeze"}, path...), "--help"), nil, &out, &log); code != exitOK || !strings.Contains(out.String(), c.Usage) {
+			if code := run(append(append([]string{"yolofreeze"}, path...), "--help"), nil, &out, &log); code != term.ExitOK || !strings.Contains(out.String(), c.Usage) {
 				t.Errorf("%s --help: exit code %d, %s", name, code, log.String())
 			}
 			walk(path, c.Subcommands)
@@ -186,15 +191,18 @@ func TestCommands(t *testing.T) {
 func failing() *cli.Command {
 	ways := map[string]error{
 		"plain":       errors.New("line one\nline two"),
-		"input":       fmt.Errorf("reading: %w", badInputf("bad\x1b[31m").hinted("mend it")),
-		"usage":       fmt.Errorf("asking: %w", usageErrorf("misspelt")),
+		"input":       fmt.Errorf("reading: %w", term.BadInputf("bad\x1b[31m").Hinted("mend it")),
+		"usage":       fmt.Errorf("asking: %w", term.Usagef("misspelt")),
 		"unavailable": fmt.Errorf("starting: %w", answer{unavailable: true}),
 		"runtime":     fmt.Errorf("starting: %w", &ort.Unavailable{What: "cuda:0", Reason: errors.New("no device")}),
 		"nonfinite":   errors.Join(errors.New("also"), answer{nonFinite: true}),
-		"said":        badInput(fmt.Errorf("reading: %w", answer{unavailable: true})),
-		"asked":       badInput(usageErrorf("misspelt")),
-		"unsaid":      badInput(errors.New("torn")),
-		"outer":       &cliError{error: answer{unavailable: true}},
+		"said":        term.BadInput(fmt.Errorf("reading: %w", answer{unavailable: true})),
+		"asked":       term.BadInput(term.Usagef("misspelt")),
+		"unsaid":      term.BadInput(errors.New("torn")),
+		"outer":       term.BadInputf("reading: %w", answer{unavailable: true}),
+		"fault":       term.BadInputf("reading: %w", &fs.PathError{Op: "open", Path: "a", Err: syscall.EMFILE}),
+		"faulty":      term.BadInput(&disk.InputError{Path: "a", Err: syscall.EIO}),
+		"missing":     term.BadInput(&fs.PathError{Op: "open", Path: "a", Err: syscall.ENOENT}),
 		"silent":      answer{},
 	}
 	return &cli.Command{Name: "fail", Action: func(c *cli.Context) error {
@@ -203,7 +211,7 @@ func failing() *cli.Command {
 			panic("broken")
 		case "SIGINT", "SIGTERM", "SIGHUP":
 			signal.Reset(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-			return interrupted{map[string]os.Signal{"SIGINT": syscall.SIGINT, "SIGTERM": syscall.SIGTERM, "SIGHUP": syscall.SIGHUP}[way]}
+			return term.Interrupted{By: map[string]os.Signal{"SIGINT": syscall.SIGINT, "SIGTERM": syscall.SIGTERM, "SIGHUP": syscall.SIGHUP}[way]}
 		default:
 			return ways[way]
 		}
@@ -223,26 +231,53 @@ func TestExitCodes(t *testing.T) {
 		code   int
 		stderr string
 	}{
-		{"plain", exitFailure, "yolofreeze: line one; line two\n"},
-		{"input", exitBadInput, "yolofreeze: reading: bad [31m\nhint: mend it\n"},
-		{"usage", exitUsage, "yolofreeze: asking: misspelt\n"},
-		{"unavailable", exitUnavailable, "yolofreeze: starting: answer\n"},
-		{"runtime", exitUnavailable, "yolofreeze: starting: cuda:0 is not available: no device\n"},
-		{"nonfinite", exitNonFinite, "yolofreeze: also; answer\n"},
-		{"said", exitUnavailable, "yolofreeze: reading: answer\n"},
-		{"asked", exitUsage, "yolofreeze: misspelt\n"},
-		{"unsaid", exitBadInput, "yolofreeze: torn\n"},
-		{"outer", exitBadInput, "yolofreeze: answer\n"},
-		{"silent", exitFailure, "yolofreeze: answer\n"},
+		{"plain", term.ExitFailure, "yolofreeze: line one; line two\n"},
+		{"input", term.ExitBadInput, "yolofreeze: reading: bad [31m\nhint: mend it\n"},
+		{"usage", term.ExitUsage, "yolofreeze: asking: misspelt\n"},
+		{"unavailable", term.ExitUnavailable, "yolofreeze: starting: answer\n"},
+		{"runtime", term.ExitUnavailable, "yolofreeze: starting: cuda:0 is not available: no device\n"},
+		{"nonfinite", term.ExitNonFinite, "yolofreeze: also; answer\n"},
+		{"said", term.ExitUnavailable, "yolofreeze: reading: answer\n"},
+		{"asked", term.ExitUsage, "yolofreeze: misspelt\n"},
+		{"unsaid", term.ExitBadInput, "yolofreeze: torn\n"},
+		{"outer", term.ExitUnavailable, "yolofreeze: reading: answer\n"},
+		{"fault", term.ExitFailure, "yolofreeze: reading: open a: too many open files\n"},
+		{"faulty", term.ExitFailure, "yolofreeze: a: input/output error\n"},
+		{"missing", term.ExitBadInput, "yolofreeze: open a: no such file or directory\n"},
+		{"silent", term.ExitFailure, "yolofreeze: answer\n"},
 		{"SIGINT", 130, "yolofreeze: interrupted by signal: interrupt\n"},
 		{"SIGTERM", 143, "yolofreeze: interrupted by signal: terminated\n"},
 		{"SIGHUP", 129, "yolofreeze: interrupted by signal: hangup\n"},
-		{"panic", exitFailure, "yolofreeze: internal error: broken (YOLOFREEZE_DEBUG=1 shows where)\n"},
+		{"panic", term.ExitFailure, "yolofreeze: internal error: broken (YOLOFREEZE_DEBUG=1 shows where)\n"},
 	}
 	for _, c := range cases {
 		code, stdout, stderr := call("fail", c.way)
 		if code != c.code || stdout != "" || stderr != c.stderr {
 			t.Errorf("%s: exit code %d, printed %q and %q, want %d and %q", c.way, code, stdout, stderr, c.code, c.stderr)
 		}
+	}
+}
+
+type broken struct{ err error }
+
+func (b broken) Write([]byte) (int, error) { return 0, b.err }
+
+func TestOutputLost(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		code   int
+		stderr string
+	}{
+		{syscall.EPIPE, term.ExitOK, ""},
+		{syscall.ENOSPC, term.ExitFailure, "yolofreeze: writing standard output: no space left on device\n"},
+	} {
+		var log bytes.Buffer
+		code := run([]string{"yolofreeze", "version"}, nil, broken{c.err}, &log)
+		if code != c.code || log.String() != c.stderr {
+			t.Errorf("%v: exit code %d, %q", c.err, code, log.String())
+		}
+	}
+	if code := run([]string{"yolofreeze", "vers"}, nil, io.Discard, broken{errors.New("gone")}); code != term.ExitUsage {
+		t.Errorf("without standard error the exit code is %d", code)
 	}
 }

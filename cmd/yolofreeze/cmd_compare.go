@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +11,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/matrix"
+	"yolofreeze/cmd/term"
 	"yolofreeze/freeze/compare"
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/freeze/runs"
@@ -28,7 +30,7 @@ func compareCommand() *cli.Command {
 			"own; train's other flags hold for all. Runs that are done are not repeated, interrupted ones go on.\n" +
 			"--matrix FILE is a YAML file of these flags in which runs may name variants:\n" +
 			"  epochs: 30\n  seeds: [0, 1, 2]\n  runs:\n    unfrozen: {}\n    backbone: {freeze: backbone}\n    neck too: {freeze: \"0-23\", bn: batch}",
-		Flags:  append(compareFlags(), trainFlags(finetune.AllRuns)...),
+		Flags:  append(compareFlags(), flags.Train(finetune.AllRuns)...),
 		Action: compareRuns,
 	}
 }
@@ -40,60 +42,25 @@ func compareFlags() []cli.Flag {
 		&cli.StringFlag{Name: "title", Value: "Comparison of runs", Usage: "the report's `TITLE`"},
 		&cli.Float64SliceFlag{Name: "reach", Usage: "time runs to these `PERCENT` of the best mAP (default: 50,80,90,95)"},
 		&cli.StringFlag{Name: "matrix", Usage: "YAML `FILE` of flags and named variants"},
-		newListFlag("weights", "`MODEL` to start from; repeated: one run of each"),
-		newListFlag("freeze", "what stays as it is, as train has it, with +cache[=K] to cache its features; repeated: one run of each (default: 0, then backbone)"),
-		newListFlag("hyp", "hyperparameters as train has them; repeated: one run of each"),
+		flags.NewList("weights", "`MODEL` to start from; repeated: one run of each"),
+		flags.NewList("freeze", "what stays as it is, as train has it, with +cache[=K] to cache its features; repeated: one run of each (default: 0, then backbone)"),
+		flags.NewList("hyp", "hyperparameters as train has them; repeated: one run of each"),
 		&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEEDS` of each variant's runs (default: 0)"},
 		&cli.BoolFlag{Name: "dry-run", Usage: "only list what would run"},
 	}
 }
 
-// listFlag takes each value whole: --freeze 0,1,2 --freeze backbone are two.
-type listFlag struct{ *cli.GenericFlag }
-
-func newListFlag(name, usage string) *listFlag {
-	return &listFlag{&cli.GenericFlag{Name: name, Usage: usage, Value: &list{}}}
-}
-
-// IsSliceFlag lets files of flags hold lists for it.
-func (f *listFlag) IsSliceFlag() bool { return true }
-
-// Apply lets the command line replace what the environment says.
-func (f *listFlag) Apply(set *flag.FlagSet) error {
-	err := f.GenericFlag.Apply(set)
-	f.Value.(*list).fresh = true
-	return err
-}
-
-// list is the value of a listFlag.
-type list struct {
-	values []string
-	fresh  bool // the next value begins anew
-}
-
-func (l *list) Set(value string) error {
-	if l.fresh {
-		l.values, l.fresh = nil, false
-	}
-	l.values = append(l.values, value)
-	return nil
-}
-
-func (l *list) String() string { return strings.Join(l.values, " ") }
-
-func listOf(c *cli.Context, name string) []string { return c.Generic(name).(*list).values }
-
 func compareRuns(c *cli.Context) error {
-	t := termOf(c)
+	t := term.Of(c)
 	for _, share := range c.Float64Slice("reach") {
 		if !(share > 0 && share <= 100) {
-			return usageErrorf("compare: --reach %g: want per cent above 0, at most 100", share)
+			return term.Usagef("compare: --reach %g: want per cent above 0, at most 100", share)
 		}
 	}
 	dirs := c.Args().Slice()
 	if len(dirs) > 0 {
 		if name := trainingFlag(c); name != "" {
-			return usageErrorf("compare: --%s is for training, but folders of runs are given, which are only read", name)
+			return term.Usagef("compare: --%s is for training, but folders of runs are given, which are only read", name)
 		}
 		found, err := runFolders(dirs)
 		if err != nil {
@@ -104,7 +71,7 @@ func compareRuns(c *cli.Context) error {
 			return err
 		}
 	} else {
-		cells, err := readCells(c)
+		cells, err := matrix.Read(c)
 		if err != nil {
 			return err
 		}
@@ -112,15 +79,15 @@ func compareRuns(c *cli.Context) error {
 			return listCells(t, cells)
 		}
 		for _, cell := range cells {
-			if err := cell.checkFolder(filepath.Join(c.String("output"), cell.Name)); err != nil {
+			if err := cell.CheckFolder(filepath.Join(c.String("output"), cell.Name)); err != nil {
 				return err
 			}
 		}
 		if err := claimOutput(c, nil); err != nil {
 			return err
 		}
-		t.stopGracefully(saving)
-		if dirs, err = runCells(c.Context, t, c.String("output"), cells); err != nil {
+		t.StopGracefully(term.Saving)
+		if dirs, err = matrix.Run(c.Context, t, c.String("output"), cells); err != nil {
 			return err
 		}
 	}
@@ -129,7 +96,7 @@ func compareRuns(c *cli.Context) error {
 
 // claimOutput makes the folder of the report, which may hold the runs, but not lie in one.
 func claimOutput(c *cli.Context, dirs []string) error {
-	output, in := c.String("output"), inputsOf(c)
+	output, in := c.String("output"), flags.Inputs(c)
 	in.Folders = dirs
 	for _, name := range []string{compare.ReportHTML, compare.ReportMarkdown, compare.ReportJSON} {
 		if err := disk.CheckOutput(filepath.Join(output, name), in); err != nil {
@@ -141,7 +108,7 @@ func claimOutput(c *cli.Context, dirs []string) error {
 
 // trainingFlag names a flag given that only training heeds, "" when there is none.
 func trainingFlag(c *cli.Context) string {
-	reading := []string{"output", "title", "reach", configFlag, jsonFlag}
+	reading := []string{"output", "title", "reach", flags.Config, flags.JSON}
 	for _, f := range c.Command.Flags {
 		if name := f.Names()[0]; c.IsSet(name) && !slices.Contains(reading, name) && name != "help" {
 			return name
@@ -160,7 +127,7 @@ func runFolders(args []string) ([]string, error) {
 		}
 		entries, err := os.ReadDir(arg)
 		if err != nil {
-			return nil, badInput(fmt.Errorf("%s: read the run: %w", arg, disk.Cause(err)))
+			return nil, term.BadInput(fmt.Errorf("%s: read the run: %w", arg, disk.Cause(err)))
 		}
 		before := len(dirs)
 		for _, e := range entries {
@@ -169,26 +136,26 @@ func runFolders(args []string) ([]string, error) {
 			}
 		}
 		if len(dirs) == before {
-			return nil, badInputf("%s: no results.csv in it, nor in a folder in it", arg).hinted("give folders of runs, such as runs/train/exp")
+			return nil, term.BadInputf("%s: no results.csv in it, nor in a folder in it", arg).Hinted("give folders of runs, such as runs/train/exp")
 		}
 	}
 	return dirs, nil
 }
 
 // report reads runs, writes the report and prints its summary.
-func report(t *terminal, output, title string, dirs []string, reach []float64) error {
+func report(t *term.Terminal, output, title string, dirs []string, reach []float64) error {
 	var read []*compare.Run
 	for i, dir := range dirs {
 		run, err := compare.Read(dir)
 		if none := (*runs.NoRowError)(nil); errors.As(err, &none) && (len(read) > 0 || i < len(dirs)-1) {
-			t.warnf("%v; the run is left out", err)
+			t.Warnf("%v; the run is left out", err)
 			continue
 		}
 		if err != nil {
 			return err
 		}
 		for _, warning := range run.Warnings {
-			t.warnf("%s", warning)
+			t.Warnf("%s", warning)
 		}
 		read = append(read, run)
 	}
@@ -208,11 +175,25 @@ func report(t *terminal, output, title string, dirs []string, reach []float64) e
 		*compare.Comparison
 		Files []string `json:"files"`
 	}{comparison, files}
-	return t.result(result, func(w io.Writer) error {
+	return t.Result(result, func(w io.Writer) error {
 		if err := comparison.WriteText(w); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(w, "report: %s\n", strings.Join(files, ", "))
 		return err
+	})
+}
+
+// listCells prints what would run.
+func listCells(t *term.Terminal, cells []matrix.Cell) error {
+	return t.Result(struct {
+		Runs []matrix.Cell `json:"runs"`
+	}{cells}, func(w io.Writer) error {
+		for _, cell := range cells {
+			if _, err := fmt.Fprintf(w, "%s: train %s\n", cell.Name, strings.Join(cell.Flags, " ")); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }

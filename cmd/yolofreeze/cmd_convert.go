@@ -10,6 +10,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/term"
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 	"yolofreeze/dataset/yolo"
@@ -43,17 +45,17 @@ func convertCommand() *cli.Command {
 			&cli.StringFlag{Name: "cfg", Usage: "layers of a bare state dict: the YAML `FILE` of its YOLOv5 model"},
 			&cli.StringFlag{Name: "data", Usage: "take the classes of this data set: a data.yaml, a VOC devkit, or COCO `FILES`"},
 			&cli.StringSliceFlag{Name: "classes", Usage: "class `NAMES` in order, or their number"},
-			imgszFlag(), batchSizeFlag(16),
-			flagOf(optionNamed("optimizer")),
-			flagOf(optionNamed("hyp")),
+			flags.Named("imgsz"), flags.BatchSize(16),
+			flags.Named("optimizer"),
+			flags.Named("hyp"),
 			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that a new head's weights are drawn from"},
 			&cli.BoolFlag{Name: "exist-ok", Usage: "write over an artifacts folder that is there"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
-			if err := needFlags(c, "output"); err != nil {
+			if err := flags.Need(c, "output"); err != nil {
 				return err
 			}
 			return convert(c)
@@ -62,12 +64,12 @@ func convertCommand() *cli.Command {
 }
 
 func convert(c *cli.Context) error {
-	t, weights, dir := termOf(c), c.Args().First(), c.String("output")
+	t, weights, dir := term.Of(c), c.Args().First(), c.String("output")
 	o, err := bundleOptions(c)
 	if err != nil {
 		return err
 	}
-	in := inputsOf(c)
+	in := flags.Inputs(c)
 	in.Folders = []string{weights} // where it is one
 	if err := disk.CheckOutput(dir, in); err != nil {
 		return err
@@ -77,7 +79,7 @@ func convert(c *cli.Context) error {
 	}
 	m, err := model.LoadAs(weights, c.String("cfg"))
 	if err != nil {
-		return badInput(err)
+		return term.BadInput(err)
 	}
 	source, err := model.SourceOf(weights)
 	if err != nil {
@@ -100,12 +102,12 @@ func convert(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("convert %s: %w", weights, err)
 	}
-	t.stopGracefully("finishing the folder")
+	t.StopGracefully("finishing the folder")
 	if err := artifact.Write(dir, bundle, c.Bool("exist-ok")); err != nil {
 		return err
 	}
 	r := convertResult{dir, len(m.State), len(m.State) - len(fresh), append([]string{}, fresh...), m.Net.NC, m.Names}
-	return t.result(r, func(w io.Writer) error {
+	return t.Result(r, func(w io.Writer) error {
 		writeNotes(w, m)
 		for _, name := range r.Reinitialised {
 			fmt.Fprintf(w, "initialised afresh for %d classes: %s\n", r.NC, name)
@@ -123,13 +125,13 @@ func bundleOptions(c *cli.Context) (o export.BundleOptions, err error) {
 	i := slices.IndexFunc(step.Optimizers, func(name string) bool { return strings.EqualFold(name, o.Optimizer) })
 	switch {
 	case i < 0:
-		return o, usageErrorf("convert: --optimizer %s: want one of %s", o.Optimizer, strings.Join(step.Optimizers, ", "))
+		return o, term.Usagef("convert: --optimizer %s: want one of %s", o.Optimizer, strings.Join(step.Optimizers, ", "))
 	case o.Batch < 1:
-		return o, usageErrorf("convert: --batch-size %d: want at least 1", o.Batch)
+		return o, term.Usagef("convert: --batch-size %d: want at least 1", o.Batch)
 	}
 	o.Optimizer = step.Optimizers[i]
-	if o.Hyp, err = hypOf(c); err != nil {
-		return o, badInput(err)
+	if o.Hyp, err = flags.Hyp(c); err != nil {
+		return o, term.BadInput(err)
 	}
 	return o, nil
 }
@@ -139,7 +141,7 @@ func wantedClasses(c *cli.Context, own []string) ([]string, error) {
 	given := c.StringSlice("classes")
 	switch data := c.String("data"); {
 	case data != "" && len(given) > 0:
-		return nil, usageErrorf("convert: --data and --classes both say what the classes are")
+		return nil, term.Usagef("convert: --data and --classes both say what the classes are")
 	case data != "":
 		return classesOf(data)
 	case len(given) == 1:
@@ -150,7 +152,7 @@ func wantedClasses(c *cli.Context, own []string) ([]string, error) {
 		return own, nil
 	}
 	if err := dataset.CheckNames(given); err != nil {
-		return nil, usageErrorf("convert: --classes: %v", err)
+		return nil, term.Usagef("convert: --classes: %v", err)
 	}
 	return given, nil
 }
@@ -159,7 +161,7 @@ func wantedClasses(c *cli.Context, own []string) ([]string, error) {
 func numbered(n int, own []string) ([]string, error) {
 	const most = 10000
 	if n < 1 || n > most {
-		return nil, usageErrorf("convert: --classes %d: want 1 to %d", n, most)
+		return nil, term.Usagef("convert: --classes %d: want 1 to %d", n, most)
 	}
 	if n == len(own) {
 		return own, nil
@@ -176,13 +178,13 @@ func classesOf(data string) ([]string, error) {
 	if ext := strings.ToLower(filepath.Ext(data)); ext == ".yaml" || ext == ".yml" {
 		config, err := yolo.ReadConfig(data)
 		if err != nil {
-			return nil, badInput(err)
+			return nil, term.BadInput(err)
 		}
 		return config.Names, nil
 	}
 	set, err := format.Open(data, dataset.ReadOptions{CacheDir: dataset.DefaultCacheDir()})
 	if err != nil {
-		return nil, badInput(err)
+		return nil, term.BadInput(err)
 	}
 	return set.Names, nil
 }

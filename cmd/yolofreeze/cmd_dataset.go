@@ -16,6 +16,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/term"
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 	"yolofreeze/dataset/synth"
@@ -35,7 +37,7 @@ const dataUsage = "DATA is a data.yaml, a VOC devkit, COCO's .json files (\"trai
 
 // readFlags are those of subcommands that read DATA.
 func readFlags(more ...cli.Flag) []cli.Flag {
-	return append(append(dataFlags()[1:], // all but --data
+	return append(append(flags.Data()[1:], // all but --data
 		&cli.BoolFlag{Name: "keep-difficult", Usage: "of VOC, keep objects marked difficult"},
 		&cli.BoolFlag{Name: "keep-crowd", Usage: "of COCO, keep boxes around crowds"}), more...)
 }
@@ -43,7 +45,7 @@ func readFlags(more ...cli.Flag) []cli.Flag {
 // readData opens the one argument. With a *dataset.BadDataError the set comes too, and
 // if asked for, one that nothing can be learnt from.
 func readData(c *cli.Context, allowUnfit bool) (*dataset.Set, error) {
-	if err := needArgs(c, 1, 1); err != nil {
+	if err := flags.NeedArgs(c, 1, 1); err != nil {
 		return nil, err
 	}
 	if err := checkPolicies(c); err != nil {
@@ -53,7 +55,7 @@ func readData(c *cli.Context, allowUnfit bool) (*dataset.Set, error) {
 	o.AllowUnfit = allowUnfit
 	o.Splits, o.KeepDifficult, o.KeepCrowd = nil, c.Bool("keep-difficult"), c.Bool("keep-crowd")
 	set, err := format.Open(c.Args().First(), o)
-	return set, badInput(err)
+	return set, term.BadInput(err)
 }
 
 // checkResult is what check found; its JSON keys are stable.
@@ -90,16 +92,16 @@ func checkCommand() *cli.Command {
 			}
 			name, _ := format.Detect(c.Args().First())
 			r := checkResult{set.Path, name, set.Names, bad == nil && set.Report.Corrupt == 0 && len(unfit) == 0, &set.Report}
-			if err := termOf(c).result(r, r.write); err != nil {
+			if err := term.Of(c).Result(r, r.write); err != nil {
 				return err
 			}
 			switch {
 			case bad != nil:
-				return badInputf("%s: %d problems; the first: %s", set.Path, len(bad.Problems)+bad.More, bad.Problems[0])
+				return term.BadInputf("%s: %d problems; the first: %s", set.Path, len(bad.Problems)+bad.More, bad.Problems[0])
 			case len(unfit) > 0:
-				return badInput(&dataset.UnfitError{Path: set.Path, Splits: unfit})
+				return term.BadInput(&dataset.UnfitError{Path: set.Path, Splits: unfit})
 			case set.Report.Corrupt > 0:
-				return badInputf("%s: %d pictures cannot be used", set.Path, set.Report.Corrupt)
+				return term.BadInputf("%s: %d pictures cannot be used", set.Path, set.Report.Corrupt)
 			}
 			return nil
 		},
@@ -107,7 +109,7 @@ func checkCommand() *cli.Command {
 }
 
 func (r *checkResult) write(w io.Writer) error {
-	fmt.Fprintf(w, "%s: %s, %d classes: %s\n", r.Path, r.Format, len(r.Names), oneLine(strings.Join(r.Names, ", ")))
+	fmt.Fprintf(w, "%s: %s, %d classes: %s\n", r.Path, r.Format, len(r.Names), term.OneLine(strings.Join(r.Names, ", ")))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "split\tpictures\tobjects\tfound\tmissing\tempty\tcorrupt\trescued\tduplicates\tclipped\tdropped\tignored\torphans\t")
 	for _, split := range dataset.SplitNames {
@@ -118,7 +120,7 @@ func (r *checkResult) write(w io.Writer) error {
 	}
 	t.Flush()
 	for _, p := range r.Report.Problems {
-		fmt.Fprintln(w, oneLine(p.String()))
+		fmt.Fprintln(w, term.OneLine(p.String()))
 	}
 	if r.Report.More > 0 {
 		fmt.Fprintf(w, "and %d more problems\n", r.Report.More)
@@ -128,14 +130,14 @@ func (r *checkResult) write(w io.Writer) error {
 	}
 	for _, split := range dataset.SplitNames {
 		if names := r.Report.NeverSeen[split]; len(names) > 0 {
-			fmt.Fprintf(w, "%s has no object of: %s\n", split, oneLine(strings.Join(names, ", ")))
+			fmt.Fprintf(w, "%s has no object of: %s\n", split, term.OneLine(strings.Join(names, ", ")))
 		}
 	}
 	for _, s := range r.Report.Shared {
-		fmt.Fprintf(w, "in %s: %s\n", strings.Join(s.Splits, " and "), oneLine(strings.Join(s.Paths, " = ")))
+		fmt.Fprintf(w, "in %s: %s\n", strings.Join(s.Splits, " and "), term.OneLine(strings.Join(s.Paths, " = ")))
 	}
 	for _, f := range r.Report.Unfit {
-		fmt.Fprintln(w, oneLine(f.String()))
+		fmt.Fprintln(w, term.OneLine(f.String()))
 	}
 	verdict := "nothing stands against training"
 	if !r.OK {
@@ -170,7 +172,7 @@ func statsCommand() *cli.Command {
 					return fmt.Errorf("plotting %s: %w", set.Path, err)
 				}
 			}
-			return termOf(c).result(r, func(w io.Writer) error { return writeStats(w, r.Splits) })
+			return term.Of(c).Result(r, func(w io.Writer) error { return writeStats(w, r.Splits) })
 		},
 	}
 }
@@ -216,7 +218,7 @@ func writeStats(w io.Writer, splits map[string]*dataset.Stats) error {
 		spread("box height, of picture", s.BoxHeight)
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, class := range s.Classes {
-			fmt.Fprintf(t, "  %s\t%d objects\tin %d pictures\n", oneLine(class.Name), class.Objects, class.Pictures)
+			fmt.Fprintf(t, "  %s\t%d objects\tin %d pictures\n", term.OneLine(class.Name), class.Objects, class.Pictures)
 		}
 		err = t.Flush()
 	}
@@ -258,7 +260,7 @@ func writeData(c *cli.Context, set *dataset.Set) error {
 	if err := disk.CheckOutput(dir, disk.Inputs{Files: []string{set.Path}, Folders: set.Folders()}); err != nil {
 		return err
 	}
-	termOf(c).stopGracefully("clearing away what was begun")
+	term.Of(c).StopGracefully("clearing away what was begun")
 	o := dataset.WriteOptions{Link: c.Bool("link"), Outlines: c.Bool("outlines"), Stop: func() error { return context.Cause(c.Context) }}
 	if err := format.Write(to, dir, set, o); err != nil {
 		return fmt.Errorf("writing data set: %w", err)
@@ -267,27 +269,27 @@ func writeData(c *cli.Context, set *dataset.Set) error {
 	for split, samples := range set.Splits {
 		r.Pictures[split] = len(samples)
 	}
-	return termOf(c).result(r, r.write)
+	return term.Of(c).Result(r, r.write)
 }
 
 func checkWrite(c *cli.Context) error {
 	if !slices.Contains(format.Formats, c.String("to")) {
-		return usageErrorf("%s: --to %s: want one of %s", commandPath(c), c.String("to"), strings.Join(format.Formats, ", "))
+		return term.Usagef("%s: --to %s: want one of %s", flags.Path(c), c.String("to"), strings.Join(format.Formats, ", "))
 	}
 	return checkOutput(c)
 }
 
 // checkOutput refuses a folder that holds something before anything is read.
 func checkOutput(c *cli.Context) error {
-	if err := needFlags(c, "output"); err != nil {
+	if err := flags.Need(c, "output"); err != nil {
 		return err
 	}
 	dir := c.String("output")
-	if err := disk.CheckOutput(dir, inputsOf(c)); err != nil {
+	if err := disk.CheckOutput(dir, flags.Inputs(c)); err != nil {
 		return err
 	}
 	if entries, err := os.ReadDir(dir); len(entries) > 0 || err != nil && !errors.Is(err, os.ErrNotExist) {
-		return badInputf("--output %s: is there and not an empty folder", dir).hinted("name a new folder")
+		return term.BadInputf("--output %s: is there and not an empty folder", dir).Hinted("name a new folder")
 	}
 	return nil
 }
@@ -307,7 +309,7 @@ func convertDataCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			reportProblems(termOf(c), &set.Report)
+			reportProblems(term.Of(c), &set.Report)
 			return writeData(c, set)
 		},
 	}
@@ -334,10 +336,10 @@ func splitCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			reportProblems(termOf(c), &set.Report)
+			reportProblems(term.Of(c), &set.Report)
 			dealt, err := set.Split(shares, c.Uint64("seed"))
 			if err != nil {
-				return badInput(fmt.Errorf("splitting %s: %w", set.Path, err))
+				return term.BadInput(fmt.Errorf("splitting %s: %w", set.Path, err))
 			}
 			return writeData(c, dealt)
 		},
@@ -349,12 +351,12 @@ func readShares(texts []string) (shares [3]float64, err error) {
 	for i, text := range texts {
 		v, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(v >= 0 && v <= 1) || i > 2 {
-			return shares, usageErrorf("dataset split: --shares %s: want up to three numbers from 0 to 1", strings.Join(texts, ","))
+			return shares, term.Usagef("dataset split: --shares %s: want up to three numbers from 0 to 1", strings.Join(texts, ","))
 		}
 		shares[i], sum = v, sum+v
 	}
 	if math.Abs(sum-1) > 1e-6 {
-		return shares, usageErrorf("dataset split: --shares %s add up to %.4g, not to 1", strings.Join(texts, ","), sum)
+		return shares, term.Usagef("dataset split: --shares %s add up to %.4g, not to 1", strings.Join(texts, ","), sum)
 	}
 	return shares, nil
 }
@@ -375,7 +377,7 @@ func synthCommand() *cli.Command {
 			&cli.BoolFlag{Name: "jpeg", Usage: "JPEG pictures instead of PNG"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 0, 0); err != nil {
+			if err := flags.NeedArgs(c, 0, 0); err != nil {
 				return err
 			}
 			if err := checkOutput(c); err != nil {
@@ -383,12 +385,12 @@ func synthCommand() *cli.Command {
 			}
 			for _, name := range []string{"train", "val", "imgsz", "max-objects"} {
 				if c.Int(name) < 1 {
-					return usageErrorf("dataset synth: --%s %d: want at least 1", name, c.Int(name))
+					return term.Usagef("dataset synth: --%s %d: want at least 1", name, c.Int(name))
 				}
 			}
 			shapes, err := synth.Parse(c.String("shapes"))
 			if err != nil {
-				return usageErrorf("dataset synth: --shapes: %v", err)
+				return term.Usagef("dataset synth: --shapes: %v", err)
 			}
 			counts := map[string]int{"train": c.Int("train"), "val": c.Int("val")}
 			o := synth.Options{Shapes: shapes, Counts: counts, Size: c.Int("imgsz"), MaxObjects: c.Int("max-objects"), Seed: c.Uint64("seed"), JPEG: c.Bool("jpeg")}
@@ -396,7 +398,7 @@ func synthCommand() *cli.Command {
 				return fmt.Errorf("drawing data set: %w", err)
 			}
 			r := written{c.String("output"), "yolo", shapes, counts}
-			return termOf(c).result(r, r.write)
+			return term.Of(c).Result(r, r.write)
 		},
 	}
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/term"
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze/model"
@@ -20,12 +22,12 @@ func previewCommand() *cli.Command {
 		Usage:       "draw batches as training would see them: train_batch0.jpg and on",
 		ArgsUsage:   "DATA",
 		Description: dataUsage + "\nWith the same options and seed they are the batches of train.",
-		Flags: readFlags(append(sharedFlags("imgsz", "hyp", "mosaic9", "rect", "quad", "multi-scale", "seed"),
+		Flags: readFlags(append(flags.Shared("imgsz", "hyp", "mosaic9", "rect", "quad", "multi-scale", "seed"),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FOLDER` to write; must not exist or be empty"},
 			&cli.StringFlag{Name: "split", Value: "train", Usage: "`SPLIT` to draw"},
 			&cli.IntFlag{Name: "batches", Value: 3, Usage: "`N` first batches"},
 			&cli.IntFlag{Name: "epoch", Usage: "of epoch `N`, the first being 0"},
-			batchSizeFlag(16),
+			flags.BatchSize(16),
 			&cli.IntFlag{Name: "stride", Value: 32, Usage: "the network's largest stride in `PIXELS`, of which sides are multiples: 64 with P6"},
 		)...),
 		Action: preview,
@@ -44,10 +46,10 @@ func preview(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	reportProblems(termOf(c), &set.Report)
+	reportProblems(term.Of(c), &set.Report)
 	split := c.String("split")
 	if o.Samples = set.Splits[split]; len(o.Samples) == 0 {
-		return badInputf("%s: has no split %q", set.Path, split)
+		return term.BadInputf("%s: has no split %q", set.Path, split)
 	}
 	o.BatchSize = min(o.BatchSize, len(o.Samples))
 	if o.Quad {
@@ -55,7 +57,7 @@ func preview(c *cli.Context) error {
 	}
 	loader, err := loader.New(o)
 	if err != nil {
-		return badInput(err)
+		return term.BadInput(err)
 	}
 	if err := disk.CheckOutput(c.String("output"), disk.Inputs{Folders: set.Folders()}); err != nil {
 		return err
@@ -68,7 +70,7 @@ func preview(c *cli.Context) error {
 		Path  string   `json:"path"`
 		Files []string `json:"files"`
 	}{set.Path, files}
-	return termOf(c).result(r, func(w io.Writer) (err error) {
+	return term.Of(c).Result(r, func(w io.Writer) (err error) {
 		for _, file := range files {
 			if _, err = fmt.Fprintln(w, file); err != nil {
 				return err
@@ -82,19 +84,19 @@ func preview(c *cli.Context) error {
 func previewOptions(c *cli.Context) (o loader.Options, err error) {
 	for name, least := range map[string]int{"batches": 1, "epoch": 0, "batch-size": 1, "stride": 1} {
 		if v := c.Int(name); v < least {
-			return o, usageErrorf("dataset preview: --%s %d: want %d or more", name, v, least)
+			return o, term.Usagef("dataset preview: --%s %d: want %d or more", name, v, least)
 		}
 	}
 	nine := c.Float64("mosaic9")
 	switch rect, quad := c.Bool("rect"), c.Bool("quad"); {
 	case rect && quad:
-		return o, usageErrorf("dataset preview: --quad joins square pictures, --rect makes others: use one of them")
+		return o, term.Usagef("dataset preview: --quad joins square pictures, --rect makes others: use one of them")
 	case quad && c.Int("batch-size")%4 != 0:
-		return o, usageErrorf("dataset preview: --batch-size %d with --quad: want a multiple of 4", c.Int("batch-size"))
+		return o, term.Usagef("dataset preview: --batch-size %d with --quad: want a multiple of 4", c.Int("batch-size"))
 	case !(nine >= 0 && nine <= 1):
-		return o, usageErrorf("dataset preview: --mosaic9 %g: want a share from 0 to 1", nine)
+		return o, term.Usagef("dataset preview: --mosaic9 %g: want a share from 0 to 1", nine)
 	}
-	hyp, err := hypOf(c)
+	hyp, err := flags.Hyp(c)
 	if err != nil {
 		return o, err
 	}
@@ -113,7 +115,7 @@ func writeSheets(c *cli.Context, l *loader.Loader, names []string, samples []dat
 	}
 	for b, err := range l.Epoch(c.Context, c.Int("epoch")) {
 		if err != nil {
-			return nil, badInput(err)
+			return nil, term.BadInput(err)
 		}
 		titles := make([]string, len(b.Samples))
 		for i, s := range b.Samples {

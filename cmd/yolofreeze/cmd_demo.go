@@ -8,6 +8,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/matrix"
+	"yolofreeze/cmd/term"
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/synth"
 	"yolofreeze/freeze/model"
@@ -34,7 +37,7 @@ func demoCommand() *cli.Command {
 			&cli.IntFlag{Name: "pretrain-epochs", Value: 20, Usage: "`N` passes of pre-training"},
 			&cli.IntFlag{Name: "epochs", Value: 24, Usage: "`N` passes of each fine-tuning"},
 			&cli.Uint64Flag{Name: "seed", Usage: "`SEED` of pictures, weights and training"},
-			deviceFlag(),
+			flags.Named("device"),
 		},
 		Action: demo,
 	}
@@ -42,7 +45,7 @@ func demoCommand() *cli.Command {
 
 // demonstration is a demo under way.
 type demonstration struct {
-	t     *terminal
+	t     *term.Terminal
 	dir   string
 	seed  uint64
 	first synth.Options // what is pre-trained on
@@ -50,16 +53,16 @@ type demonstration struct {
 }
 
 func demo(c *cli.Context) error {
-	if err := needArgs(c, 0, 0); err != nil {
+	if err := flags.NeedArgs(c, 0, 0); err != nil {
 		return err
 	}
 	for name, least := range map[string]int{"images": 16, "pretrain-epochs": 1, "epochs": 1} {
 		if c.Int(name) < least {
-			return usageErrorf("demo: --%s %d: want at least %d", name, c.Int(name), least)
+			return term.Usagef("demo: --%s %d: want at least %d", name, c.Int(name), least)
 		}
 	}
-	t, start, images := termOf(c), time.Now(), c.Int("images")
-	t.stopGracefully(saving)
+	t, start, images := term.Of(c), time.Now(), c.Int("images")
+	t.StopGracefully(term.Saving)
 	dir, err := runs.NewFolder(c.String("project"), c.String("name"), false, disk.Inputs{})
 	if err != nil {
 		return err
@@ -72,19 +75,19 @@ func demo(c *cli.Context) error {
 	}
 	common := []string{"--hyp=" + d.path("hyp.yaml"), fmt.Sprintf("--imgsz=%d", demoSide), "--batch-size=16", "--optimizer=Adam",
 		fmt.Sprintf("--seed=%d", d.seed), "--device=" + c.String("device"), "--patience=0"}
-	train := func(name, weights, data string, epochs int, more ...string) trainingCell {
+	train := func(name, weights, data string, epochs int, more ...string) matrix.Cell {
 		flags := append([]string{"--weights=" + weights, "--data=" + filepath.Join(data, "data.yaml"), fmt.Sprintf("--epochs=%d", epochs)}, more...)
-		return trainingCell{Name: name, Flags: append(flags, common...)}
+		return matrix.Cell{Name: name, Flags: append(flags, common...)}
 	}
 	d.stage(2, "pre-training from nothing on %v", d.first.Shapes)
 	pretraining := train("pretraining", d.path("scratch.safetensors"), d.path("first"), c.Int("pretrain-epochs"))
-	trained, err := runCells(c.Context, t, dir, []trainingCell{pretraining})
+	trained, err := matrix.Run(c.Context, t, dir, []matrix.Cell{pretraining})
 	if err != nil {
 		return err
 	}
 	d.stage(3, "fine-tuning on %v: unfrozen, then with the backbone frozen", d.then.Shapes)
 	best := filepath.Join(trained[0], "weights", "best.safetensors")
-	dirs, err := runCells(c.Context, t, dir, []trainingCell{
+	dirs, err := matrix.Run(c.Context, t, dir, []matrix.Cell{
 		train("unfrozen", best, d.path("then"), c.Int("epochs"), "--freeze=0"),
 		train("frozen-backbone", best, d.path("then"), c.Int("epochs"), "--freeze=backbone")})
 	if err != nil {
@@ -98,7 +101,8 @@ func (d *demonstration) path(name string) string { return filepath.Join(d.dir, n
 
 // stage says which of the four begins.
 func (d *demonstration) stage(i int, format string, args ...any) {
-	d.t.say(d.t.paint(cyan, fmt.Sprintf("[%d/4]", i))+" ", fmt.Sprintf(format, args...))
+	d.t.Stage(fmt.Sprintf("[%d/4]", i), format, args...)
+
 }
 
 func shapes(names []string, train, val int, seed uint64) synth.Options {

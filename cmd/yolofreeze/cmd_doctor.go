@@ -1,18 +1,18 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
-	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/term"
 	"yolofreeze/freeze/step"
+	"yolofreeze/onnx/machine"
 	"yolofreeze/onnx/ort"
 )
 
@@ -42,10 +42,10 @@ type providerState struct {
 	Fallbacks int    `json:"fallbacks"` // nodes of that step that ran on the CPU provider
 }
 
-// memoryState is in bytes; zero where the system does not tell.
+// memoryState is in bytes; total is zero where the system does not tell.
 type memoryState struct {
 	Total     int64 `json:"total"`
-	Available int64 `json:"available"`
+	Available int64 `json:"available"` // under all limits
 }
 
 func doctorCommand() *cli.Command {
@@ -56,14 +56,14 @@ func doctorCommand() *cli.Command {
 			&cli.StringFlag{Name: "device", Usage: "try this `DEVICE` alone, as train takes it; exit code 4 where it cannot train"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 0, 0); err != nil {
+			if err := flags.NeedArgs(c, 0, 0); err != nil {
 				return err
 			}
-			d, unfit := diagnose(termOf(c), c.String("device"))
+			d, unfit := diagnose(term.Of(c), c.String("device"))
 			if wrong := (*ort.RequestError)(nil); errors.As(unfit, &wrong) {
 				return unfit
 			}
-			if err := termOf(c).result(d, d.write); err != nil {
+			if err := term.Of(c).Result(d, d.write); err != nil {
 				return err
 			}
 			return unfit
@@ -72,12 +72,12 @@ func doctorCommand() *cli.Command {
 }
 
 // diagnose tries a device, or every one. The error says that nothing can train here.
-func diagnose(t *terminal, device string) (d diagnosis, unfit error) {
-	d = diagnosis{Cores: runtime.NumCPU(), Memory: readMemory(), Driver: ort.Driver(), Build: readVersion(), Providers: []providerState{}}
+func diagnose(t *term.Terminal, device string) (d diagnosis, unfit error) {
+	d = diagnosis{Cores: runtime.NumCPU(), Memory: memoryState{machine.TotalMemory(), machine.FreeMemory()}, Driver: ort.Driver(), Build: readVersion(), Providers: []providerState{}}
 	err := ort.Init()
 	d.Runtime.Path, d.Runtime.Version = ort.Path(), ort.Version()
 	if err != nil {
-		d.Runtime.Error = t.spelt(err.Error())
+		d.Runtime.Error = t.Spelt(err.Error())
 		if path, lost := ort.Find(); lost == nil {
 			d.Runtime.Path = path // found, but unfit
 		}
@@ -108,7 +108,7 @@ func diagnose(t *terminal, device string) (d diagnosis, unfit error) {
 }
 
 // trained has a provider that starts train a tiny network. The error says why it cannot.
-func trained(t *terminal, p ort.Provider) (providerState, error) {
+func trained(t *term.Terminal, p ort.Provider) (providerState, error) {
 	s := providerState{Name: p.Name, Device: p.Device, Hardware: p.Hardware, Available: p.Available}
 	err := p.Error
 	if p.Available {
@@ -119,7 +119,7 @@ func trained(t *terminal, p ort.Provider) (providerState, error) {
 		s.Trained, s.Fallbacks = err == nil, len(list)
 	}
 	if err != nil {
-		s.Error = t.spelt(oneLine(err.Error()))
+		s.Error = t.Spelt(term.OneLine(err.Error()))
 	}
 	return s, err
 }
@@ -162,28 +162,4 @@ func (p providerState) remarks() string {
 		text += fmt.Sprintf(", but %d operators of a training step run on the CPU provider: slow", p.Fallbacks)
 	}
 	return text
-}
-
-// readMemory reads what Linux tells of its memory.
-func readMemory() (m memoryState) {
-	f, err := os.Open("/proc/meminfo")
-	if err != nil {
-		return m
-	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		fields := strings.Fields(s.Text())
-		if len(fields) < 2 {
-			continue
-		}
-		kilobytes, err := strconv.ParseInt(fields[1], 10, 64)
-		switch {
-		case err != nil:
-		case fields[0] == "MemTotal:":
-			m.Total = kilobytes << 10
-		case fields[0] == "MemAvailable:":
-			m.Available = kilobytes << 10
-		}
-	}
-	return m
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/term"
 	"yolofreeze/freeze/export"
 	"yolofreeze/freeze/model"
 	"yolofreeze/onnx/artifact"
@@ -38,7 +40,7 @@ func exportCommand() *cli.Command {
 			&cli.StringFlag{Name: "weights", Usage: "`MODEL` in place of the argument, as YOLOv5's exporter has it"},
 			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE`s to write, .onnx, .safetensors or .pt"},
 			&cli.StringSliceFlag{Name: "format", Aliases: []string{"include"}, Value: cli.NewStringSlice("onnx"), Usage: "without --output, `FORMATS` to write: " + strings.Join(exportFormats, ", ") + "; " + onDeviceFormat + ": a folder for ONNX Runtime's training API"},
-			imgszFlag(), batchSizeFlag(1),
+			flags.Named("imgsz"), flags.BatchSize(1),
 			&cli.BoolFlag{Name: "dynamic", Usage: "leave batch, height and width to the run"},
 			&cli.BoolFlag{Name: "half", Usage: "float16 throughout"},
 			&cli.BoolFlag{Name: "int8", Usage: "convolutions on 8-bit integers (QDQ), calibrated on pictures of --data"},
@@ -61,7 +63,7 @@ func exportCommand() *cli.Command {
 			if weights == "" {
 				weights, args = c.Args().First(), 1
 			}
-			if err := needArgs(c, args, args); err != nil {
+			if err := flags.NeedArgs(c, args, args); err != nil {
 				return err
 			}
 			return exportAs(c, weights)
@@ -70,32 +72,32 @@ func exportCommand() *cli.Command {
 }
 
 func exportAs(c *cli.Context, weights string) error {
-	t := termOf(c)
+	t := term.Of(c)
 	outputs, err := exportOutputs(c, weights)
 	if err != nil {
 		return err
 	}
 	opset, batch := c.Int64("opset"), c.Int("batch-size")
 	if opset < export.OldestOpset || opset > export.NewestOpset {
-		return usageErrorf("export: --opset %d: want %d to %d", opset, export.OldestOpset, export.NewestOpset)
+		return term.Usagef("export: --opset %d: want %d to %d", opset, export.OldestOpset, export.NewestOpset)
 	}
 	if batch < 1 {
-		return usageErrorf("export: --batch-size %d: want at least 1", batch)
+		return term.Usagef("export: --batch-size %d: want at least 1", batch)
 	}
 	if c.Bool("half") && c.Bool("dynamic") && opset < 14 {
-		return usageErrorf("export: --half with --dynamic needs --opset 14 or newer: before that CumSum has no float16")
+		return term.Usagef("export: --half with --dynamic needs --opset 14 or newer: before that CumSum has no float16")
 	}
 	if err := checkInt8(c, outputs); err != nil {
 		return err
 	}
 	for _, path := range outputs {
-		if err := disk.CheckOutput(path, inputsOf(c)); err != nil {
+		if err := disk.CheckOutput(path, flags.Inputs(c)); err != nil {
 			return err
 		}
 	}
 	m, err := model.Load(weights)
 	if err != nil {
-		return badInput(err)
+		return term.BadInput(err)
 	}
 	if slices.Contains(c.StringSlice("format"), onDeviceFormat) {
 		return exportOnDevice(c, m, outputs[0])
@@ -106,14 +108,14 @@ func exportAs(c *cli.Context, weights string) error {
 	}
 	side := m.ImageSize(c.Int("imgsz"))
 	if side != c.Int("imgsz") && !c.Bool("dynamic") {
-		t.warnf("--imgsz %d is no multiple of the stride %d: exporting for %d", c.Int("imgsz"), m.Net.MaxStride(), side)
+		t.Warnf("--imgsz %d is no multiple of the stride %d: exporting for %d", c.Int("imgsz"), m.Net.MaxStride(), side)
 	}
 	o := export.Options{Version: readVersion().Version, Batch: batch, Height: side, Width: side,
 		Dynamic: c.Bool("dynamic"), Half: c.Bool("half"), Opset: opset, Uint8: c.Bool("uint8")}
 	if c.Bool("nms") {
 		o.NMS = &export.NMS{Conf: c.Float64("conf-thres"), IoU: c.Float64("iou-thres"), MaxDet: c.Int("max-det"), Agnostic: c.Bool("agnostic-nms")}
 		if n := o.NMS; n.MaxDet < 1 || n.MaxDet > 10000 || n.IoU < 0 || n.IoU > 1 || n.Conf < 0 || n.Conf >= 1 {
-			return usageErrorf("export: --conf-thres %g, --iou-thres %g, --max-det %d: want 0 to 1, 0 to 1, 1 to 10000", n.Conf, n.IoU, n.MaxDet)
+			return term.Usagef("export: --conf-thres %g, --iou-thres %g, --max-det %d: want 0 to 1, 0 to 1, 1 to 10000", n.Conf, n.IoU, n.MaxDet)
 		}
 	}
 	if c.Bool("int8") {
@@ -131,7 +133,7 @@ func exportAs(c *cli.Context, weights string) error {
 		}
 		result.Files = append(result.Files, f)
 	}
-	return t.result(result, func(w io.Writer) error {
+	return t.Result(result, func(w io.Writer) error {
 		for _, f := range result.Files {
 			fmt.Fprintf(w, "%s: %.1f MB", f.Path, float64(f.Bytes)/1e6)
 			if f.Input != "" {
@@ -160,16 +162,16 @@ func exportOutputs(c *cli.Context, weights string) ([]string, error) {
 	}
 	if slices.Contains(c.StringSlice("format"), onDeviceFormat) {
 		if len(outputs) != 1 || len(c.StringSlice("format")) != 1 {
-			return nil, usageErrorf("export: --format %s writes one folder, and nothing beside it", onDeviceFormat)
+			return nil, term.Usagef("export: --format %s writes one folder, and nothing beside it", onDeviceFormat)
 		}
 		return outputs, nil
 	}
 	for _, path := range outputs {
 		if !slices.Contains(exportFormats, formatOf(path)) {
 			if !c.IsSet("output") {
-				return nil, usageErrorf("export: --format %s: want %s or %s", formatOf(path), strings.Join(exportFormats, ", "), onDeviceFormat)
+				return nil, term.Usagef("export: --format %s: want %s or %s", formatOf(path), strings.Join(exportFormats, ", "), onDeviceFormat)
 			}
-			return nil, usageErrorf("export: --output %s: want a name that ends in .onnx, .safetensors or .pt", path)
+			return nil, term.Usagef("export: --output %s: want a name that ends in .onnx, .safetensors or .pt", path)
 		}
 	}
 	return outputs, nil

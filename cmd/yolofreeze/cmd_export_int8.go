@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/term"
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 	"yolofreeze/freeze/export"
@@ -18,7 +19,7 @@ func checkInt8(c *cli.Context, outputs []string) error {
 	if !c.Bool("int8") {
 		for _, name := range []string{"data", "calibration", "calibration-split"} {
 			if c.IsSet(name) {
-				return usageErrorf("export: --%s needs --int8", name)
+				return term.Usagef("export: --%s needs --int8", name)
 			}
 		}
 		return nil
@@ -26,19 +27,19 @@ func checkInt8(c *cli.Context, outputs []string) error {
 	split, n := c.String("calibration-split"), c.Int("calibration")
 	switch {
 	case c.String("data") == "":
-		return usageErrorf("export: --int8 needs --data: pictures to calibrate on")
+		return term.Usagef("export: --int8 needs --data: pictures to calibrate on")
 	case c.Bool("half"):
-		return usageErrorf("export: --int8 and --half: want one of them")
+		return term.Usagef("export: --int8 and --half: want one of them")
 	case c.Int64("opset") < export.OldestInt8Opset:
-		return usageErrorf("export: --int8 needs --opset %d or newer, not %d: before that DequantizeLinear has one scale only", export.OldestInt8Opset, c.Int64("opset"))
+		return term.Usagef("export: --int8 needs --opset %d or newer, not %d: before that DequantizeLinear has one scale only", export.OldestInt8Opset, c.Int64("opset"))
 	case n < 1:
-		return usageErrorf("export: --calibration %d: want at least 1", n)
+		return term.Usagef("export: --calibration %d: want at least 1", n)
 	case !slices.Contains(dataset.SplitNames, split):
-		return usageErrorf("export: --calibration-split %q: want train, val or test", split)
+		return term.Usagef("export: --calibration-split %q: want train, val or test", split)
 	}
 	for _, path := range outputs {
 		if formatOf(path) != model.KindONNX {
-			return usageErrorf("export: --int8 is for .onnx files, not %s", path)
+			return term.Usagef("export: --int8 is for .onnx files, not %s", path)
 		}
 	}
 	return nil
@@ -50,17 +51,17 @@ func calibrate(c *cli.Context, m *model.Model, side int) (export.Ranges, error) 
 	set, err := format.Open(c.String("data"), dataset.ReadOptions{Splits: []string{split}, CacheDir: dataset.DefaultCacheDir(),
 		BadLabels: dataset.Drop, BadImages: dataset.Skip})
 	if err != nil {
-		return nil, badInput(err)
+		return nil, term.BadInput(err)
 	}
 	samples := set.Splits[split]
 	if len(samples) == 0 {
-		return nil, badInputf("%s: split %s has no pictures to calibrate on", set.Path, split)
+		return nil, term.BadInputf("%s: split %s has no pictures to calibrate on", set.Path, split)
 	}
 	start := time.Now()
 	ranges, err := export.Calibrate(c.Context, m, side, samples, c.Int("calibration"), ort.Options{Device: "cpu"})
 	if err != nil {
 		return nil, err
 	}
-	termOf(c).logf("calibrated on %d pictures of %s, %s, in %.1f s", min(c.Int("calibration"), len(samples)), set.Path, split, time.Since(start).Seconds())
+	term.Of(c).Logf("calibrated on %d pictures of %s, %s, in %.1f s", min(c.Int("calibration"), len(samples)), set.Path, split, time.Since(start).Seconds())
 	return ranges, nil
 }

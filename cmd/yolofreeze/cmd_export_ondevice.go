@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/term"
 	"yolofreeze/dataset"
 	"yolofreeze/freeze/export"
 	"yolofreeze/freeze/model"
@@ -17,7 +18,7 @@ const onDeviceFormat = "ort-training"
 
 // exportOnDevice writes the folder dir.
 func exportOnDevice(c *cli.Context, m *model.Model, dir string) error {
-	t := termOf(c)
+	t := term.Of(c)
 	plan, err := planOf(c, m)
 	if err != nil {
 		return err
@@ -28,7 +29,7 @@ func exportOnDevice(c *cli.Context, m *model.Model, dir string) error {
 	}
 	algorithm := c.String("optimizer")
 	if algorithm != "AdamW" && algorithm != "SGD" {
-		return usageErrorf("export: --optimizer %s: on-device training knows AdamW and SGD", algorithm)
+		return term.Usagef("export: --optimizer %s: on-device training knows AdamW and SGD", algorithm)
 	}
 	o := export.BundleOptions{Version: readVersion().Version, Batch: c.Int("batch-size"), ImageSize: m.ImageSize(c.Int("imgsz")), Hyp: hyp, Optimizer: algorithm}
 	folder, err := export.OnDevice(m, plan, o)
@@ -41,7 +42,7 @@ func exportOnDevice(c *cli.Context, m *model.Model, dir string) error {
 	result := struct {
 		Files []exportedFile `json:"files"`
 	}{[]exportedFile{{Path: dir, Format: onDeviceFormat}}}
-	return t.result(result, func(w io.Writer) error {
+	return t.Result(result, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%s: %d tensors train, %d are frozen; batches of %d pictures of %d×%d, BatchNorm by running statistics\n",
 			dir, len(folder.State.Trainable), len(folder.State.Frozen), o.Batch, o.ImageSize, o.ImageSize)
 		return err

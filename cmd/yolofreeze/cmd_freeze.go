@@ -6,6 +6,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/term"
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/export"
 	"yolofreeze/freeze/model"
@@ -34,13 +36,13 @@ func freezeCommand() *cli.Command {
 		Flags: append(freezeFlags(),
 			&cli.BoolFlag{Name: "dry-run", Usage: "print what would train, and change nothing"}),
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
 			if c.Bool("dry-run") {
 				return showPlan(c)
 			}
-			if err := needFlags(c, "freeze"); err != nil {
+			if err := flags.Need(c, "freeze"); err != nil {
 				return err
 			}
 			return refreeze(c)
@@ -70,13 +72,13 @@ func planOf(c *cli.Context, m *model.Model) (*freeze.Plan, error) {
 func showPlan(c *cli.Context) error {
 	m, err := model.Load(c.Args().First())
 	if err != nil {
-		return badInput(err)
+		return term.BadInput(err)
 	}
 	plan, err := planOf(c, m)
 	if err != nil {
 		return err
 	}
-	return termOf(c).result(resultOf(c, plan), func(w io.Writer) error {
+	return term.Of(c).Result(resultOf(c, plan), func(w io.Writer) error {
 		if err := plan.WriteTable(w); err != nil {
 			return err
 		}
@@ -91,22 +93,22 @@ func showPlan(c *cli.Context) error {
 func refreeze(c *cli.Context) error {
 	dir := c.Args().First()
 	if !artifact.Is(dir) {
-		err := badInputf("%s: not an artifacts folder", dir)
-		return err.hinted("yolofreeze convert WEIGHTS -o DIR makes one; --dry-run takes weights of any kind")
+		err := term.BadInputf("%s: not an artifacts folder", dir)
+		return err.Hinted("yolofreeze convert WEIGHTS -o DIR makes one; --dry-run takes weights of any kind")
 	}
 	m, bundle, err := model.OpenArtifacts(dir)
 	if err != nil {
-		return badInput(err)
+		return term.BadInput(err)
 	}
 	plan, err := planOf(c, m)
 	if err != nil {
 		return err
 	}
-	termOf(c).stopGracefully("finishing the folder")
+	term.Of(c).StopGracefully("finishing the folder")
 	if err := export.Refreeze(dir, readVersion().Version, m, bundle, plan); err != nil {
 		return err
 	}
-	return termOf(c).result(resultOf(c, plan), func(w io.Writer) error {
+	return term.Of(c).Result(resultOf(c, plan), func(w io.Writer) error {
 		for _, name := range plan.FrozenNames() {
 			fmt.Fprintf(w, "freezing %s\n", name)
 		}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/term"
 	"yolofreeze/freeze/model"
 )
 
@@ -24,20 +26,20 @@ func inspectCommand() *cli.Command {
 			&cli.BoolFlag{Name: "graph", Usage: "of an .onnx file, print the graph, node by node"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
 			info, err := model.Inspect(c.Args().First())
 			if err != nil {
-				return badInput(err)
+				return term.BadInput(err)
 			}
 			if c.Bool("graph") {
 				if info.Graph == nil {
-					return usageErrorf("inspect: --graph is for .onnx files, not for %s", info.Path)
+					return term.Usagef("inspect: --graph is for .onnx files, not for %s", info.Path)
 				}
-				return info.Graph.Text(termOf(c).out)
+				return info.Graph.Text(term.Of(c).Out)
 			}
-			return termOf(c).result(info, func(w io.Writer) error { return writeInfo(w, info) })
+			return term.Of(c).Result(info, func(w io.Writer) error { return writeInfo(w, info) })
 		},
 	}
 }
@@ -68,7 +70,7 @@ func writeInfo(w io.Writer, info *model.Info) error {
 	}
 	for _, key := range slices.Sorted(maps.Keys(info.Metadata)) {
 		if value := info.Metadata[key]; key != "names" {
-			fmt.Fprintf(w, "metadata  %s = %s\n", oneLine(key), shorten(oneLine(value), 100))
+			fmt.Fprintf(w, "metadata  %s = %s\n", term.OneLine(key), term.Shorten(term.OneLine(value), 100))
 		}
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -104,12 +106,4 @@ func writeInfo(w io.Writer, info *model.Info) error {
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", info.Counts)
 	return err
-}
-
-// shorten cuts a text to at most n characters.
-func shorten(text string, n int) string {
-	if r := []rune(text); len(r) > n {
-		return string(r[:n-1]) + "…"
-	}
-	return text
 }

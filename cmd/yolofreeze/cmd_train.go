@@ -3,13 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/term"
 	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/artifact"
 )
 
@@ -19,13 +20,13 @@ func trainCommand() *cli.Command {
 		Usage: "fine-tune a model with some of it frozen",
 		Description: "An artifacts folder brings its own plan, picture size, batch, optimizer and hyperparameters; flags\n" +
 			"win over them.",
-		Flags:  trainFlags(finetune.AllRuns, finetune.Variant, finetune.OneRun),
+		Flags:  flags.Train(finetune.AllRuns, finetune.Variant, finetune.OneRun),
 		Action: train,
 	}
 }
 
 func train(c *cli.Context) error {
-	if err := needArgs(c, 0, 0); err != nil {
+	if err := flags.NeedArgs(c, 0, 0); err != nil {
 		return err
 	}
 	o := finetune.Defaults()
@@ -33,58 +34,41 @@ func train(c *cli.Context) error {
 	var err error
 	if c.IsSet("resume-from") {
 		if from == "" {
-			if from, err = newestRun(c.String("project")); err != nil {
+			if from, err = runs.Newest(c.String("project")); err != nil {
 				return err
 			}
-			termOf(c).logf("resuming %s, the newest run", from)
+			if from == "" {
+				return term.BadInputf("%s: no run to resume there", c.String("project"))
+			}
+			term.Of(c).Logf("resuming %s, the newest run", from)
 		}
 		if o, err = finetune.ResumeOptions(from); err != nil {
-			return badInput(err)
+			return term.BadInput(err)
 		}
-	} else if err := needFlags(c, "weights", "data"); err != nil {
+	} else if err := flags.Need(c, "weights", "data"); err != nil {
 		return err
 	} else if weights := c.String("weights"); artifact.Is(weights) {
 		if o, err = finetune.ArtifactsOptions(weights); err != nil {
 			return err
 		}
 	}
-	if err := setOptions(c, &o); err != nil {
+	if err := flags.SetOptions(c, &o); err != nil {
 		return err
 	}
 	if d := o.LRDecay; c.IsSet("lr-decay") && !(d > 0 && d <= 1) { // 0 would pass for an option that was not given
-		return usageErrorf("train: --lr-decay %g: want more than 0, at most 1", d)
+		return term.Usagef("train: --lr-decay %g: want more than 0, at most 1", d)
 	}
 	o.ResumeFrom, o.Version = from, readVersion().Version
-	o.Reads = inputsOf(c).Files
-	t := termOf(c)
-	t.stopGracefully(saving)
+	o.Reads = flags.Inputs(c).Files
+	t := term.Of(c)
+	t.StopGracefully(term.Saving)
 	r := &trainReporter{t: t}
 	report, err := finetune.Run(c.Context, o, r)
 	r.close()
 	if err != nil {
 		return err
 	}
-	return t.result(report, func(w io.Writer) error { return writeReport(w, report) })
-}
-
-// newestRun finds the run below a folder whose state was saved last.
-func newestRun(project string) (newest string, err error) {
-	entries, err := os.ReadDir(project)
-	if err != nil && !os.IsNotExist(err) {
-		return "", err
-	}
-	var saved time.Time
-	for _, e := range entries {
-		dir := filepath.Join(project, e.Name())
-		info, err := os.Stat(filepath.Join(dir, "weights", "last.safetensors"))
-		if err == nil && info.ModTime().After(saved) {
-			newest, saved = dir, info.ModTime()
-		}
-	}
-	if newest == "" {
-		return "", badInputf("%s: no run to resume there", project)
-	}
-	return newest, nil
+	return t.Result(report, func(w io.Writer) error { return writeReport(w, report) })
 }
 
 func writeReport(w io.Writer, r *finetune.Summary) error {

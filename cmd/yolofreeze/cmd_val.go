@@ -10,14 +10,18 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/term"
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/loader"
 	"yolofreeze/dataset/metric"
+	"yolofreeze/freeze/detect"
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/ort"
 )
 
@@ -26,14 +30,14 @@ func valCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "val",
 		Usage: "measure a model's average precision on a split",
-		Flags: append(dataFlags(),
+		Flags: append(flags.Data(),
 			&cli.StringFlag{Name: "weights", Usage: "`MODEL` to validate: .pt, .safetensors, an artifacts folder, or an exported .onnx"},
-			batchSizeFlag(d.BatchSize), imgszFlag(),
+			flags.BatchSize(d.BatchSize), flags.Named("imgsz"),
 			&cli.Float64Flag{Name: "conf-thres", Value: d.Conf, Usage: "least `CONFIDENCE` of a detection"},
 			&cli.Float64Flag{Name: "iou-thres", Value: d.IoU, Usage: "`IOU` above which a detection suppresses another"},
 			&cli.IntFlag{Name: "max-det", Value: d.MaxDet, Usage: "most detections `N` a picture"},
 			&cli.StringFlag{Name: "task", Value: "val", Usage: "`SPLIT`: train, val or test"},
-			deviceFlag(), flagOf(optionNamed("provider-option")),
+			flags.Named("device"), flags.Named("provider-option"),
 			&cli.StringFlag{Name: "amp", Usage: "mixed precision: `TYPE` of products, fp16 or bf16"},
 			&cli.BoolFlag{Name: "half", Usage: "the same as --amp fp16"},
 			&cli.IntFlag{Name: "workers", Value: 0, Usage: "`N` goroutines that load pictures; 0: one a core"},
@@ -70,23 +74,23 @@ type valResult struct {
 }
 
 func validate(c *cli.Context) error {
-	if err := needArgs(c, 0, 0); err != nil {
+	if err := flags.NeedArgs(c, 0, 0); err != nil {
 		return err
 	}
-	if err := needFlags(c, "weights", "data"); err != nil {
+	if err := flags.Need(c, "weights", "data"); err != nil {
 		return err
 	}
 	split := c.String("task")
 	if !slices.Contains(dataset.SplitNames, split) {
-		return usageErrorf("val: task %q: want train, val or test", split)
+		return term.Usagef("val: task %q: want train, val or test", split)
 	}
-	t := termOf(c)
+	t := term.Of(c)
 	if err := checkPolicies(c); err != nil {
 		return err
 	}
 	provider, err := finetune.ParseProviderOptions(c.StringSlice("provider-option"))
 	if err != nil {
-		return usageErrorf("val: %v", err)
+		return term.Usagef("val: %v", err)
 	}
 	o := finetune.ValDefaults()
 	if o.AMP, err = ampOf(c); err != nil {
@@ -97,7 +101,7 @@ func validate(c *cli.Context) error {
 	}
 	m, err := model.LoadForVal(c.String("weights"))
 	if err != nil {
-		return badInput(err)
+		return term.BadInput(err)
 	}
 	set, err := openData(c, split)
 	if err != nil {
@@ -108,11 +112,11 @@ func validate(c *cli.Context) error {
 		moved, err := set.MatchNames(m.Names)
 		switch {
 		case err != nil:
-			return badInputf("%v", err).hinted("validate with the data that the model was trained for")
+			return term.BadInputf("%v", err).Hinted("validate with the data that the model was trained for")
 		case moved:
-			t.logf("classes are matched by name: the data have %s, the model %s", oneLine(strings.Join(given, ", ")), oneLine(strings.Join(m.Names, ", ")))
+			t.Logf("classes are matched by name: the data have %s, the model %s", term.OneLine(strings.Join(given, ", ")), term.OneLine(strings.Join(m.Names, ", ")))
 		case !slices.Equal(given, m.Names):
-			t.warnf("the model's classes have other names, and are taken in their order: %s, in the data %s", strings.Join(m.Names, ", "), strings.Join(given, ", "))
+			t.Warnf("the model's classes have other names, and are taken in their order: %s, in the data %s", strings.Join(m.Names, ", "), strings.Join(given, ", "))
 		}
 	}
 	o.Samples, o.BatchSize, o.ImageSize = set.Splits[split], c.Int("batch-size"), model.ImageSize(m.Net, c.Int("imgsz"), 1)
@@ -125,27 +129,29 @@ func validate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	in := inputsOf(c)
+	in := flags.Inputs(c)
 	in.Files = slices.DeleteFunc(in.Files, func(file string) bool { return file == c.String("weights") }) // which val has no file to write over with
 	in.Folders = set.Folders()
-	saver, err := newDetectionSaver(c, m.Names, in)
+	dir, saver, err := valFolder(c, m.Names, in)
 	if err != nil {
 		return err
 	}
 	if saver != nil {
-		v.Each = saver.add
+		v.Each = func(f finetune.Found) error {
+			return saver.Add(f.Sample.Path, f.Sample.Width, f.Sample.Height, f.Detections)
+		}
 	}
 	if c.Bool("plots") {
 		v.Seen = func(index int, b *loader.Batch, found [][]metric.Detection) {
-			if err := finetune.DrawValBatch(saver.dir, index, b, found, m.Names, o.Samples); err != nil {
-				t.warnf("%v", err)
+			if err := finetune.DrawValBatch(dir, index, b, found, m.Names, o.Samples); err != nil {
+				t.Warnf("%v", err)
 			}
 		}
 	}
-	b := t.bar("validating", v.Batches())
-	v.Progress = func(int, int) { b.add(1) }
+	b := t.Bar("validating", v.Batches())
+	v.Progress = func(int, int) { b.Add(1) }
 	e, err := v.RunModel(c.Context, m, ort.Options{Device: c.String("device"), ProviderOptions: provider})
-	b.finish()
+	b.Finish()
 	if err != nil {
 		return err
 	}
@@ -156,24 +162,44 @@ func validate(c *cli.Context) error {
 	r := valResult{Weights: m.Path, Data: set.Path, Split: split, ImageSize: o.ImageSize, Images: e.Images, Instances: e.Instances,
 		Precision: e.Precision, Recall: e.Recall, MAP50: e.MAP50, MAP: e.MAP, PerClass: e.Classes(names), Speed: e.Speed()}
 	for _, bad := range v.Bad() {
-		t.warnf("%s was skipped: %v", bad.Path, bad.Err)
+		t.Warnf("%s was skipped: %v", bad.Path, bad.Err)
 		r.Skipped = append(r.Skipped, bad.Path)
 	}
-	if saver != nil {
-		if r.RunDir, err = saver.finish(); err != nil {
+	if r.RunDir = dir; saver != nil {
+		if err := saver.Finish(); err != nil {
 			return err
 		}
 	}
 	if c.Bool("plots") {
 		for name, draw := range finetune.EvaluationPlots(e, names) {
-			err = errors.Join(err, draw(filepath.Join(saver.dir, name)))
+			err = errors.Join(err, draw(filepath.Join(dir, name)))
 		}
 		if err != nil {
 			return err
 		}
 	}
 	perClass := c.Bool("verbose") || m.Net.NC < 50
-	return t.result(r, func(w io.Writer) error { return r.write(w, perClass && m.Net.NC > 1) })
+	return t.Result(r, func(w io.Writer) error { return r.write(w, perClass && m.Net.NC > 1) })
+}
+
+// valFolder makes the run's folder if anything is to be saved, and what saves detections in
+// it if those are, too.
+func valFolder(c *cli.Context, names []string, in disk.Inputs) (dir string, saver *detect.Results, err error) {
+	o := detect.ResultsOptions{Text: c.Bool("save-txt"), Conf: c.Bool("save-conf")}
+	if c.Bool("save-json") {
+		weights := filepath.Base(c.String("weights"))
+		o.File = strings.TrimSuffix(weights, filepath.Ext(weights)) + "_predictions.json"
+	}
+	if !o.Text && o.File == "" && !c.Bool("plots") {
+		return "", nil, nil
+	}
+	if o.Dir, err = runs.NewFolder(c.String("project"), c.String("name"), c.Bool("exist-ok"), in); err != nil {
+		return "", nil, err
+	}
+	if o.Text || o.File != "" {
+		saver, err = detect.NewResults(o, names)
+	}
+	return o.Dir, saver, err
 }
 
 // ampOf reads the type of products from --amp, or --half as YOLOv5 has it.
@@ -181,9 +207,9 @@ func ampOf(c *cli.Context) (onnx.DType, error) {
 	products, err := step.ParseAMP(c.String("amp"))
 	switch {
 	case err != nil:
-		return products, usageErrorf("val: %v", err)
+		return products, term.Usagef("val: %v", err)
 	case c.Bool("half") && products == onnx.BFloat16:
-		return products, usageErrorf("val: --half is --amp fp16: want one of them")
+		return products, term.Usagef("val: --half is --amp fp16: want one of them")
 	case c.Bool("half"):
 		return onnx.Float16, nil
 	}
@@ -193,22 +219,22 @@ func ampOf(c *cli.Context) (onnx.DType, error) {
 func checkVal(c *cli.Context, m *model.Model, set *dataset.Set, o finetune.ValOptions) error {
 	switch {
 	case o.AMP != onnx.Undefined && m.Quantised():
-		return usageErrorf("val: --amp, --half: %s computes on 8-bit integers", m.Path)
+		return term.Usagef("val: --amp, --half: %s computes on 8-bit integers", m.Path)
 	case o.BatchSize < 1:
-		return usageErrorf("val: batch-size %d: want 1 or more", o.BatchSize)
+		return term.Usagef("val: batch-size %d: want 1 or more", o.BatchSize)
 	case !(o.Conf >= 0 && o.Conf < 1):
-		return usageErrorf("val: conf-thres %g: want 0 or more, less than 1", o.Conf)
+		return term.Usagef("val: conf-thres %g: want 0 or more, less than 1", o.Conf)
 	case !(o.IoU > 0 && o.IoU <= 1):
-		return usageErrorf("val: iou-thres %g: want more than 0, at most 1", o.IoU)
+		return term.Usagef("val: iou-thres %g: want more than 0, at most 1", o.IoU)
 	case o.MaxDet < 0:
-		return usageErrorf("val: max-det %d: want 0 (no limit) or more", o.MaxDet)
+		return term.Usagef("val: max-det %d: want 0 (no limit) or more", o.MaxDet)
 	case c.Bool("save-conf") && !c.Bool("save-txt"):
-		return usageErrorf("val: --save-conf needs --save-txt")
+		return term.Usagef("val: --save-conf needs --save-txt")
 	case len(o.Samples) == 0:
-		return badInputf("%s: split %s is empty", set.Path, c.String("task"))
+		return term.BadInputf("%s: split %s is empty", set.Path, c.String("task"))
 	}
 	if o.Conf > .001 {
-		termOf(c).warnf("--conf-thres %g is above 0.001, average precision will come out too low", o.Conf)
+		term.Of(c).Warnf("--conf-thres %g is above 0.001, average precision will come out too low", o.Conf)
 	}
 	return nil
 }

@@ -7,6 +7,9 @@ import (
 	"runtime/debug"
 
 	"github.com/urfave/cli/v2"
+
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/term"
 )
 
 // buildVersion is what versionCommand prints; its JSON keys are stable.
@@ -23,11 +26,11 @@ func versionCommand() *cli.Command {
 		Name:  "version",
 		Usage: "print the version",
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 0, 0); err != nil {
+			if err := flags.NeedArgs(c, 0, 0); err != nil {
 				return err
 			}
 			v := readVersion()
-			return termOf(c).result(v, func(w io.Writer) error {
+			return term.Of(c).Result(v, func(w io.Writer) error {
 				_, err := fmt.Fprintf(w, "yolofreeze %s (%s, %s)\n", v.Version, v.Go, v.Platform)
 				return err
 			})

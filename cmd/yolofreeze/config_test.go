@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"yolofreeze/cmd/term"
 )
 
 func TestConfig(t *testing.T) {
@@ -49,7 +50,7 @@ func TestConfig(t *testing.T) {
 					t.Setenv("YOLOFREEZE_CONFIG", file)
 				}
 				code, stdout, stderr := call(line...)
-				if code != exitOK || stdout != want {
+				if code != term.ExitOK || stdout != want {
 					t.Errorf("--config from %s: exit code %d, printed\n%s%s, want\n%s", how, code, stdout, stderr, want)
 				}
 			}
@@ -86,7 +87,7 @@ func TestConfigErrors(t *testing.T) {
 			}
 			code, stdout, stderr := call("probe", "--config", file)
 			line, hint, _ := strings.Cut(stderr, "\n")
-			if code != exitBadInput || stdout != "" || !strings.Contains(line, c.message) || !strings.Contains(line, file) {
+			if code != term.ExitBadInput || stdout != "" || !strings.Contains(line, c.message) || !strings.Contains(line, file) {
 				t.Errorf("exit code %d, printed %q, want %q of %s", code, stdout+stderr, c.message, file)
 			}
 			if !strings.Contains(hint, c.hint) {
@@ -95,29 +96,12 @@ func TestConfigErrors(t *testing.T) {
 		})
 	}
 	for _, file := range []string{"/no/such/file.yaml", t.TempDir(), "/dev/zero"} {
-		if code, _, stderr := call("probe", "--config", file); code != exitBadInput || !strings.Contains(stderr, file) || strings.Count(stderr, "\n") != 1 {
+		if code, _, stderr := call("probe", "--config", file); code != term.ExitBadInput || !strings.Contains(stderr, file) || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: exit code %d, %q", file, code, stderr)
 		}
 	}
 	t.Setenv("YOLOFREEZE_IMGSZ", "big")
-	if code, _, stderr := call("probe"); code != exitUsage || !strings.Contains(stderr, "YOLOFREEZE_IMGSZ") || !strings.Contains(stderr, "big") {
+	if code, _, stderr := call("probe"); code != term.ExitUsage || !strings.Contains(stderr, "YOLOFREEZE_IMGSZ") || !strings.Contains(stderr, "big") {
 		t.Errorf("a bad variable: exit code %d, %q", code, stderr)
 	}
-}
-
-func FuzzParseConfig(f *testing.F) {
-	for _, seed := range []string{"a: 1\nb: [x, 'y']\n", "a: &x 1\nb: *x\n", "? a\n: b\n", "a: |\n  text\n", "<<: {a: 1}\n", "{a: 1}", "---\n...\n"} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		entries, err := parseConfig(data)
-		if err != nil && err.Error() == "" {
-			t.Error("an error without words")
-		}
-		for _, e := range entries {
-			if !e.list && e.mapping == nil && len(e.values) != 1 {
-				t.Errorf("%+v", e)
-			}
-		}
-	})
 }

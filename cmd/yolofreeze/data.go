@@ -6,6 +6,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/term"
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 )
@@ -20,7 +22,7 @@ func readOptions(c *cli.Context, splits ...string) dataset.ReadOptions {
 // checkPolicies refuses misspelt policies before anything is read.
 func checkPolicies(c *cli.Context) error {
 	if _, err := readOptions(c).Checked(); err != nil {
-		return usageErrorf("%s: %v", commandPath(c), err)
+		return term.Usagef("%s: %v", flags.Path(c), err)
 	}
 	return nil
 }
@@ -29,20 +31,20 @@ func checkPolicies(c *cli.Context) error {
 func openData(c *cli.Context, splits ...string) (*dataset.Set, error) {
 	set, err := format.Open(c.String("data"), readOptions(c, splits...))
 	if err != nil {
-		return nil, badInput(err)
+		return nil, term.BadInput(err)
 	}
 	if c.Bool("single-cls") {
 		set.SingleClass()
 	}
-	reportData(termOf(c), set)
+	reportData(term.Of(c), set)
 	return set, nil
 }
 
 // reportData says what reading a data set found.
-func reportData(t *terminal, set *dataset.Set) {
+func reportData(t *term.Terminal, set *dataset.Set) {
 	for _, split := range dataset.SplitNames {
 		if n, ok := set.Report.Splits[split]; ok {
-			t.logf("%s: %d pictures, %d objects, %d without labels, %d corrupt", split, n.Pictures, n.Objects, n.Missing+n.Empty, n.Corrupt)
+			t.Logf("%s: %d pictures, %d objects, %d without labels, %d corrupt", split, n.Pictures, n.Objects, n.Missing+n.Empty, n.Corrupt)
 		}
 	}
 	reportProblems(t, &set.Report)
@@ -51,25 +53,25 @@ func reportData(t *terminal, set *dataset.Set) {
 // mostProblems is how many problems of a data set are listed.
 const mostProblems = 10
 
-func reportProblems(t *terminal, r *dataset.Report) {
+func reportProblems(t *term.Terminal, r *dataset.Report) {
 	for _, p := range r.Problems[:min(len(r.Problems), mostProblems)] {
-		t.warnf("%s", p)
+		t.Warnf("%s", p)
 	}
 	if more := len(r.Problems) + r.More - mostProblems; more > 0 {
-		t.warnf("%d more problems; see yolofreeze dataset check", more)
+		t.Warnf("%d more problems; see yolofreeze dataset check", more)
 	}
 	for _, f := range r.Unfit {
 		if _, read := r.Splits[f.Split]; read {
-			t.warnf("%v", f)
+			t.Warnf("%v", f)
 		}
 	}
 	for _, split := range []string{"train", "val"} {
 		if names := r.NeverSeen[split]; len(names) > 0 {
-			t.warnf("classes without an object in %s: %s", split, strings.Join(names, ", "))
+			t.Warnf("classes without an object in %s: %s", split, strings.Join(names, ", "))
 		}
 	}
 	if len(r.Shared) > 0 {
 		s := r.Shared[0]
-		t.warnf("%d pictures are in more than one split, the first %s in %s", len(r.Shared), filepath.Base(s.Paths[0]), strings.Join(s.Splits, " and "))
+		t.Warnf("%d pictures are in more than one split, the first %s in %s", len(r.Shared), filepath.Base(s.Paths[0]), strings.Join(s.Splits, " and "))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"yolofreeze/cmd/term"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
@@ -115,7 +116,7 @@ func writeYAML(t *testing.T, path string, v any) {
 func command(t *testing.T, line ...string) string {
 	t.Helper()
 	var out, log bytes.Buffer
-	if code := run(append([]string{"yolofreeze"}, line...), strings.NewReader(""), &out, &log); code != exitOK {
+	if code := run(append([]string{"yolofreeze"}, line...), strings.NewReader(""), &out, &log); code != term.ExitOK {
 		t.Fatalf("%q: exit code %d, %s", line, code, log.String())
 	}
 	return out.String()

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"yolofreeze/cmd/term"
 	"yolofreeze/dataset"
 	"yolofreeze/freeze/finetune"
 )
@@ -10,20 +11,20 @@ import (
 // trainReporter shows a run: bars with YOLOv5's columns on a terminal, else a
 // line per epoch; with --json an object per epoch on standard output.
 type trainReporter struct {
-	t      *terminal
-	bar    *bar
+	t      *term.Terminal
+	bar    *term.Bar
 	header bool
 	last   finetune.BatchResult
 }
 
 func (r *trainReporter) Logf(format string, args ...any) {
 	r.close()
-	r.t.logf(format, args...)
+	r.t.Logf(format, args...)
 }
 
 func (r *trainReporter) Warnf(format string, args ...any) {
 	r.close()
-	r.t.warnf(format, args...)
+	r.t.Warnf(format, args...)
 }
 
 func (r *trainReporter) Data(set *dataset.Set) { reportData(r.t, set) }
@@ -31,7 +32,7 @@ func (r *trainReporter) Data(set *dataset.Set) { reportData(r.t, set) }
 // close ends a bar that is under way.
 func (r *trainReporter) close() {
 	if r.bar != nil {
-		r.bar.finish()
+		r.bar.Finish()
 		r.bar = nil
 	}
 }
@@ -40,16 +41,16 @@ const trainHeader = "%11s%11s%11s%11s%11s%11s%11s"
 
 func (r *trainReporter) Batch(b finetune.BatchResult) {
 	r.last = b
-	if !r.t.live {
+	if !r.t.Live {
 		return
 	}
 	if r.bar == nil {
-		r.t.logf("\n"+trainHeader, "Epoch", "mem", "box_loss", "obj_loss", "cls_loss", "Instances", "Size")
-		r.bar = r.t.bar("", b.Batches)
-		r.bar.add(b.Batch - 1)
+		r.t.Logf("\n"+trainHeader, "Epoch", "mem", "box_loss", "obj_loss", "cls_loss", "Instances", "Size")
+		r.bar = r.t.Bar("", b.Batches)
+		r.bar.Add(b.Batch - 1)
 	}
-	r.bar.describe(trainLine(b))
-	r.bar.add(1)
+	r.bar.Describe(trainLine(b))
+	r.bar.Add(1)
 	if b.Batch == b.Batches {
 		r.close()
 	}
@@ -61,13 +62,13 @@ func trainLine(b finetune.BatchResult) string {
 }
 
 func (r *trainReporter) Validating(done, batches int) {
-	if !r.t.live {
+	if !r.t.Live {
 		return
 	}
 	if r.bar == nil {
-		r.bar = r.t.bar(fmt.Sprintf("%22s%11s%11s%11s%11s%11s%11s", "Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95"), batches)
+		r.bar = r.t.Bar(fmt.Sprintf("%22s%11s%11s%11s%11s%11s%11s", "Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95"), batches)
 	}
-	r.bar.add(1)
+	r.bar.Add(1)
 	if done == batches {
 		r.close()
 	}
@@ -75,20 +76,20 @@ func (r *trainReporter) Validating(done, batches int) {
 
 func (r *trainReporter) Epoch(e finetune.EpochResult) {
 	r.close()
-	if !r.t.live {
+	if !r.t.Live {
 		if !r.header {
 			r.header = true
-			r.t.logf(trainHeader+"%11s%11s%11s%11s", "Epoch", "mem", "box_loss", "obj_loss", "cls_loss", "Instances", "Size", "P", "R", "mAP50", "mAP50-95")
+			r.t.Logf(trainHeader+"%11s%11s%11s%11s", "Epoch", "mem", "box_loss", "obj_loss", "cls_loss", "Instances", "Size", "P", "R", "mAP50", "mAP50-95")
 		}
 		line := trainLine(r.last)
 		if e.Evaluation != nil {
 			line += fmt.Sprintf("%11.3g%11.3g%11.3g%11.3g", e.Precision, e.Recall, e.MAP50, e.MAP)
 		}
-		r.t.logf("%s", line)
+		r.t.Logf("%s", line)
 	} else if v := e.Evaluation; v != nil {
-		r.t.logf("%22s%11d%11d%11.3g%11.3g%11.3g%11.3g", "all", v.Images, v.Instances, e.Precision, e.Recall, e.MAP50, e.MAP)
+		r.t.Logf("%22s%11d%11d%11.3g%11.3g%11.3g%11.3g", "all", v.Images, v.Instances, e.Precision, e.Recall, e.MAP50, e.MAP)
 	}
-	if err := r.t.stream(e.Row); err != nil {
-		r.t.warnf("%v", err)
+	if err := r.t.Stream(e.Row); err != nil {
+		r.t.Warnf("%v", err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"yolofreeze/cmd/term"
 )
 
 func init() {
@@ -31,13 +33,13 @@ func signalled() *cli.Command {
 				first = syscall.SIGHUP
 			}
 			if c.Bool("graceful") {
-				termOf(c).stopGracefully(saving)
+				term.Of(c).StopGracefully(term.Saving)
 			}
 			send(first)
 			select {
 			case <-c.Context.Done():
 			case <-time.After(10 * time.Second):
-				return usageErrorf("the context did not end")
+				return term.Usagef("the context did not end")
 			}
 			if c.Bool("twice") {
 				send(syscall.SIGTERM)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"yolofreeze/onnx/disk"
 )
@@ -45,4 +46,21 @@ func WriteFile(path string, data []byte) error {
 		return fmt.Errorf("write %s, %d bytes: %w", path, len(data), err)
 	}
 	return nil
+}
+
+// Newest finds the run below a folder whose state was saved last, "" where there is none.
+func Newest(project string) (newest string, err error) {
+	entries, err := os.ReadDir(project)
+	if err != nil && !os.IsNotExist(err) {
+		return "", err
+	}
+	var saved time.Time
+	for _, e := range entries {
+		dir := filepath.Join(project, e.Name())
+		info, err := os.Stat(filepath.Join(dir, "weights", "last.safetensors"))
+		if err == nil && info.ModTime().After(saved) {
+			newest, saved = dir, info.ModTime()
+		}
+	}
+	return newest, nil
 }

@@ -23,6 +23,15 @@ func FreeMemory() int64 {
 	return max(min(free, limited(os.DirFS("/"))), 0)
 }
 
+// TotalMemory returns the bytes of memory that the system has, 0 where it does not tell.
+func TotalMemory() int64 {
+	m, err := mem.VirtualMemory()
+	if err != nil {
+		return 0
+	}
+	return int64(min(m.Total, math.MaxInt64))
+}
+
 // limited is the least that limits leave; of systems without /proc, no limit.
 func limited(root fs.FS) int64 { return min(groupsLeave(root), processLeaves(root)) }
 

@@ -1,10 +1,11 @@
-package main
+package matrix
 
 import (
 	"os"
 	"os/exec"
 	"runtime"
 	"syscall"
+	"yolofreeze/cmd/term"
 )
 
 // runChild runs a process in a group of its own, so that what a terminal sends
@@ -18,8 +19,8 @@ func runChild(cmd *exec.Cmd) error {
 
 // stopChild passes on the signal that ended the context.
 func stopChild(p *os.Process, cause error) error {
-	if i, ok := cause.(interrupted); ok {
-		return p.Signal(i.signal)
+	if i, ok := cause.(term.Interrupted); ok {
+		return p.Signal(i.By)
 	}
 	return p.Signal(os.Interrupt)
 }

@@ -1,10 +1,9 @@
-package main
+package detect
 
 import (
 	"errors"
 	"image"
 	"image/color"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,8 +19,8 @@ func TestDraw(t *testing.T) {
 	img := picture.NewImage(200, 100)
 	for _, box := range [][4]float64{{50, 40, 150, 90}, {0, 0, 200, 100}, {190, 5, 200, 20}, {20, 30, 21, 31}} {
 		canvas := canvasOf(img)
-		o := foundObject{Class: 3, Name: "a long name\n", Conf: .5, XYXY: box}
-		pen{thickness: 4, labels: true, conf: true}.draw(canvas, o)
+		o := Object{Class: 3, Name: "a long name\n", Conf: .5, XYXY: box}
+		Pen{Thickness: 4, Labels: true, Conf: true}.draw(canvas, o)
 		ink := classColour(3)
 		if box[2]-box[0] > 50 { // elsewhere the label hides it
 			x, y := int(box[0]+box[2])/2, min(int(box[3]), 99)
@@ -88,7 +87,7 @@ func TestSources(t *testing.T) {
 		"what?/*,a.jpg":                     {"what?/e.jpg", "a.jpg"},
 		"f/site, g.jpg,f/*":                 {"f/site, g.jpg", "f/site, g.jpg"},
 	} {
-		got, err := findPictures(splitSources(value), newTerminal(nil, io.Discard, io.Discard))
+		got, _, err := Sources(SplitSources(value), nil)
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: %q, %v, want %q", value, got, err, want)
 		}
@@ -96,7 +95,7 @@ func TestSources(t *testing.T) {
 }
 
 func TestSavedNames(t *testing.T) {
-	s := pictureSaver{taken: map[string]bool{}}
+	s := Saver{taken: map[string]bool{}}
 	var got []string
 	for _, name := range []string{"a.jpg", "a.png", "a.jpg", "b.webp", "c.TIF", "d.JPEG", "b.bmp"} {
 		got = append(got, s.unique(name))

@@ -1,4 +1,4 @@
-package main
+package detect
 
 import (
 	"encoding/csv"
@@ -14,42 +14,51 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/urfave/cli/v2"
-
-	"yolofreeze/dataset/picture"
 	"yolofreeze/freeze/runs"
+	"yolofreeze/onnx/disk"
 )
 
-// pictureSaver writes what detect finds into the run's folder.
-type pictureSaver struct {
-	dir                              string // "" when nothing is saved
-	pictures, text, conf, crop, list bool
-	table                            *csv.Writer // nil: none
-	tableFile                        *os.File
-	pen                              pen
-	all                              []*detected
-	taken                            map[string]bool // names given out
+// SaveOptions say what is saved of detections, and where.
+type SaveOptions struct {
+	Project, Name string // of the folder
+	ExistOK       bool   // it may be there
+
+	Pictures bool // with boxes, drawn by Pen
+	Text     bool // YOLO labels
+	Conf     bool // with their confidence
+	CSV      bool // predictions.csv
+	JSON     bool // detections.json
+	Crops    bool // each detection as a picture
+	Pen      Pen
 }
 
-// newPictureSaver makes the run's folder if anything is to be saved.
-func newPictureSaver(c *cli.Context, pictures []string) (*pictureSaver, error) {
-	s := &pictureSaver{pictures: !c.Bool("nosave"), text: c.Bool("save-txt"), conf: c.Bool("save-conf"), crop: c.Bool("save-crop"),
-		list: c.Bool("save-json"), taken: map[string]bool{}}
-	s.pen = pen{thickness: c.Int("line-thickness"), labels: !c.Bool("hide-labels"), conf: !c.Bool("hide-conf")}
-	if !s.pictures && !s.text && !s.crop && !s.list && !c.Bool("save-csv") {
+// Saver writes what is found into a run's folder.
+type Saver struct {
+	Dir string // "" when nothing is saved
+
+	o         SaveOptions
+	table     *csv.Writer // nil: none
+	tableFile *os.File
+	all       []*Picture
+	taken     map[string]bool // names given out
+}
+
+// NewSaver makes the run's folder if anything is to be saved. It is none of the inputs,
+// which are the pictures among others.
+func NewSaver(o SaveOptions, in disk.Inputs) (*Saver, error) {
+	s := &Saver{o: o, taken: map[string]bool{}}
+	if !o.Pictures && !o.Text && !o.Crops && !o.JSON && !o.CSV {
 		return s, nil
 	}
 	var err error
-	in := inputsOf(c)
-	in.Files = append(in.Files, pictures...)
-	if s.dir, err = runs.NewFolder(c.String("project"), c.String("name"), c.Bool("exist-ok"), in); err != nil {
+	if s.Dir, err = runs.NewFolder(o.Project, o.Name, o.ExistOK, in); err != nil {
 		return nil, err
 	}
-	if s.text {
-		err = os.MkdirAll(filepath.Join(s.dir, "labels"), 0o777)
+	if o.Text {
+		err = os.MkdirAll(filepath.Join(s.Dir, "labels"), 0o777)
 	}
-	if err == nil && c.Bool("save-csv") {
-		if s.tableFile, err = os.Create(filepath.Join(s.dir, "predictions.csv")); err == nil {
+	if err == nil && o.CSV {
+		if s.tableFile, err = os.Create(filepath.Join(s.Dir, "predictions.csv")); err == nil {
 			s.table = csv.NewWriter(s.tableFile)
 			err = s.table.Write([]string{"Image Name", "Prediction", "Confidence"})
 		}
@@ -60,24 +69,25 @@ func newPictureSaver(c *cli.Context, pictures []string) (*pictureSaver, error) {
 	return s, nil
 }
 
-// add saves one picture's detections.
-func (s *pictureSaver) add(d *detected, img *picture.Image) error {
-	if s.dir == "" {
+// Add saves one picture's detections.
+func (s *Saver) Add(d *Picture) error {
+	if s.Dir == "" {
 		return nil
 	}
 	name := s.unique(filepath.Base(d.Path))
 	stem := strings.TrimSuffix(name, filepath.Ext(name))
-	err := errors.Join(s.addText(stem, d), s.addRows(stem+filepath.Ext(d.Path), d), s.addCrops(stem, d, img))
-	if s.list {
+	err := errors.Join(s.addText(stem, d), s.addRows(stem+filepath.Ext(d.Path), d), s.addCrops(stem, d))
+	if s.o.JSON {
 		s.all = append(s.all, d)
 	}
-	if s.pictures && err == nil {
-		canvas := canvasOf(img)
-		for i := range d.Detections { // the most confident last, on top
-			s.pen.draw(canvas, d.Detections[len(d.Detections)-1-i])
+	if s.o.Pictures && err == nil {
+		canvas := canvasOf(d.image)
+		for i := range d.Objects { // the most confident last, on top
+			s.o.Pen.draw(canvas, d.Objects[len(d.Objects)-1-i])
 		}
-		err = savePicture(filepath.Join(s.dir, name), canvas)
+		err = savePicture(filepath.Join(s.Dir, name), canvas)
 	}
+	d.image = nil // which nobody needs any more
 	if err != nil {
 		return fmt.Errorf("saving the detections of %s: %w", d.Path, err)
 	}
@@ -85,7 +95,7 @@ func (s *pictureSaver) add(d *detected, img *picture.Image) error {
 }
 
 // unique gives pictures of one name in different folders different names.
-func (s *pictureSaver) unique(name string) string {
+func (s *Saver) unique(name string) string {
 	ext := filepath.Ext(name)
 	if !strings.EqualFold(ext, ".png") && !strings.EqualFold(ext, ".jpg") && !strings.EqualFold(ext, ".jpeg") {
 		name, ext = strings.TrimSuffix(name, ext)+".jpg", ".jpg" // formats that are read, not written
@@ -98,22 +108,22 @@ func (s *pictureSaver) unique(name string) string {
 	return name
 }
 
-func (s *pictureSaver) addText(stem string, d *detected) error {
-	if !s.text || len(d.raw) == 0 {
+func (s *Saver) addText(stem string, d *Picture) error {
+	if !s.o.Text || len(d.raw) == 0 {
 		return nil
 	}
 	var text strings.Builder
 	for _, o := range d.raw {
-		text.WriteString(yoloLine(o, d.Width, d.Height, s.conf))
+		text.WriteString(yoloLine(o, d.Width, d.Height, s.o.Conf))
 	}
-	return os.WriteFile(filepath.Join(s.dir, "labels", stem+".txt"), []byte(text.String()), 0o666)
+	return os.WriteFile(filepath.Join(s.Dir, "labels", stem+".txt"), []byte(text.String()), 0o666)
 }
 
-func (s *pictureSaver) addRows(name string, d *detected) error {
+func (s *Saver) addRows(name string, d *Picture) error {
 	if s.table == nil {
 		return nil
 	}
-	for _, o := range d.Detections {
+	for _, o := range d.Objects {
 		if err := s.table.Write([]string{runs.Cell(name), runs.Cell(o.Name), strconv.FormatFloat(o.Conf, 'f', 2, 64)}); err != nil {
 			return err
 		}
@@ -122,15 +132,15 @@ func (s *pictureSaver) addRows(name string, d *detected) error {
 }
 
 // addCrops saves each detection with a margin of 1 % and 5 pixels on each side.
-func (s *pictureSaver) addCrops(stem string, d *detected, img *picture.Image) error {
-	if !s.crop {
+func (s *Saver) addCrops(stem string, d *Picture) error {
+	if !s.o.Crops {
 		return nil
 	}
-	canvas := canvasOf(img)
-	for i, o := range d.Detections {
+	canvas := canvasOf(d.image)
+	for i, o := range d.Objects {
 		x, y := .01*(o.XYXY[2]-o.XYXY[0])+5, .01*(o.XYXY[3]-o.XYXY[1])+5
 		box := image.Rect(int(o.XYXY[0]-x), int(o.XYXY[1]-y), int(o.XYXY[2]+x), int(o.XYXY[3]+y)).Intersect(canvas.Bounds())
-		folder := filepath.Join(s.dir, "crops", folderName(o.Name))
+		folder := filepath.Join(s.Dir, "crops", folderName(o.Name))
 		if err := os.MkdirAll(folder, 0o777); err != nil {
 			return err
 		}
@@ -160,18 +170,18 @@ func folderName(name string) string {
 	return name
 }
 
-// finish writes what was gathered.
-func (s *pictureSaver) finish() error {
+// Finish writes what was gathered.
+func (s *Saver) Finish() error {
 	var errs []error
 	if s.table != nil {
 		s.table.Flush()
 		errs = append(errs, s.table.Error(), s.tableFile.Close())
 	}
-	if s.list {
-		data, err := json.MarshalIndent(append([]*detected{}, s.all...), "", " ")
+	if s.o.JSON {
+		data, err := json.MarshalIndent(append([]*Picture{}, s.all...), "", " ")
 		errs = append(errs, err)
 		if err == nil {
-			errs = append(errs, os.WriteFile(filepath.Join(s.dir, "detections.json"), append(data, '\n'), 0o666))
+			errs = append(errs, os.WriteFile(filepath.Join(s.Dir, "detections.json"), append(data, '\n'), 0o666))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -1,4 +1,4 @@
-package main
+package flags
 
 import (
 	"cmp"
@@ -9,9 +9,9 @@ import (
 	"github.com/xrash/smetrics"
 )
 
-// arrange lets flags stand after arguments, which urfave/cli does not read, and
+// Arrange lets flags stand after arguments, which urfave/cli does not read, and
 // turns "help X" into "X --help" and "--version" into the command.
-func arrange(a *cli.App, args []string) []string {
+func Arrange(a *cli.App, args []string) []string {
 	if len(args) < 2 {
 		return args
 	}
@@ -22,7 +22,7 @@ func arrange(a *cli.App, args []string) []string {
 	case "--version", "-v":
 		rest = append([]string{"version"}, rest[1:]...)
 	}
-	cmd, depth := find(a, rest)
+	cmd, depth := command(a, rest)
 	if cmd == nil || len(cmd.Subcommands) > 0 {
 		return append(args[:1:1], rest...)
 	}
@@ -38,9 +38,9 @@ func arrange(a *cli.App, args []string) []string {
 			positional = append(positional, word)
 			continue
 		}
-		value := takesValue(cmd, word)
+		value := TakesValue(cmd, word)
 		given := value && len(rest) > 1 && !isFlag(cmd, rest[1])
-		if o, ok := findFlag(cmd.Flags, flagName(word)).(optional); ok && value && !given {
+		if o, ok := Find(cmd.Flags, flagName(word)).(optional); ok && value && !given {
 			out = append(out, word+"="+o.alone())
 			continue
 		}
@@ -59,9 +59,9 @@ func arrange(a *cli.App, args []string) []string {
 	return out
 }
 
-// find follows words down to a command and returns how many name it, nil when
+// command follows words down to a command and returns how many name it, nil when
 // the first names none.
-func find(a *cli.App, words []string) (cmd *cli.Command, depth int) {
+func command(a *cli.App, words []string) (cmd *cli.Command, depth int) {
 	list := a.Commands
 	for depth < len(words) {
 		i := slices.IndexFunc(list, func(c *cli.Command) bool { return c.HasName(words[depth]) })
@@ -74,9 +74,9 @@ func find(a *cli.App, words []string) (cmd *cli.Command, depth int) {
 	return cmd, depth
 }
 
-// takesValue reports whether a word is a flag whose value is the next word.
-func takesValue(cmd *cli.Command, word string) bool {
-	f := findFlag(cmd.Flags, flagName(word))
+// TakesValue reports whether a word is a flag whose value is the next word.
+func TakesValue(cmd *cli.Command, word string) bool {
+	f := Find(cmd.Flags, flagName(word))
 	if f == nil || strings.Contains(word, "=") {
 		return false
 	}
@@ -86,7 +86,7 @@ func takesValue(cmd *cli.Command, word string) bool {
 
 // isFlag reports whether a word names a flag of the command, and so is no other's value.
 func isFlag(cmd *cli.Command, word string) bool {
-	return strings.HasPrefix(word, "--") && findFlag(cmd.Flags, flagName(word)) != nil
+	return strings.HasPrefix(word, "--") && Find(cmd.Flags, flagName(word)) != nil
 }
 
 // flagName is what a word calls the flag that it sets.
@@ -95,8 +95,8 @@ func flagName(word string) string {
 	return name
 }
 
-// findFlag finds a flag by any of its names, nil when there is none.
-func findFlag(flags []cli.Flag, name string) cli.Flag {
+// Find finds a flag by any of its names, nil when there is none.
+func Find(flags []cli.Flag, name string) cli.Flag {
 	for _, f := range flags {
 		if slices.Contains(f.Names(), name) {
 			return f
@@ -105,8 +105,8 @@ func findFlag(flags []cli.Flag, name string) cli.Flag {
 	return nil
 }
 
-// nearest returns at most three candidates few edits away from text, nearest first.
-func nearest(text string, candidates []string) []string {
+// Nearest returns at most three candidates few edits away from text, nearest first.
+func Nearest(text string, candidates []string) []string {
 	if len(text) > 100 {
 		return nil
 	}

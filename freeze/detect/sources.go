@@ -1,4 +1,4 @@
-package main
+package detect
 
 import (
 	"bufio"
@@ -14,29 +14,51 @@ import (
 	"yolofreeze/onnx/disk"
 )
 
-// findPictures lists the pictures that sources name: files, folders (not those
+// SourceError is a source of pictures that gives none.
+type SourceError struct {
+	Source string
+	Err    error
+
+	hint  string
+	usage bool
+}
+
+func (e *SourceError) Error() string { return fmt.Sprintf("source %s: %v", e.Source, e.Err) }
+
+func (e *SourceError) Unwrap() error { return e.Err }
+
+// Hint says what helps, "" where that is not known.
+func (e *SourceError) Hint() string { return e.hint }
+
+// Usage reports whether something was asked for that makes no sense.
+func (e *SourceError) Usage() bool { return e.usage }
+
+// BadInput reports whether what was asked for is not there.
+func (e *SourceError) BadInput() bool { return !e.usage }
+
+func badSource(source string, err error) *SourceError { return &SourceError{Source: source, Err: err} }
+
+// Sources lists the pictures that sources name: files, folders (not those
 // below them), globs, .txt lists of any of these, one a line, and "-", such a
-// list on standard input.
-func findPictures(sources []string, t *terminal) ([]string, error) {
-	var all, barren []string
+// list on standard input. Sources without a picture are barren; all must not be.
+func Sources(sources []string, stdin io.Reader) (pictures, barren []string, err error) {
 	for _, source := range sources {
-		found, err := picturesOf(source, "", t.in, true)
+		found, err := picturesOf(source, "", stdin, true)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if len(found) == 0 {
 			barren = append(barren, source)
 		}
-		all = append(all, found...)
+		pictures = append(pictures, found...)
 	}
-	if len(all) == 0 {
-		return nil, badInputf("%s: no picture found", strings.Join(sources, ", "))
+	if len(pictures) == 0 {
+		return nil, nil, badSource(strings.Join(sources, ", "), errNone)
 	}
-	for _, source := range barren {
-		t.warnf("%s: no picture found", source)
-	}
-	return all, nil
+	return pictures, barren, nil
 }
+
+var errNone = fmt.Errorf("no picture found")
 
 // picturesOf resolves one source; base is the folder that a list's relative
 // paths are tried in after the working folder.
@@ -54,17 +76,17 @@ func picturesOf(source, base string, stdin io.Reader, lists bool) ([]string, err
 	case err != nil && strings.ContainsAny(source, "*?["):
 		return fromGlob(source)
 	case err != nil && strings.Contains(source, "://"):
-		return nil, usageErrorf("detect: source %s: streams and addresses are not read", source).hinted("download it first")
+		return nil, &SourceError{source, fmt.Errorf("streams and addresses are not read"), "download it first", true}
 	case err != nil && strings.Trim(source, "0123456789") == "":
-		return nil, badInputf("source %s: %v", source, disk.Cause(err)).hinted("cameras are not read; lists of classes are written with commas, such as --classes 0,2")
+		return nil, &SourceError{source, disk.Cause(err), "cameras are not read", false}
 	case err != nil:
-		return nil, badInputf("source %s: %v", source, disk.Cause(err))
+		return nil, badSource(source, disk.Cause(err))
 	case info.IsDir():
 		return fromFolder(source)
 	case lists && strings.EqualFold(filepath.Ext(source), ".txt"):
 		f, err := os.Open(source)
 		if err != nil {
-			return nil, badInputf("source %s: %v", source, disk.Cause(err))
+			return nil, badSource(source, disk.Cause(err))
 		}
 		defer f.Close()
 		return fromList(source, filepath.Dir(source), f)
@@ -75,7 +97,7 @@ func picturesOf(source, base string, stdin io.Reader, lists bool) ([]string, err
 func fromFolder(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, badInputf("source %s: %v", dir, disk.Cause(err))
+		return nil, badSource(dir, disk.Cause(err))
 	}
 	var found []string
 	for _, e := range entries {
@@ -86,9 +108,8 @@ func fromFolder(dir string) ([]string, error) {
 	return found, nil
 }
 
-// splitSources parts a value of --source at its commas, but for those in the paths
-// of what is there.
-func splitSources(value string) (sources []string) {
+// SplitSources parts a text at its commas, but for those in the paths of what is there.
+func SplitSources(value string) (sources []string) {
 	parts := strings.Split(value, ",")
 next:
 	for len(parts) > 0 {
@@ -107,32 +128,29 @@ next:
 }
 
 func leadsSomewhere(source string) bool {
-	if disk.Exists(source) {
-		return true
-	}
-	found, err := filepath.Glob(literally(source))
-	return err == nil && len(found) > 0
+	found, err := glob(source)
+	return disk.Exists(source) || err == nil && len(found) > 0
 }
 
-// literally makes a pattern of a path whose first folders are there and have in
-// their names what patterns are made of.
-func literally(pattern string) string {
+func fromGlob(pattern string) ([]string, error) {
+	found, err := glob(pattern)
+	if err != nil {
+		return nil, &SourceError{Source: pattern, Err: fmt.Errorf("malformed glob"), usage: true}
+	}
+	return slices.DeleteFunc(found, func(path string) bool { return !dataset.IsPicture(path) }), nil
+}
+
+// glob lists what a pattern matches. First folders that are there stand for themselves,
+// whatever is in their names.
+func glob(pattern string) ([]string, error) {
 	folder, rest := "", pattern
 	for {
 		i := strings.IndexRune(rest, filepath.Separator) + 1
 		if i == 0 || !disk.IsFolder(folder+rest[:i]) {
-			return disk.Literal(folder) + rest
+			return filepath.Glob(disk.Literal(folder) + rest)
 		}
 		folder, rest = folder+rest[:i], rest[i:]
 	}
-}
-
-func fromGlob(pattern string) ([]string, error) {
-	found, err := filepath.Glob(literally(pattern))
-	if err != nil {
-		return nil, usageErrorf("detect: source %q: malformed glob", pattern)
-	}
-	return slices.DeleteFunc(found, func(path string) bool { return !dataset.IsPicture(path) }), nil
 }
 
 func fromList(name, base string, r io.Reader) ([]string, error) {
@@ -145,12 +163,12 @@ func fromList(name, base string, r io.Reader) ([]string, error) {
 		}
 		more, err := picturesOf(line, base, nil, false)
 		if err != nil {
-			return nil, badInput(fmt.Errorf("%s:%d: %w", name, n, err))
+			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
 		}
 		found = append(found, more...)
 	}
 	if err := lines.Err(); err != nil {
-		return nil, badInputf("reading %s: %v", name, err)
+		return nil, badSource(name, err)
 	}
 	return found, nil
 }

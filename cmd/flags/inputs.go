@@ -1,4 +1,4 @@
-package main
+package flags
 
 import (
 	"slices"
@@ -12,9 +12,9 @@ import (
 // outputFlags name what a command writes.
 var outputFlags = []string{"output", "project", "name", "plots"}
 
-// inputsOf are the files that arguments and flags of a command name, which it therefore
+// Inputs are the files that arguments and flags of a command name, which it therefore
 // must not write over: whatever value leads to a file, but for outputs.
-func inputsOf(c *cli.Context) (in disk.Inputs) {
+func Inputs(c *cli.Context) (in disk.Inputs) {
 	values := c.Args().Slice()
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
@@ -22,14 +22,14 @@ func inputsOf(c *cli.Context) (in disk.Inputs) {
 			continue
 		}
 		switch f.(type) {
-		case *cli.StringFlag, *optionalText:
+		case *cli.StringFlag, *OptionalText:
 			values = append(values, c.String(name))
 		case *hypFlag:
 			values = append(values, c.Generic(name).(*hypValue).text)
 		case *cli.StringSliceFlag:
 			values = append(values, c.StringSlice(name)...)
 		case *listFlag:
-			values = append(values, listOf(c, name)...)
+			values = append(values, List(c, name)...)
 		}
 	}
 	for _, value := range values {

@@ -1,11 +1,10 @@
-package main
+package term
 
 import (
 	"bytes"
 	"errors"
 	"io"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -15,9 +14,9 @@ func TestResult(t *testing.T) {
 		want string
 	}{{true, `{"names":["a<b"]}` + "\n"}, {false, "one\n"}} {
 		var out bytes.Buffer
-		term := newTerminal(nil, &out, io.Discard)
-		term.json = c.json
-		err := term.result(map[string][]string{"names": {"a<b"}}, func(w io.Writer) error {
+		term := New(nil, &out, io.Discard)
+		term.JSON = c.json
+		err := term.Result(map[string][]string{"names": {"a<b"}}, func(w io.Writer) error {
 			_, err := io.WriteString(w, "one\n")
 			return err
 		})
@@ -25,52 +24,28 @@ func TestResult(t *testing.T) {
 			t.Errorf("json %t: %q, %v", c.json, out.String(), err)
 		}
 		out.Reset()
-		if err := term.stream(1); err != nil || (out.String() == "1\n") != c.json {
+		if err := term.Stream(1); err != nil || (out.String() == "1\n") != c.json {
 			t.Errorf("json %t: streamed %q, %v", c.json, out.String(), err)
 		}
 	}
 }
 
-type broken struct{ err error }
-
-func (b broken) Write([]byte) (int, error) { return 0, b.err }
-
-func TestOutputLost(t *testing.T) {
-	for _, c := range []struct {
-		err    error
-		code   int
-		stderr string
-	}{
-		{syscall.EPIPE, exitOK, ""},
-		{syscall.ENOSPC, exitFailure, "yolofreeze: writing standard output: no space left on device\n"},
-	} {
-		var log bytes.Buffer
-		code := run([]string{"yolofreeze", "version"}, nil, broken{c.err}, &log)
-		if code != c.code || log.String() != c.stderr {
-			t.Errorf("%v: exit code %d, %q", c.err, code, log.String())
-		}
-	}
-	if code := run([]string{"yolofreeze", "vers"}, nil, io.Discard, broken{errors.New("gone")}); code != exitUsage {
-		t.Errorf("without standard error the exit code is %d", code)
-	}
-}
-
 func TestPlainBar(t *testing.T) {
 	var log bytes.Buffer
-	b := newTerminal(nil, io.Discard, &log).bar("epoch 0/2", 30)
+	b := New(nil, io.Discard, &log).Bar("epoch 0/2", 30)
 	for range 40 {
-		b.describe(" box 0.1")
-		b.add(1)
+		b.Describe(" box 0.1")
+		b.Add(1)
 	}
-	b.finish()
+	b.Finish()
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	if len(lines) != 10 || lines[0] != "epoch 0/2 box 0.1  10 % (3/30)" || lines[9] != "epoch 0/2 box 0.1 100 % (30/30)" {
 		t.Errorf("%d lines:\n%s", len(lines), log.String())
 	}
 	log.Reset()
-	b = newTerminal(nil, io.Discard, &log).bar("nothing", 0)
-	b.add(1)
-	b.finish()
+	b = New(nil, io.Discard, &log).Bar("nothing", 0)
+	b.Add(1)
+	b.Finish()
 	if log.Len() != 0 {
 		t.Errorf("a bar of nothing printed %q", log.String())
 	}
@@ -78,13 +53,13 @@ func TestPlainBar(t *testing.T) {
 
 func TestLiveBar(t *testing.T) {
 	var log bytes.Buffer
-	term := newTerminal(nil, io.Discard, &log)
-	term.live = true
-	b := term.bar("epoch", 3)
+	term := New(nil, io.Discard, &log)
+	term.Live = true
+	b := term.Bar("epoch", 3)
 	for range 5 {
-		b.add(1)
+		b.Add(1)
 	}
-	b.finish()
+	b.Finish()
 	if text := log.String(); !strings.Contains(text, "3/3") || !strings.HasSuffix(text, "\n") {
 		t.Errorf("%q", text)
 	}
@@ -93,19 +68,21 @@ func TestLiveBar(t *testing.T) {
 // TestSpelt: options that packages name become flags, and nothing else does.
 func TestSpelt(t *testing.T) {
 	var log bytes.Buffer
-	term := newTerminal(nil, io.Discard, &log)
-	newApp(commands(), term)
+	term := New(nil, io.Discard, &log)
+	for _, name := range []string{"batch-size", "amp", "freeze", "bn", "cache-features", "config", "decode"} {
+		term.Flags[name] = true
+	}
 	for text, want := range map[string]string{
 		"`batch-size 4`; take `amp fp16` or `freeze 10` `bn eval`": "--batch-size 4; take --amp fp16 or --freeze 10 --bn eval",
 		"`cache-features=2` fits; see `config`, `decode`":          "--cache-features=2 fits; see --config, --decode",
 		"`no-such-option 3`, `else`, ``, `Freeze`, a ` b":          "`no-such-option 3`, `else`, ``, `Freeze`, a ` b",
 		"%s": "%s",
 	} {
-		if got := term.spelt(text); got != want {
+		if got := term.Spelt(text); got != want {
 			t.Errorf("%q is spelt %q, want %q", text, got, want)
 		}
 		log.Reset()
-		term.fail((&cliError{error: errors.New(text)}).hinted(text))
+		term.Fail((&Error{error: errors.New(text)}).Hinted(text))
 		if got := log.String(); got != "yolofreeze: "+want+"\nhint: "+want+"\n" {
 			t.Errorf("%q is printed as %q", text, got)
 		}
@@ -122,10 +99,10 @@ func TestPrintable(t *testing.T) {
 		t.Errorf("got %q, want %q", b.String(), want)
 	}
 	var log bytes.Buffer
-	term := newTerminal(nil, io.Discard, &log)
-	term.colour = true
-	term.logf("%s\t%s", "a\x1b[2Jb", "å")
-	term.warnf("%s", "c\x1b[2Jd")
+	term := New(nil, io.Discard, &log)
+	term.Colour = true
+	term.Logf("%s\t%s", "a\x1b[2Jb", "å")
+	term.Warnf("%s", "c\x1b[2Jd")
 	if want := `a\x1b[2Jb` + "\tå\n\x1b[33mwarning:\x1b[0m c [2Jd\n"; log.String() != want {
 		t.Errorf("logged %q, want %q", log.String(), want)
 	}

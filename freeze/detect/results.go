@@ -1,4 +1,4 @@
-package main
+package detect
 
 import (
 	"encoding/json"
@@ -9,22 +9,23 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/urfave/cli/v2"
-
 	"yolofreeze/dataset/metric"
-	"yolofreeze/freeze/finetune"
-	"yolofreeze/freeze/runs"
-	"yolofreeze/onnx/disk"
 )
 
-// detectionSaver writes detections of val as YOLO labels, one file a picture,
-// and as COCO results, and has the folder for plots.
-type detectionSaver struct {
-	dir        string
-	text, conf bool
-	results    string // of the JSON file, "" for none
+// Results gathers the detections of a validation: YOLO labels, one file a picture, and
+// COCO results, which Finish writes.
+type Results struct {
+	o          ResultsOptions
 	categories []int
 	rows       []cocoResult
+}
+
+// ResultsOptions say what is written of a validation's detections.
+type ResultsOptions struct {
+	Dir  string // that is there
+	Text bool   // labels
+	Conf bool   // with their confidence
+	File string // of COCO results in Dir, "" for none
 }
 
 // cocoResult is a row of COCO's results format.
@@ -35,22 +36,14 @@ type cocoResult struct {
 	Score    float64    `json:"score"`
 }
 
-// newDetectionSaver makes the run's folder if anything is to be saved, else it returns nil.
-func newDetectionSaver(c *cli.Context, names []string, in disk.Inputs) (*detectionSaver, error) {
-	s := &detectionSaver{text: c.Bool("save-txt"), conf: c.Bool("save-conf"), categories: cocoCategories(names)}
-	if c.Bool("save-json") {
-		weights := filepath.Base(c.String("weights"))
-		s.results = strings.TrimSuffix(weights, filepath.Ext(weights)) + "_predictions.json"
+// NewResults is for detections of the classes names.
+func NewResults(o ResultsOptions, names []string) (*Results, error) {
+	if o.Text {
+		if err := os.MkdirAll(filepath.Join(o.Dir, "labels"), 0o777); err != nil {
+			return nil, fmt.Errorf("saving detections: %w", err)
+		}
 	}
-	if !s.text && s.results == "" && !c.Bool("plots") {
-		return nil, nil
-	}
-	var err error
-	s.dir, err = runs.NewFolder(c.String("project"), c.String("name"), c.Bool("exist-ok"), in)
-	if err == nil && s.text {
-		err = os.MkdirAll(filepath.Join(s.dir, "labels"), 0o777)
-	}
-	return s, err
+	return &Results{o: o, categories: cocoCategories(names)}, nil
 }
 
 // cocoCategories maps classes to COCO's ids, which leave out eleven of the
@@ -70,21 +63,22 @@ func cocoCategories(names []string) []int {
 	return ids
 }
 
-func (s *detectionSaver) add(f finetune.Found) error {
-	stem := strings.TrimSuffix(filepath.Base(f.Sample.Path), filepath.Ext(f.Sample.Path))
+// Add takes the detections of one picture of width by height pixels.
+func (s *Results) Add(path string, width, height int, found []metric.Detection) error {
+	stem := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	var text strings.Builder
-	for _, d := range f.Detections {
-		if s.text {
-			text.WriteString(yoloLine(d, f.Sample.Width, f.Sample.Height, s.conf))
+	for _, d := range found {
+		if s.o.Text {
+			text.WriteString(yoloLine(d, width, height, s.o.Conf))
 		}
-		if s.results != "" {
+		if s.o.File != "" {
 			s.rows = append(s.rows, s.result(stem, d))
 		}
 	}
 	if text.Len() == 0 {
 		return nil
 	}
-	if err := os.WriteFile(filepath.Join(s.dir, "labels", stem+".txt"), []byte(text.String()), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(s.o.Dir, "labels", stem+".txt"), []byte(text.String()), 0o666); err != nil {
 		return fmt.Errorf("saving detections: %w", err)
 	}
 	return nil
@@ -100,7 +94,7 @@ func yoloLine(d metric.Detection, width, height int, conf bool) string {
 	return line + "\n"
 }
 
-func (s *detectionSaver) result(stem string, d metric.Detection) cocoResult {
+func (s *Results) result(stem string, d metric.Detection) cocoResult {
 	rounded := func(v float32, digits float64) float64 { return math.Round(float64(v)*digits) / digits }
 	r := cocoResult{Image: stem, Category: s.categories[d.Class], Score: rounded(d.Conf, 1e5),
 		Box: [4]float64{rounded(d.X1, 1e3), rounded(d.Y1, 1e3), rounded(d.X2-d.X1, 1e3), rounded(d.Y2-d.Y1, 1e3)}}
@@ -110,17 +104,17 @@ func (s *detectionSaver) result(stem string, d metric.Detection) cocoResult {
 	return r
 }
 
-// finish writes what was gathered and returns the folder.
-func (s *detectionSaver) finish() (string, error) {
-	if s.results == "" {
-		return s.dir, nil
+// Finish writes what was gathered.
+func (s *Results) Finish() error {
+	if s.o.File == "" {
+		return nil
 	}
 	data, err := json.Marshal(s.rows)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(s.dir, s.results), data, 0o666)
+		err = os.WriteFile(filepath.Join(s.o.Dir, s.o.File), data, 0o666)
 	}
 	if err != nil {
-		return "", fmt.Errorf("saving detections: %w", err)
+		return fmt.Errorf("saving detections: %w", err)
 	}
-	return s.dir, nil
+	return nil
 }

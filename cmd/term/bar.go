@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"fmt"
@@ -7,9 +7,9 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// bar shows how far something is: live on a terminal, else a line per 10 %.
-type bar struct {
-	t     *terminal
+// Bar shows how far something is: live on a terminal, else a line per 10 %.
+type Bar struct {
+	t     *Terminal
 	title string
 	text  string
 	total int
@@ -18,12 +18,12 @@ type bar struct {
 	live  *progressbar.ProgressBar
 }
 
-// bar starts one for total steps. Unknown totals are not shown.
-func (t *terminal) bar(title string, total int) *bar {
-	b := &bar{t: t, title: title, total: total}
-	if t.live && total > 0 {
+// Bar starts one for total steps. Unknown totals are not shown.
+func (t *Terminal) Bar(title string, total int) *Bar {
+	b := &Bar{t: t, title: title, total: total}
+	if t.Live && total > 0 {
 		b.live = progressbar.NewOptions(total,
-			progressbar.OptionSetWriter(t.err),
+			progressbar.OptionSetWriter(t.Err),
 			progressbar.OptionSetDescription(title),
 			progressbar.OptionSetWidth(20),
 			progressbar.OptionShowCount(),
@@ -37,16 +37,16 @@ func (t *terminal) bar(title string, total int) *bar {
 	return b
 }
 
-// describe changes what stands beside the bar, such as running losses.
-func (b *bar) describe(text string) {
+// Describe changes what stands beside the bar, such as running losses.
+func (b *Bar) Describe(text string) {
 	b.text = text
 	if b.live != nil {
 		b.live.Describe(b.title + text)
 	}
 }
 
-// add counts n more steps.
-func (b *bar) add(n int) {
+// Add counts n more steps.
+func (b *Bar) Add(n int) {
 	b.done = min(b.done+n, max(b.total, 0))
 	if b.live != nil {
 		b.live.Set(b.done)
@@ -57,16 +57,16 @@ func (b *bar) add(n int) {
 	}
 	if tenth := 10 * b.done / b.total; tenth > b.shown {
 		b.shown = tenth
-		b.t.logf("%s%s %3d %% (%d/%d)", b.title, b.text, 100*b.done/b.total, b.done, b.total)
+		b.t.Logf("%s%s %3d %% (%d/%d)", b.title, b.text, 100*b.done/b.total, b.done, b.total)
 	}
 }
 
-// finish ends the bar's line, wherever it stands.
-func (b *bar) finish() {
+// Finish ends the bar's line, wherever it stands.
+func (b *Bar) Finish() {
 	if b.live == nil {
 		return
 	}
 	b.live.Exit()
-	fmt.Fprintln(b.t.err)
+	fmt.Fprintln(b.t.Err)
 	b.live = nil
 }

@@ -1,4 +1,4 @@
-package main
+package detect
 
 import (
 	"fmt"
@@ -6,7 +6,9 @@ import (
 	"image/color"
 	"image/draw"
 	"math"
+	"strings"
 	"sync"
+	"unicode"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/gofont/gobold"
@@ -16,11 +18,11 @@ import (
 	"yolofreeze/dataset/picture"
 )
 
-// pen draws detections.
-type pen struct {
-	thickness int // of lines, in pixels; 0: by the picture's size
-	labels    bool
-	conf      bool // labels say the confidence
+// Pen draws detections.
+type Pen struct {
+	Thickness int // of lines, in pixels; 0: by the picture's size
+	Labels    bool
+	Conf      bool // labels say the confidence
 }
 
 // canvasOf copies a picture into one that can be drawn on.
@@ -35,20 +37,20 @@ func canvasOf(img *picture.Image) *image.RGBA {
 
 // draw frames one detection in its class's colour and writes its label above
 // the frame, or inside where there is no room.
-func (p pen) draw(canvas *image.RGBA, o foundObject) {
+func (p Pen) draw(canvas *image.RGBA, o Object) {
 	bounds := canvas.Bounds()
-	line := p.thickness
+	line := p.Thickness
 	if line == 0 {
 		line = max(int(math.Round(float64(bounds.Dx()+bounds.Dy())/2*0.003)), 2)
 	}
 	ink := classColour(o.Class)
 	at := func(v float64) int { return int(math.Round(v)) }
 	frame(canvas, image.Rect(at(o.XYXY[0]), at(o.XYXY[1]), at(o.XYXY[2]), at(o.XYXY[3])), line, ink)
-	if !p.labels {
+	if !p.Labels {
 		return
 	}
-	text := oneLine(o.Name)
-	if p.conf {
+	text := strings.Map(inked, o.Name)
+	if p.Conf {
 		text += fmt.Sprintf(" %.2f", o.Conf)
 	}
 	face := faceOf(max(5*line, 11))
@@ -64,6 +66,14 @@ func (p pen) draw(canvas *image.RGBA, o foundObject) {
 	writer := font.Drawer{Dst: canvas, Src: image.NewUniform(contrast(ink)), Face: face,
 		Dot: fixed.P(left+pad, top+pad/2+metrics.Ascent.Ceil())}
 	writer.DrawString(text)
+}
+
+// inked has blanks for what cannot be drawn.
+func inked(r rune) rune {
+	if unicode.IsControl(r) {
+		return ' '
+	}
+	return r
 }
 
 // frame draws a rectangle's outline, centred on its edges.

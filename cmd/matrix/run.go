@@ -1,4 +1,4 @@
-package main
+package matrix
 
 import (
 	"context"
@@ -12,15 +12,18 @@ import (
 	"strings"
 	"time"
 
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/term"
+	"yolofreeze/freeze/finetune"
 	"yolofreeze/onnx/disk"
 )
 
 // cellFile says, in a run's folder, which flags the run was started with.
 const cellFile = "compare.json"
 
-// runCells trains what is not trained yet and returns the runs' folders. Each
+// Run trains what is not trained yet and returns the runs' folders. Each
 // run is a process of its own, so that its peak memory is its own too.
-func runCells(ctx context.Context, t *terminal, output string, cells []trainingCell) ([]string, error) {
+func Run(ctx context.Context, t *term.Terminal, output string, cells []Cell) ([]string, error) {
 	dirs := make([]string, len(cells))
 	for i, cell := range cells {
 		dirs[i] = filepath.Join(output, cell.Name)
@@ -33,14 +36,14 @@ func runCells(ctx context.Context, t *terminal, output string, cells []trainingC
 		args := append([]string{"--project=" + output, "--name=" + cell.Name, "--exist-ok"}, cell.Flags...)
 		switch weights := filepath.Join(dirs[i], "weights"); {
 		case disk.Exists(filepath.Join(dirs[i], "summary.json")):
-			t.logf("%s: is done", title)
+			t.Logf("%s: is done", title)
 			continue
 		case disk.Exists(filepath.Join(weights, "last.safetensors")):
-			t.logf("%s: goes on where it stopped", title)
+			t.Logf("%s: goes on where it stopped", title)
 			os.Remove(filepath.Join(weights, "best.onnx")) // of a run that was killed between its last two files
 			args = append([]string{"--resume-from=" + dirs[i]}, cell.deviceFlags()...)
 		default:
-			t.logf("%s: %s", title, strings.Join(cell.Flags, " "))
+			t.Logf("%s: %s", title, strings.Join(cell.Flags, " "))
 			if err := cell.claim(dirs[i]); err != nil {
 				return nil, err
 			}
@@ -54,24 +57,24 @@ func runCells(ctx context.Context, t *terminal, output string, cells []trainingC
 }
 
 // deviceFlags are those that a checkpoint may not decide, and a resumed run is given again.
-func (cell trainingCell) deviceFlags() []string {
+func (cell Cell) deviceFlags() []string {
 	return slices.DeleteFunc(slices.Clone(cell.Flags), func(f string) bool {
 		return !strings.HasPrefix(f, "--device=") && !strings.HasPrefix(f, "--provider-option=")
 	})
 }
 
-// checkFolder refuses a folder that another run stands in.
-func (cell trainingCell) checkFolder(dir string) error {
+// CheckFolder refuses a folder that another run stands in.
+func (cell Cell) CheckFolder(dir string) error {
 	data, err := os.ReadFile(filepath.Join(dir, cellFile))
 	switch {
 	case os.IsNotExist(err) && !disk.Exists(filepath.Join(dir, "results.csv")):
 		return nil
 	case err != nil:
-		return badInputf("%s: holds a run that compare did not start", dir).hinted("choose another --output")
+		return term.BadInputf("%s: holds a run that compare did not start", dir).Hinted("choose another --output")
 	}
-	var old trainingCell
+	var old Cell
 	if err := json.Unmarshal(data, &old); err != nil {
-		return badInput(fmt.Errorf("%s: %w", filepath.Join(dir, cellFile), err))
+		return term.BadInput(fmt.Errorf("%s: %w", filepath.Join(dir, cellFile), err))
 	}
 	if slices.Equal(old.Flags, cell.Flags) {
 		return nil
@@ -79,12 +82,12 @@ func (cell trainingCell) checkFolder(dir string) error {
 	only := func(a, b []string) string {
 		return strings.Join(slices.DeleteFunc(slices.Clone(a), func(f string) bool { return slices.Contains(b, f) }), " ")
 	}
-	return badInputf("%s: was started with other flags: then %q, now %q", dir, only(old.Flags, cell.Flags), only(cell.Flags, old.Flags)).
-		hinted("choose another --output, or remove the folder to start this run anew")
+	return term.BadInputf("%s: was started with other flags: then %q, now %q", dir, only(old.Flags, cell.Flags), only(cell.Flags, old.Flags)).
+		Hinted("choose another --output, or remove the folder to start this run anew")
 }
 
 // claim notes what the folder's run is started with.
-func (cell trainingCell) claim(dir string) error {
+func (cell Cell) claim(dir string) error {
 	data, err := json.MarshalIndent(cell, "", "  ")
 	if err == nil {
 		err = disk.Claim(dir, disk.Inputs{})
@@ -117,7 +120,7 @@ func (e *childError) ExitCode() int { return e.code }
 
 // trainChild runs train in a process of its own. When the context ends, the
 // child is told, saves its state, and the context's cause is returned.
-func trainChild(ctx context.Context, t *terminal, args []string) error {
+func trainChild(ctx context.Context, t *term.Terminal, args []string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
@@ -125,10 +128,7 @@ func trainChild(ctx context.Context, t *terminal, args []string) error {
 	cmd := exec.CommandContext(ctx, self)
 	cmd.Args = append([]string{os.Args[0], "train"}, args...)
 	cmd.Env = withoutFlags(os.Environ())
-	cmd.Stdout, cmd.Stderr = io.Discard, t.err
-	if s, ok := t.err.(*sink); ok {
-		cmd.Stderr = s.w // a terminal stays one, and shows bars
-	}
+	cmd.Stdout, cmd.Stderr = io.Discard, t.RawErr() // a terminal stays one, and shows bars
 	cmd.Cancel = func() error { return stopChild(cmd.Process, context.Cause(ctx)) }
 	cmd.WaitDelay = 10 * time.Minute
 	if err := runChild(cmd); err == nil {
@@ -140,14 +140,14 @@ func trainChild(ctx context.Context, t *terminal, args []string) error {
 	if cmd.ProcessState == nil {
 		return fmt.Errorf("start train: %w", err)
 	}
-	return &childError{max(cmd.ProcessState.ExitCode(), exitFailure)}
+	return &childError{max(cmd.ProcessState.ExitCode(), term.ExitFailure)}
 }
 
 // withoutFlags drops the variables that train would take for flags.
 func withoutFlags(env []string) []string {
 	taken := map[string]bool{}
-	for _, f := range trainCommand().Flags {
-		taken[environmentName(f)] = true
+	for _, f := range flags.Train(finetune.AllRuns, finetune.Variant, finetune.OneRun) {
+		taken[flags.EnvironmentName(f)] = true
 	}
 	return slices.DeleteFunc(env, func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")

@@ -1,4 +1,4 @@
-package main
+package flags
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"yolofreeze/cmd/term"
 )
 
 func init() {
@@ -83,9 +85,9 @@ func groups(flags []cli.Flag) []*flagGroup {
 
 // codes lists the exit codes of all commands.
 func codes() string {
-	list := make([]string, len(exitCodes))
-	for i, c := range exitCodes {
-		list[i] = fmt.Sprintf("%-5d%s", c.code, c.means)
+	list := make([]string, len(term.ExitCodes))
+	for i, c := range term.ExitCodes {
+		list[i] = fmt.Sprintf("%-5d%s", c.Code, c.Means)
 	}
 	return strings.Join(list, "\n   ")
 }

@@ -1,9 +1,8 @@
-package main
+package matrix
 
 import (
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -11,13 +10,15 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/flags"
+	"yolofreeze/cmd/term"
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/yaml"
 )
 
-// trainingCell is one run of a matrix: the name of its folder and train's flags.
-type trainingCell struct {
+// Cell is one run of a matrix: the name of its folder and train's flags.
+type Cell struct {
 	Name  string   `json:"name"`
 	Flags []string `json:"flags"`
 }
@@ -28,20 +29,20 @@ type variant struct {
 	flags []string
 }
 
-// readCells makes the matrix of the flags and the file of --matrix: variants ×
+// Read makes the matrix of the flags and the file of --matrix: variants ×
 // weights × hyperparameters × seeds.
-func readCells(c *cli.Context) ([]trainingCell, error) {
+func Read(c *cli.Context) ([]Cell, error) {
 	variants, err := readMatrix(c)
 	if err != nil {
 		return nil, err
 	}
-	if err := needFlags(c, "weights", "data"); err != nil {
+	if err := flags.Need(c, "weights", "data"); err != nil {
 		return nil, err
 	}
-	freezes := listOf(c, "freeze")
+	freezes := flags.List(c, "freeze")
 	switch {
 	case len(variants) > 0 && len(freezes) > 0:
-		return nil, usageErrorf("compare: --freeze is given beside the variants of %s: name what they freeze there", c.String("matrix"))
+		return nil, term.Usagef("compare: --freeze is given beside the variants of %s: name what they freeze there", c.String("matrix"))
 	case len(variants) == 0:
 		if len(freezes) == 0 {
 			freezes = []string{"0", "backbone"}
@@ -52,9 +53,9 @@ func readCells(c *cli.Context) ([]trainingCell, error) {
 	}
 	axes := [][]variant{variants, fileAxis(c, "weights"), fileAxis(c, "hyp"), seedAxis(c)}
 	common := commonFlags(c)
-	var cells []trainingCell
+	var cells []Cell
 	for _, pick := range product(axes) {
-		cell := trainingCell{Flags: slices.Clone(common)}
+		cell := Cell{Flags: slices.Clone(common)}
 		var names []string
 		for _, v := range pick {
 			cell.Flags = append(cell.Flags, v.flags...)
@@ -63,8 +64,8 @@ func readCells(c *cli.Context) ([]trainingCell, error) {
 			}
 		}
 		cell.Name = strings.Join(names, "-")
-		if i := slices.IndexFunc(cells, func(o trainingCell) bool { return o.Name == cell.Name }); i >= 0 {
-			return nil, usageErrorf("compare: two runs would be called %s", cell.Name)
+		if i := slices.IndexFunc(cells, func(o Cell) bool { return o.Name == cell.Name }); i >= 0 {
+			return nil, term.Usagef("compare: two runs would be called %s", cell.Name)
 		}
 		cells = append(cells, cell)
 	}
@@ -88,7 +89,7 @@ func product(axes [][]variant) [][]variant {
 
 // fileAxis has a variant a file; a single one needs no name.
 func fileAxis(c *cli.Context, name string) []variant {
-	values := listOf(c, name)
+	values := flags.List(c, name)
 	if len(values) == 0 {
 		return []variant{{}}
 	}
@@ -142,8 +143,8 @@ func cellName(text string) string {
 
 // commonFlags repeats the flags of train that are set.
 func commonFlags(c *cli.Context) []string {
-	var flags []string
-	for _, f := range trainFlags(finetune.AllRuns) {
+	var given []string
+	for _, f := range flags.Train(finetune.AllRuns) {
 		name := f.Names()[0]
 		if !c.IsSet(name) {
 			continue
@@ -153,10 +154,10 @@ func commonFlags(c *cli.Context) []string {
 			values = c.StringSlice(name)
 		}
 		for _, v := range values {
-			flags = append(flags, "--"+name+"="+v)
+			given = append(given, "--"+name+"="+v)
 		}
 	}
-	return flags
+	return given
 }
 
 // readMatrix sets from the file of --matrix each flag that is not set yet, and
@@ -166,7 +167,7 @@ func readMatrix(c *cli.Context) ([]variant, error) {
 	if file == "" {
 		return nil, nil
 	}
-	wrap := func(err error) error { return badInput(fmt.Errorf("reading matrix %s: %w", file, err)) }
+	wrap := func(err error) error { return term.BadInput(fmt.Errorf("reading matrix %s: %w", file, err)) }
 	data, err := disk.Read(file, yaml.MaxBytes)
 	if err != nil {
 		return nil, wrap(disk.Cause(err))
@@ -198,32 +199,32 @@ func setFromMatrix(c *cli.Context, file string, pair yaml.Pair) error {
 	if err != nil {
 		return err
 	}
-	key, _ := flagForKey(e.key)
-	f := findFlag(c.Command.Flags, key)
+	key, _ := flags.ForKey(e.Key)
+	f := flags.Find(c.Command.Flags, key)
 	if f == nil {
-		return unknownKey(c, file, e)
+		return flags.UnknownKey(c, file, e)
 	}
 	if c.IsSet(f.Names()[0]) {
 		return nil
 	}
-	if err := setFlag(c, file, f, e); err != nil {
-		return badInput(fmt.Errorf("%s:%d: key %s: %w", file, e.line, e.key, err))
+	if err := flags.Set(c, file, f, e); err != nil {
+		return term.BadInput(fmt.Errorf("%s:%d: key %s: %w", file, e.Line, e.Key, err))
 	}
 	return nil
 }
 
-func matrixEntry(file string, pair yaml.Pair) (configEntry, error) {
-	e, err := entryOf(pair)
-	switch name, _ := flagForKey(e.key); name {
+func matrixEntry(file string, pair yaml.Pair) (flags.Entry, error) {
+	e, err := flags.EntryOf(pair)
+	switch name, _ := flags.ForKey(e.Key); name {
 	case "device":
-		for _, device := range e.values {
+		for _, device := range e.Values {
 			err = errors.Join(err, finetune.CheckStored(device, nil))
 		}
 	case "provider-option":
-		err = errors.Join(err, finetune.CheckStored("", e.values))
+		err = errors.Join(err, finetune.CheckStored("", e.Values))
 	}
 	if err != nil {
-		err = badInput(fmt.Errorf("%s:%d: key %s: %w", file, e.line, e.key, err))
+		err = term.BadInput(fmt.Errorf("%s:%d: key %s: %w", file, e.Line, e.Key, err))
 	}
 	return e, err
 }
@@ -231,32 +232,32 @@ func matrixEntry(file string, pair yaml.Pair) (configEntry, error) {
 // readVariants reads what stands under runs: a name, then flags of train.
 func readVariants(c *cli.Context, file string, runs *yaml.Node) ([]variant, error) {
 	if runs.Kind != yaml.Map {
-		return nil, badInputf("%s:%d: key runs: not a mapping of names to flags", file, runs.Line)
+		return nil, term.BadInputf("%s:%d: key runs: not a mapping of names to flags", file, runs.Line)
 	}
-	flags := trainFlags(finetune.AllRuns, finetune.Variant)
+	allowed := flags.Train(finetune.AllRuns, finetune.Variant)
 	var variants []variant
 	for _, named := range runs.Pairs {
 		v := variant{name: cellName(named.Key), flags: []string{}}
 		if v.name == "" {
-			return nil, badInputf("%s:%d: key runs: %q is no name for a folder", file, named.Line, named.Key)
+			return nil, term.BadInputf("%s:%d: key runs: %q is no name for a folder", file, named.Line, named.Key)
 		}
 		if kind := named.Value.Kind; kind != yaml.Map && kind != yaml.Null {
-			return nil, badInputf("%s:%d: runs.%s: not a mapping of flags to values", file, named.Value.Line, v.name)
+			return nil, term.BadInputf("%s:%d: runs.%s: not a mapping of flags to values", file, named.Value.Line, v.name)
 		}
 		for _, pair := range named.Value.Pairs {
 			e, err := matrixEntry(file, pair)
 			if err != nil {
 				return nil, err
 			}
-			key, _ := flagForKey(e.key)
-			f := findFlag(flags, key)
+			key, _ := flags.ForKey(e.Key)
+			f := flags.Find(allowed, key)
 			if f == nil {
-				return nil, unknownKey(c, file, e)
+				return nil, flags.UnknownKey(c, file, e)
 			}
-			if e.mapping != nil {
-				return nil, badInputf("%s:%d: key %s: a map where --%s takes a value", file, e.line, e.key, f.Names()[0])
+			if e.Mapping != nil {
+				return nil, term.BadInputf("%s:%d: key %s: a map where --%s takes a value", file, e.Line, e.Key, f.Names()[0])
 			}
-			for _, value := range e.values {
+			for _, value := range e.Values {
 				v.flags = append(v.flags, "--"+f.Names()[0]+"="+value)
 			}
 		}
@@ -266,18 +267,4 @@ func readVariants(c *cli.Context, file string, runs *yaml.Node) ([]variant, erro
 		variants = append(variants, v)
 	}
 	return variants, nil
-}
-
-// listCells prints what would run.
-func listCells(t *terminal, cells []trainingCell) error {
-	return t.result(struct {
-		Runs []trainingCell `json:"runs"`
-	}{cells}, func(w io.Writer) error {
-		for _, cell := range cells {
-			if _, err := fmt.Fprintf(w, "%s: train %s\n", cell.Name, strings.Join(cell.Flags, " ")); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }

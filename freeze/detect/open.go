@@ -1,0 +1,146 @@
+// Package detect finds objects in pictures, and saves what is found: pictures with boxes,
+// crops, labels, tables.
+package detect
+
+import (
+	"fmt"
+	"strconv"
+
+	"yolofreeze/dataset/loader"
+	"yolofreeze/dataset/metric"
+	"yolofreeze/freeze/export"
+	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/step"
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/ort"
+)
+
+// Options say with what objects are found.
+type Options struct {
+	Weights   string            // of any kind; the graph of an .onnx file runs as it is
+	ImageSize int               // pixels of the letterbox's side
+	Batch     int               // pictures at a time
+	AMP       onnx.DType        // of products, float16 or bfloat16; Undefined: all in float32
+	Classes   []string          // to keep, by number or name; none: all
+	NMS       metric.NMSOptions // but for its classes
+	Runtime   ort.Options       // where the graph runs
+}
+
+// Finder is a model that is ready to detect. Close releases it.
+type Finder struct {
+	Batch         int  // pictures at a time
+	Height, Width int  // of the letterbox
+	Fixed         bool // the file takes pictures of that size only
+
+	model interface {
+		Detect(images []uint8, n, height, width int, o metric.NMSOptions) ([][]metric.Detection, error)
+		Device() string
+		Close()
+	}
+	names  func() []string // an .onnx file may only tell when it runs
+	stride int
+	nms    metric.NMSOptions
+}
+
+// ClassError is a class that the model does not have.
+type ClassError struct {
+	Text  string
+	Names []string // of the model's
+}
+
+func (e *ClassError) Error() string { return "class " + e.Text + ": the model has no such class" }
+
+// Usage marks the error as one of what was asked for.
+func (e *ClassError) Usage() bool { return true }
+
+// UnfitError is a file that cannot be used as asked.
+type UnfitError struct {
+	Path, Reason string
+	Asked        bool // what was asked for is to blame
+}
+
+func (e *UnfitError) Error() string { return e.Path + ": " + e.Reason }
+
+// BadInput marks the error as the file's.
+func (e *UnfitError) BadInput() bool { return !e.Asked }
+
+// Usage marks it as one of what was asked for.
+func (e *UnfitError) Usage() bool { return e.Asked }
+
+// Open opens a model of any kind.
+func Open(o Options) (*Finder, error) {
+	f := &Finder{Batch: o.Batch, nms: o.NMS}
+	kind, err := model.KindOf(o.Weights)
+	if err != nil {
+		return nil, err
+	}
+	if kind == model.KindONNX {
+		return f, f.openExported(o)
+	}
+	m, err := model.Load(o.Weights)
+	if err != nil {
+		return nil, err
+	}
+	side := model.ImageSize(m.Net, o.ImageSize, 1)
+	f.names, f.stride, f.Height, f.Width = func() []string { return m.Names }, int(m.Net.MaxStride()), side, side
+	if f.nms.Classes, err = classNumbers(o.Classes, m.Names); err != nil {
+		return nil, err
+	}
+	f.model, err = step.NewDetectorFor(m.Net, m.State, step.Cut{}, o.AMP, o.Runtime)
+	return f, err
+}
+
+func (f *Finder) openExported(o Options) error {
+	if o.AMP != onnx.Undefined {
+		return &UnfitError{o.Weights, "an .onnx file computes in the types that it was exported with: `amp` is for weights", true}
+	}
+	e, err := export.Open(o.Weights, o.Runtime)
+	if err != nil {
+		return err
+	}
+	f.model, f.names, f.stride = e, func() []string { return e.Names }, e.Stride
+	side := (o.ImageSize + e.Stride - 1) / e.Stride * e.Stride
+	f.Height, f.Width, f.Fixed = side, side, e.Height > 0 || e.Width > 0
+	if e.Height > 0 {
+		f.Height = e.Height
+	}
+	if e.Width > 0 {
+		f.Width = e.Width
+	}
+	if f.Height > loader.MaxImageSize || f.Width > loader.MaxImageSize {
+		e.Close()
+		return &UnfitError{o.Weights, fmt.Sprintf("takes pictures of %dx%d: want %d at most", f.Width, f.Height, loader.MaxImageSize), false}
+	}
+	if e.Batch > 0 {
+		f.Batch = e.Batch
+	}
+	f.nms.Classes, err = classNumbers(o.Classes, e.Names)
+	if err != nil {
+		e.Close()
+	}
+	return err
+}
+
+// Close releases the model.
+func (f *Finder) Close() { f.model.Close() }
+
+// Device says where the graph runs.
+func (f *Finder) Device() string { return f.model.Device() }
+
+// classNumbers reads classes given by number or name.
+func classNumbers(given, names []string) ([]int, error) {
+	var list []int
+	for _, text := range given {
+		number, err := strconv.Atoi(text)
+		for i, name := range names {
+			if err != nil && name == text {
+				number, err = i, nil
+			}
+		}
+		if err != nil || number < 0 || number >= len(names) {
+			return nil, &ClassError{text, names}
+		}
+		list = append(list, number)
+	}
+	return list, nil
+}
