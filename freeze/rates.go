@@ -11,62 +11,72 @@ import (
 
 // Rates scales the learning rate per parameter. The zero Rates scales nothing.
 type Rates struct {
+	Scales []Scale
+
 	net   Network
-	scale []scaled
 	decay float64 // per layer below the last one; 0 means 1
 }
 
-type scaled struct {
+// Scale is a factor of the learning rate for the parameters that a selector matches.
+type Scale struct {
 	text   string
 	on     Selector
 	factor float64
 }
 
-// NewRates reads the values of option lr-scale (selector=factor, apart by commas or
-// blanks, the last match wins; integers are single layers) and the factor of
-// option lr-decay, by which each layer trains slower than the one above it (1: none).
-// A selector that matches no parameter and a factor that is not positive are errors.
-func NewRates(net Network, scales []string, decay float64) (Rates, error) {
-	net = net.complete()
-	r := Rates{net: net, decay: decay}
-	if !(decay > 0 && decay <= 1) {
-		return r, usage("`lr-decay %v`: not above 0 and at most 1", decay)
-	}
-	for _, v := range scales {
+// ParseScales reads the values of option lr-scale: selector=factor, apart by commas or
+// blanks; integers are single layers. A factor that is not positive is an error.
+func ParseScales(values []string) ([]Scale, error) {
+	var out []Scale
+	for _, v := range values {
 		for _, token := range fields(v) {
 			s, err := parseScale(token)
 			if err != nil {
-				return r, err
+				return nil, err
 			}
-			if err := net.fits(s.on); err != nil {
-				return r, err
-			}
-			if !net.hasLayer(s.on) && !s.matchesAny(net) {
-				return r, unfit("`lr-scale %s` matches no parameter", token).didYouMean(suggest(net, s.on))
-			}
-			r.scale = append(r.scale, s)
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+// NewRates holds scales, of which the last match wins, against a network. By the factor of
+// option lr-decay each layer trains slower than the one above it (1: none).
+// A selector that matches no parameter is an error.
+func NewRates(net Network, scales []Scale, decay float64) (Rates, error) {
+	net = net.complete()
+	r := Rates{Scales: scales, net: net, decay: decay}
+	if !(decay > 0 && decay <= 1) {
+		return r, usage("`lr-decay %v`: not above 0 and at most 1", decay)
+	}
+	for _, s := range scales {
+		if err := net.fits(s.on); err != nil {
+			return r, err
+		}
+		if !net.hasLayer(s.on) && !s.matchesAny(net) {
+			return r, unfit("`lr-scale %s` matches no parameter", s.text).didYouMean(suggest(net, s.on))
 		}
 	}
 	return r, nil
 }
 
-func parseScale(token string) (scaled, error) {
+func parseScale(token string) (Scale, error) {
 	text, number, ok := strings.Cut(token, "=")
 	if !ok {
-		return scaled{}, usage("`lr-scale %s`: no factor", token).hint("write %s=0.1", token)
+		return Scale{}, usage("`lr-scale %s`: no factor", token).hint("write %s=0.1", token)
 	}
 	factor, err := strconv.ParseFloat(number, 64)
 	if err != nil || !(factor > 0) || math.IsInf(factor, 0) {
-		return scaled{}, usage("`lr-scale %s`: %q is not a positive number", token, number).hint("to train nothing there, use `freeze %s`", text)
+		return Scale{}, usage("`lr-scale %s`: %q is not a positive number", token, number).hint("to train nothing there, use `freeze %s`", text)
 	}
 	on, err := parseOne(text)
 	if err == nil && on.Exclude {
-		return scaled{}, usage("`lr-scale %s`: an exclusion has no factor", token)
+		return Scale{}, usage("`lr-scale %s`: an exclusion has no factor", token)
 	}
-	return scaled{token, on, factor}, err
+	return Scale{token, on, factor}, err
 }
 
-func (s scaled) matchesAny(net Network) bool {
+func (s Scale) matchesAny(net Network) bool {
 	for _, p := range net.Parameters {
 		if !p.Buffer && s.on.matches(net, p.Name) {
 			return true
@@ -79,7 +89,7 @@ func (s scaled) matchesAny(net Network) bool {
 // to the power of the layers above it. Names outside model.<i>. do not decay.
 func (r Rates) Of(name string) float64 {
 	factor := 1.0
-	for _, s := range r.scale {
+	for _, s := range r.Scales {
 		if s.on.matches(r.net, name) {
 			factor = s.factor
 		}
@@ -91,12 +101,12 @@ func (r Rates) Of(name string) float64 {
 }
 
 // Uniform reports whether every parameter has factor 1.
-func (r Rates) Uniform() bool { return len(r.scale) == 0 && r.Decay() == 1 }
+func (r Rates) Uniform() bool { return len(r.Scales) == 0 && r.Decay() == 1 }
 
-// Scales returns the values of option lr-scale, one selector each.
-func (r Rates) Scales() []string {
-	texts := make([]string, len(r.scale))
-	for i, s := range r.scale {
+// Texts returns the values of option lr-scale, one selector each.
+func (r Rates) Texts() []string {
+	texts := make([]string, len(r.Scales))
+	for i, s := range r.Scales {
 		texts[i] = s.text
 	}
 	return texts

@@ -102,7 +102,7 @@ func TestRates(t *testing.T) {
 		{[]string{"backbone=0.1"}, .5, map[string]float64{"model.9.cv1.conv.weight": .1 / (1 << 15), "model.22.x": .25}},
 	}
 	for _, c := range cases {
-		r, err := NewRates(yolov5n(), c.scales, c.decay)
+		r, err := ratesOf(c.scales, c.decay)
 		if err != nil {
 			t.Errorf("%v: %v", c.scales, err)
 			continue
@@ -129,7 +129,7 @@ func TestRates(t *testing.T) {
 		{"model.24.anchors=1", "matches no parameter", 1},
 		{"", "`lr-decay 0`", 0}, {"", "`lr-decay 1.5`", 1.5}, {"", "`lr-decay NaN`", math.NaN()},
 	} {
-		if _, err := NewRates(yolov5n(), []string{c.scale}, c.decay); err == nil || !strings.Contains(err.Error(), c.failure) {
+		if _, err := ratesOf([]string{c.scale}, c.decay); err == nil || !strings.Contains(err.Error(), c.failure) {
 			t.Errorf("%q, decay %v: error %v, want %q", c.scale, c.decay, err, c.failure)
 		}
 	}
@@ -142,7 +142,7 @@ func TestRatesInPlan(t *testing.T) {
 		t.Errorf("a plan without rates speaks of them: %q", lines)
 	}
 	var err error
-	if p.Rates, err = NewRates(yolov5n(), []string{"backbone=0.1 *.bn.bias=2", "head=0.5"}, 1); err != nil {
+	if p.Rates, err = ratesOf([]string{"backbone=0.1 *.bn.bias=2", "head=0.5"}, 1); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
@@ -174,4 +174,13 @@ func TestRatesInPlan(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", change, err, failure)
 		}
 	}
+}
+
+// ratesOf holds the values of option lr-scale against yolov5n.
+func ratesOf(values []string, decay float64) (Rates, error) {
+	scales, err := ParseScales(values)
+	if err != nil {
+		return Rates{}, err
+	}
+	return NewRates(yolov5n(), scales, decay)
 }

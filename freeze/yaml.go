@@ -18,7 +18,7 @@ func (p *Plan) YAML() []byte {
 	fmt.Fprintf(&b, "# What was frozen, tensor by tensor, and why.\n# %s.\n# To freeze the same again: --freeze @freeze.yaml\n", p.Summary())
 	fmt.Fprintf(&b, "version: 1\nfreeze: %s\nbn: %s\n", flow(p.Selectors), flow(p.Policies))
 	if r := p.Rates; !r.Uniform() {
-		fmt.Fprintf(&b, "lr_scale: %s\nlr_decay: %v\n", flow(r.Scales()), r.Decay())
+		fmt.Fprintf(&b, "lr_scale: %s\nlr_decay: %v\n", flow(r.Texts()), r.Decay())
 	}
 	fmt.Fprintf(&b, "layers: %d\nbackbone: %d\nhead: %d\ntensors:\n", p.Layers, p.Backbone, p.Head)
 	for _, e := range p.Entries {
@@ -172,7 +172,7 @@ func (d document) plan() (*Plan, error) {
 
 // rates reads how fast parameters train; a file that does not say is of a run where all are alike.
 func (d document) rates(p *Plan) (Rates, error) {
-	scales, err := d.texts("lr_scale")
+	texts, err := d.texts("lr_scale")
 	decay := 1.0
 	if f, ok := d["lr_decay"]; ok && err == nil {
 		text, _ := f.value.(string)
@@ -180,7 +180,11 @@ func (d document) rates(p *Plan) (Rates, error) {
 			return Rates{}, unfit("line %d: lr_decay is not a number", f.line)
 		}
 	}
-	if err != nil || len(scales) == 0 && decay == 1 {
+	if err != nil || len(texts) == 0 && decay == 1 {
+		return Rates{}, err
+	}
+	scales, err := ParseScales(texts)
+	if err != nil {
 		return Rates{}, err
 	}
 	return NewRates(p.network(), scales, decay)

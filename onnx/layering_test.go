@@ -53,6 +53,7 @@ var rooms = map[string]room{
 	"freeze/model":                {allows: []string{"onnx/...", "freeze"}, but: []string{"onnx/grad", "onnx/ort", "onnx/testkit/..."}},
 	"freeze/weights":              {allows: []string{"onnx/torch"}},
 	"freeze/step":                 {allows: []string{"onnx/...", "freeze", "dataset", "dataset/loader", "dataset/metric"}, but: []string{"onnx/torch", "onnx/safetensors", "onnx/testkit/..."}},
+	"freeze/options":              {allows: []string{"freeze", "freeze/step", "dataset", "dataset/loader", "onnx", "onnx/ort"}},
 	"freeze/export":               {allows: []string{"onnx/...", "freeze", "freeze/model", "freeze/step", "freeze/runs", "dataset", "dataset/loader", "dataset/metric"}, but: []string{"onnx/grad", "onnx/ref", "onnx/testkit/..."}},
 	"freeze/detect":               {allows: []string{"freeze/model", "freeze/step", "freeze/export", "freeze/runs", "dataset", "dataset/picture", "dataset/loader", "dataset/metric", "onnx", "onnx/ort"}},
 	"freeze/compare":              {allows: []string{"freeze", "freeze/model", "freeze/runs"}},

@@ -8,13 +8,13 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"yolofreeze/dataset"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/options"
 )
 
 // Train are the flags of the options of a run that hold for some runs of a comparison.
-func Train(scopes ...finetune.Scope) (flags []cli.Flag) {
-	for i := range finetune.Table {
-		if o := &finetune.Table[i]; o.Usage != "" && slices.Contains(scopes, o.Scope) {
+func Train(scopes ...options.Scope) (flags []cli.Flag) {
+	for i := range options.Table {
+		if o := &options.Table[i]; o.Usage != "" && slices.Contains(scopes, o.Scope) {
 			flags = append(flags, Of(o))
 		}
 	}
@@ -22,8 +22,8 @@ func Train(scopes ...finetune.Scope) (flags []cli.Flag) {
 }
 
 // Of makes the flag of an option.
-func Of(o *finetune.Option) cli.Flag {
-	standard := finetune.Defaults()
+func Of(o *options.Option) cli.Flag {
+	standard := options.Defaults()
 	switch v := o.Of(&standard).(type) {
 	case *string:
 		return textFlag(o, *v)
@@ -49,7 +49,7 @@ func Of(o *finetune.Option) cli.Flag {
 	}
 }
 
-func textFlag(o *finetune.Option, value string) cli.Flag {
+func textFlag(o *options.Option, value string) cli.Flag {
 	f := &cli.StringFlag{Name: o.Name, Aliases: o.Aliases, Category: o.Group, Usage: o.Usage, Value: value, DefaultText: o.Default}
 	if o.Alone != nil {
 		return &OptionalText{f, *o.Alone}
@@ -59,8 +59,8 @@ func textFlag(o *finetune.Option, value string) cli.Flag {
 
 // SetOptions takes over the flags that were given; the others keep what o has,
 // defaults or the resumed run's.
-func SetOptions(c *cli.Context, o *finetune.Options) (err error) {
-	for _, option := range finetune.Table {
+func SetOptions(c *cli.Context, o *options.Options) (err error) {
+	for _, option := range options.Table {
 		name := option.Name
 		if !c.IsSet(name) {
 			continue
@@ -96,7 +96,7 @@ func SetOptions(c *cli.Context, o *finetune.Options) (err error) {
 // ForKey names the flag that a key of a file sets; asked is false for what a
 // run's opt.yaml states and nobody is asked for.
 func ForKey(key string) (name string, asked bool) {
-	for _, o := range finetune.Table {
+	for _, o := range options.Table {
 		if o.FileKey() == key {
 			return o.Name, o.Usage != ""
 		}
@@ -105,7 +105,7 @@ func ForKey(key string) (name string, asked bool) {
 }
 
 // optionNamed finds an option of a run.
-func optionNamed(name string) *finetune.Option {
-	i := slices.IndexFunc(finetune.Table, func(o finetune.Option) bool { return o.Name == name })
-	return &finetune.Table[i]
+func optionNamed(name string) *options.Option {
+	i := slices.IndexFunc(options.Table, func(o options.Option) bool { return o.Name == name })
+	return &options.Table[i]
 }

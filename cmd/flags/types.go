@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"yolofreeze/dataset"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/options"
 	"yolofreeze/onnx/yaml"
 )
 
@@ -36,7 +36,7 @@ type numberFlag struct {
 
 func (f *numberFlag) alone() string { return f.value }
 
-func newOptionalNumber(o *finetune.Option) cli.Flag {
+func newOptionalNumber(o *options.Option) cli.Flag {
 	return &numberFlag{&cli.GenericFlag{Name: o.Name, Aliases: o.Aliases, Category: o.Group, Usage: o.Usage, Value: &optionalNumber{alone: *o.Alone}}, *o.Alone}
 }
 

@@ -12,7 +12,7 @@ import (
 
 	"yolofreeze/cmd/flags"
 	"yolofreeze/cmd/term"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/options"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/yaml"
 )
@@ -144,7 +144,7 @@ func cellName(text string) string {
 // commonFlags repeats the flags of train that are set.
 func commonFlags(c *cli.Context) []string {
 	var given []string
-	for _, f := range flags.Train(finetune.AllRuns) {
+	for _, f := range flags.Train(options.AllRuns) {
 		name := f.Names()[0]
 		if !c.IsSet(name) {
 			continue
@@ -218,10 +218,10 @@ func matrixEntry(file string, pair yaml.Pair) (flags.Entry, error) {
 	switch name, _ := flags.ForKey(e.Key); name {
 	case "device":
 		for _, device := range e.Values {
-			err = errors.Join(err, finetune.CheckStored(device, nil))
+			err = errors.Join(err, options.CheckStored(device, nil))
 		}
 	case "provider-option":
-		err = errors.Join(err, finetune.CheckStored("", e.Values))
+		err = errors.Join(err, options.CheckStored("", e.Values))
 	}
 	if err != nil {
 		err = term.BadInput(fmt.Errorf("%s:%d: key %s: %w", file, e.Line, e.Key, err))
@@ -234,7 +234,7 @@ func readVariants(c *cli.Context, file string, runs *yaml.Node) ([]variant, erro
 	if runs.Kind != yaml.Map {
 		return nil, term.BadInputf("%s:%d: key runs: not a mapping of names to flags", file, runs.Line)
 	}
-	allowed := flags.Train(finetune.AllRuns, finetune.Variant)
+	allowed := flags.Train(options.AllRuns, options.Variant)
 	var variants []variant
 	for _, named := range runs.Pairs {
 		v := variant{name: cellName(named.Key), flags: []string{}}

@@ -14,7 +14,7 @@ import (
 
 	"yolofreeze/cmd/flags"
 	"yolofreeze/cmd/term"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/options"
 	"yolofreeze/onnx/disk"
 )
 
@@ -146,7 +146,7 @@ func trainChild(ctx context.Context, t *term.Terminal, args []string) error {
 // withoutFlags drops the variables that train would take for flags.
 func withoutFlags(env []string) []string {
 	taken := map[string]bool{}
-	for _, f := range flags.Train(finetune.AllRuns, finetune.Variant, finetune.OneRun) {
+	for _, f := range flags.Train(options.AllRuns, options.Variant, options.OneRun) {
 		taken[flags.EnvironmentName(f)] = true
 	}
 	return slices.DeleteFunc(env, func(pair string) bool {

@@ -15,7 +15,7 @@ import (
 	"yolofreeze/cmd/matrix"
 	"yolofreeze/cmd/term"
 	"yolofreeze/freeze/compare"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/disk"
 )
@@ -30,7 +30,7 @@ func compareCommand() *cli.Command {
 			"own; train's other flags hold for all. Runs that are done are not repeated, interrupted ones go on.\n" +
 			"--matrix FILE is a YAML file of these flags in which runs may name variants:\n" +
 			"  epochs: 30\n  seeds: [0, 1, 2]\n  runs:\n    unfrozen: {}\n    backbone: {freeze: backbone}\n    neck too: {freeze: \"0-23\", bn: batch}",
-		Flags:  append(compareFlags(), flags.Train(finetune.AllRuns)...),
+		Flags:  append(compareFlags(), flags.Train(options.AllRuns)...),
 		Action: compareRuns,
 	}
 }

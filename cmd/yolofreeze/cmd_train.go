@@ -10,6 +10,7 @@ import (
 	"yolofreeze/cmd/flags"
 	"yolofreeze/cmd/term"
 	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/artifact"
 )
@@ -20,7 +21,7 @@ func trainCommand() *cli.Command {
 		Usage: "fine-tune a model with some of it frozen",
 		Description: "An artifacts folder brings its own plan, picture size, batch, optimizer and hyperparameters; flags\n" +
 			"win over them.",
-		Flags:  flags.Train(finetune.AllRuns, finetune.Variant, finetune.OneRun),
+		Flags:  flags.Train(options.AllRuns, options.Variant, options.OneRun),
 		Action: train,
 	}
 }
@@ -29,7 +30,7 @@ func train(c *cli.Context) error {
 	if err := flags.NeedArgs(c, 0, 0); err != nil {
 		return err
 	}
-	o := finetune.Defaults()
+	o := options.Defaults()
 	from := c.String("resume-from")
 	var err error
 	if c.IsSet("resume-from") {

@@ -18,6 +18,7 @@ import (
 	"yolofreeze/freeze/detect"
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
@@ -88,7 +89,7 @@ func validate(c *cli.Context) error {
 	if err := checkPolicies(c); err != nil {
 		return err
 	}
-	provider, err := finetune.ParseProviderOptions(c.StringSlice("provider-option"))
+	provider, err := options.ParseProviderOptions(c.StringSlice("provider-option"))
 	if err != nil {
 		return term.Usagef("val: %v", err)
 	}

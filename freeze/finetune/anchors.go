@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"yolofreeze/dataset"
+	"yolofreeze/freeze/options"
 )
 
 // enoughRecall is the best possible recall from which on anchors stay as they are.
@@ -23,7 +24,7 @@ func (t *training) checkAnchors() error {
 	forced := int(math.Round(t.o.Hyp.Anchors))
 	for _, level := range t.model.Net.Anchors {
 		if forced > 0 && forced != len(level) {
-			return &OptionError{fmt.Sprintf("hyp: anchors %g: the model has %d a level, and only as many can be made anew", t.o.Hyp.Anchors, len(level))}
+			return &options.Error{Reason: fmt.Sprintf("hyp: anchors %g: the model has %d a level, and only as many can be made anew", t.o.Hyp.Anchors, len(level))}
 		}
 	}
 	if t.o.NoAutoAnchor {

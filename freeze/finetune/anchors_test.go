@@ -9,6 +9,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/freeze/export"
 	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/options"
 	"yolofreeze/onnx/artifact"
 )
 
@@ -17,14 +18,14 @@ import (
 func TestAutoAnchor(t *testing.T) {
 	cases := []struct {
 		name    string
-		change  func(*Options)
+		change  func(*options.Options)
 		line    string
 		changed bool
 	}{
-		{"replaced under a new head", func(o *Options) { o.Hyp.AnchorT = 1.3 }, "BPR with new anchors", true},
-		{"switched off", func(o *Options) { o.Hyp.AnchorT, o.NoAutoAnchor = 1.3, true }, "", false},
-		{"good as they are", func(o *Options) { o.Hyp.AnchorT = 1000 }, "1.000 best possible recall", false},
-		{"asked for by hyp", func(o *Options) { o.Hyp.AnchorT, o.Hyp.Anchors = 1000, 2.4 }, "BPR with new anchors", true},
+		{"replaced under a new head", func(o *options.Options) { o.Hyp.AnchorT = 1.3 }, "BPR with new anchors", true},
+		{"switched off", func(o *options.Options) { o.Hyp.AnchorT, o.NoAutoAnchor = 1.3, true }, "", false},
+		{"good as they are", func(o *options.Options) { o.Hyp.AnchorT = 1000 }, "1.000 best possible recall", false},
+		{"asked for by hyp", func(o *options.Options) { o.Hyp.AnchorT, o.Hyp.Anchors = 1000, 2.4 }, "BPR with new anchors", true},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package finetune
 import (
 	"fmt"
 
+	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/machine"
 	"yolofreeze/onnx/optim"
@@ -10,9 +11,6 @@ import (
 )
 
 const (
-	// AutoBatch as Options.BatchSize asks for the largest batch that fits into memory.
-	AutoBatch = -1
-
 	autoBatchShare = .6 // of the free memory that a step may take; decoded pictures and validation need some
 
 	autoBatchUnknown = 16 // where the device's memory is not known
@@ -21,7 +19,7 @@ const (
 // chooseBatch puts the largest batch that fits in the place of AutoBatch. What a
 // step takes is estimated from its graph.
 func (t *training) chooseBatch() error {
-	if t.o.BatchSize != AutoBatch {
+	if t.o.BatchSize != options.AutoBatch {
 		return nil
 	}
 	device, _, err := ort.Resolve(t.o.Device)
@@ -63,7 +61,7 @@ func freeOn(d ort.Device) (int64, bool) {
 func (t *training) stepMemory(device ort.Device) (fixed, picture int64, err error) {
 	fixed, picture, err = step.Memory(step.Spec{Net: t.model.Net, State: t.model.State, Plan: t.stages[len(t.stages)-1].Plan,
 		Height: t.side, Width: t.side, Loss: t.loss, Optimizer: optim.Options{Algorithm: t.o.Optimizer},
-		AMP: t.o.products(), Device: device.Kind})
+		AMP: t.o.Products, Device: device.Kind})
 	if err != nil {
 		return 0, 0, fmt.Errorf("estimate a step's memory: %w", err)
 	}

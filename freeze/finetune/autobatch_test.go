@@ -2,11 +2,12 @@ package finetune
 
 import (
 	"testing"
+	"yolofreeze/freeze/options"
 )
 
 func TestAutoBatch(t *testing.T) {
 	o := smallRun(t)
-	o.Epochs, o.BatchSize = 1, AutoBatch
+	o.Epochs, o.BatchSize = 1, options.AutoBatch
 	q := &quiet{t: t}
 	mustRun(t, o, q)
 	if !q.heard("AutoBatch: a step takes about ") || !q.heard("batch size 64") {

@@ -4,14 +4,15 @@ import (
 	"path/filepath"
 
 	"yolofreeze/freeze/export"
+	"yolofreeze/freeze/options"
 	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/disk"
 )
 
 // ArtifactsOptions are the options of a run from an artifacts folder: the picture
 // size, batch, optimizer and hyperparameters that its graphs were written for.
-func ArtifactsOptions(dir string) (Options, error) {
-	o := Defaults()
+func ArtifactsOptions(dir string) (options.Options, error) {
+	o := options.Defaults()
 	b, err := artifact.Open(dir)
 	if err != nil {
 		return o, err

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
@@ -94,7 +95,7 @@ type saved struct {
 	path     string // of last.safetensors
 	damaged  error  // why the one before it was read instead; nil: it was not
 	info     stateInfo
-	options  Options
+	options  options.Options
 	model    *model.Model // with the raw weights
 	averages map[string]*onnx.Tensor
 	tensors  map[string]*onnx.Tensor // all of the file
@@ -115,13 +116,13 @@ func lastFile(path string) string {
 
 // ResumeOptions returns the options of the run that path, a last.safetensors or
 // a run's folder, belongs to, but for those that are Withheld.
-func ResumeOptions(path string) (Options, error) {
+func ResumeOptions(path string) (options.Options, error) {
 	s, err := readSaved(path)
 	if err != nil {
-		return Options{}, err
+		return options.Options{}, err
 	}
 	o := s.options
-	if err := CheckStored(o.Device, nil); err != nil {
+	if err := options.CheckStored(o.Device, nil); err != nil {
 		o.Device, o.Withheld = "", append(o.Withheld, "device "+o.Device)
 	}
 	if len(o.ProviderOptions) > 0 {
@@ -218,7 +219,7 @@ func readState(file string) (*saved, error) {
 	if err := s.info.Progress.check(); err != nil {
 		return nil, damaged("metadata %s: progress: %w", stateKey, err)
 	}
-	s.options.findPlaces(s.runDir())
+	s.options.FindPlaces(s.runDir())
 	if s.model, err = model.OfFile(file, f); err != nil {
 		return nil, err
 	}
@@ -263,7 +264,7 @@ func (s *saved) restore(e *step.Engine) {
 
 // saveLast writes last.safetensors.
 func (t *training) saveLast() error {
-	options, err := encodeOptions(t.o.kept())
+	options, err := encodeOptions(t.o.Kept())
 	if err != nil {
 		return err
 	}

@@ -11,35 +11,11 @@ import (
 	"testing"
 
 	"yolofreeze/freeze/fixture"
+	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/ort"
 )
-
-// TestDeviceOptions: what cannot be run as asked is a mistake in what was asked for.
-func TestDeviceOptions(t *testing.T) {
-	for want, change := range map[string]func(*Options){
-		`amp "half": want fp16 or bf16`:          func(o *Options) { o.AMP = "half" },
-		`provider option "tf32": want KEY=VALUE`: func(o *Options) { o.ProviderOptions = []string{"tf32"} },
-		"provider option enable_cuda_graph: `cuda-graph` captures": func(o *Options) {
-			o.ProviderOptions = []string{"enable_cuda_graph=1"}
-		},
-		"cuda-graph repeats a step of one size": func(o *Options) { o.CUDAGraph, o.MultiScale = true, true },
-		"provider option a is given twice":      func(o *Options) { o.ProviderOptions = []string{"a=1", "a=2"} },
-	} {
-		o := Defaults()
-		change(&o)
-		var usage *OptionError
-		if err := o.check(); !errors.As(err, &usage) || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %v, want %q in it", err, want)
-		}
-	}
-	o := Defaults()
-	o.ProviderOptions = []string{"gpu_mem_limit=1", "x=a=b"}
-	if got := o.runtime().ProviderOptions; len(got) != 2 || got["x"] != "a=b" {
-		t.Errorf("%v", got)
-	}
-}
 
 // TestRunAMP: a run in mixed precision learns as one in float32 does, and one
 // that was interrupted goes on exactly, the scale included.
@@ -125,7 +101,7 @@ func TestRunOnDevice(t *testing.T) {
 
 // deviceRun is a small run and the device to do it on, whose provider's library is in the
 // user's own cache folder.
-func deviceRun(t *testing.T) (o Options, device string) {
+func deviceRun(t *testing.T) (o options.Options, device string) {
 	t.Helper()
 	device = fixture.Device(t)
 	cache, set := os.LookupEnv("XDG_CACHE_HOME")
@@ -181,7 +157,7 @@ func TestDeviceWithoutFloat16(t *testing.T) {
 }
 
 // runOnDevice does a run that is interrupted on the way, and holds it against that on the CPU.
-func runOnDevice(t *testing.T, o Options, onCPU []runs.Row) {
+func runOnDevice(t *testing.T, o options.Options, onCPU []runs.Row) {
 	t.Helper()
 	stopped := errors.New("stopped")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -228,7 +204,7 @@ func runOnDevice(t *testing.T, o Options, onCPU []runs.Row) {
 
 // TestBFloat16Run: a run on a provider without kernels for bfloat16 is refused before anything is read.
 func TestBFloat16Run(t *testing.T) {
-	o := Defaults()
+	o := options.Defaults()
 	o.Device, o.AMP = "webgpu", "bf16"
 	var refused *step.UnfitError
 	if _, err := Run(t.Context(), o, &quiet{t: t}); !errors.As(err, &refused) || !refused.Unavailable() {

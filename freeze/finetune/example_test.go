@@ -14,6 +14,7 @@ import (
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/options"
 	"yolofreeze/onnx/ort"
 )
 
@@ -31,7 +32,7 @@ func (silent) Epoch(finetune.EpochResult) {}
 func ExampleRun() {
 	dir, data, weights := made()
 	defer os.RemoveAll(dir)
-	o := finetune.Defaults()
+	o := options.Defaults()
 	o.Weights, o.Data, o.Freeze = weights, data, []string{"1"}
 	o.Epochs, o.BatchSize, o.ImageSize, o.Device = 2, 16, 64, "cpu"
 	o.Project, o.NoPlots = filepath.Join(dir, "runs"), true

@@ -72,8 +72,7 @@ func (t *training) memoryFor(device ort.Device) int64 {
 			budget += held
 		}
 	}
-	options, _ := ParseProviderOptions(t.o.ProviderOptions) // checked before
-	if limit, err := strconv.ParseInt(options["gpu_mem_limit"], 10, 64); err == nil && limit > 0 && (!known || limit < budget) {
+	if limit, err := strconv.ParseInt(t.o.Runtime.ProviderOptions["gpu_mem_limit"], 10, 64); err == nil && limit > 0 && (!known || limit < budget) {
 		budget = limit
 	}
 	return budget

@@ -8,6 +8,7 @@ import (
 
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/fixture"
+	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/optim"
 )
@@ -19,8 +20,10 @@ func TestMemoryError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := &training{model: m, stages: []freeze.Stage{{Plan: plan}}, side: 64, batch: 48, loss: step.LossOf(Defaults().Hyp), o: Defaults()}
-	run.o.Device, run.o.ProviderOptions = "cuda:0", []string{"gpu_mem_limit=20000000"}
+	run := &training{model: m, stages: []freeze.Stage{{Plan: plan}}, side: 64, batch: 48, loss: step.LossOf(options.Defaults().Hyp), o: &options.Settings{Options: options.Defaults()}}
+	run.o.Device = "cuda:0"
+	limited := func(bytes string) { run.o.Runtime.ProviderOptions = map[string]string{"gpu_mem_limit": bytes} }
+	limited("20000000")
 	planted := fmt.Errorf("run the training graph: %w", errors.New("BFCArena::AllocateRawInternal Available memory of 12 is smaller than requested bytes of 256"))
 	failure := func(want string) *MemoryError {
 		t.Helper()
@@ -31,7 +34,7 @@ func TestMemoryError(t *testing.T) {
 		return e
 	}
 	e := failure("out of memory on cuda:0 with batch size 48 at 64 pixels: batch size ")
-	fixed, picture, err := step.Memory(step.Spec{Net: m.Net, State: m.State, Plan: plan, Height: 64, Width: 64, Loss: step.LossOf(Defaults().Hyp), Optimizer: optim.Options{Algorithm: "SGD"}})
+	fixed, picture, err := step.Memory(step.Spec{Net: m.Net, State: m.State, Plan: plan, Height: 64, Width: 64, Loss: step.LossOf(options.Defaults().Hyp), Optimizer: optim.Options{Algorithm: "SGD"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,12 +45,12 @@ func TestMemoryError(t *testing.T) {
 		t.Errorf("hint %q, want %q", e.Hint(), want)
 	}
 
-	run.o.ProviderOptions = []string{"gpu_mem_limit=1000"}
+	limited("1000")
 	failure("not even one picture would fit")
-	run.o.ProviderOptions = nil // the memory of a GPU that is not there
+	run.o.Runtime.ProviderOptions = nil // the memory of a GPU that is not there
 	failure("try batch size 24")
 
-	run.o.ProviderOptions = []string{"gpu_mem_limit=99000000000"} // by which it should have fitted
+	limited("99000000000") // by which it should have fitted
 	if e := failure("try batch size 24"); e.Estimated {
 		t.Errorf("%+v", e)
 	}

@@ -37,9 +37,6 @@ type features struct {
 	validation bool
 }
 
-// FeatureTypes are the values of Options.FeatureType.
-var FeatureTypes = map[string]onnx.DType{"fp16": onnx.Float16, "fp32": onnx.Float}
-
 // planFeatures finds the cut of the run's first stage, says what its cache takes, and refuses
 // what does not fit.
 func (t *training) planFeatures() error {
@@ -47,7 +44,7 @@ func (t *training) planFeatures() error {
 		return nil
 	}
 	plan := t.stages[0].Plan
-	cut := step.Cut{Layers: step.CutOf(plan), DType: FeatureTypes[t.o.FeatureType]}
+	cut := step.Cut{Layers: step.CutOf(plan), DType: t.o.Features}
 	if cut.Layers == 0 {
 		return &disk.InputError{Path: t.o.Weights, Err: fmt.Errorf("`cache-features` keeps what frozen first layers put out, but %s: freeze layers from the first one on, with fixed statistics, such as `freeze 10` `bn eval`", plan.Moves(plan.FixedPrefix()))}
 	}

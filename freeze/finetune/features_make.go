@@ -11,7 +11,7 @@ import (
 func (t *training) makeFeatures(ctx context.Context, dir string) (err error) {
 	f := t.features
 	n := chunkOn(t.engine.Device())
-	x, err := step.NewExtractor(t.model.Net, t.model.State, f.cut, n, t.side, t.o.runtime())
+	x, err := step.NewExtractor(t.model.Net, t.model.State, f.cut, n, t.side, t.o.Runtime)
 	if err != nil {
 		return err
 	}

@@ -10,13 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"yolofreeze/freeze/options"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/safetensors"
 )
 
 // cachedRun is a run from cached features of its first two layers, each epoch with views of its own.
-func cachedRun(t *testing.T) Options {
+func cachedRun(t *testing.T) options.Options {
 	o := smallRun(t)
 	o.Freeze, o.CacheFeatures, o.FeatureType = []string{"2"}, o.Epochs, "fp32"
 	return o
@@ -114,19 +115,19 @@ func TestCachedFeaturesResume(t *testing.T) {
 
 func TestCachedFeaturesRefused(t *testing.T) {
 	o := cachedRun(t)
-	for want, change := range map[string]func(*Options){
-		"model.0.conv.weight trains: freeze layers from the first one on": func(o *Options) { o.Freeze = []string{"1,2"} },
-		"the statistics of model.0.bn move":                               func(o *Options) { o.BN = []string{"batch"} },
-		"the budget (`feature-budget`) is 0.4 MB; `cache-features=1` fits, `feature-type fp16` halves it": func(o *Options) {
+	for want, change := range map[string]func(*options.Options){
+		"model.0.conv.weight trains: freeze layers from the first one on": func(o *options.Options) { o.Freeze = []string{"1,2"} },
+		"the statistics of model.0.bn move":                               func(o *options.Options) { o.BN = []string{"batch"} },
+		"the budget (`feature-budget`) is 0.4 MB; `cache-features=1` fits, `feature-type fp16` halves it": func(o *options.Options) {
 			o.FeatureBudget = 400e3 / 1e9
 		},
-		"not even one view fits":               func(o *Options) { o.FeatureBudget = 1e-6 },
-		"cache-features -1":                    func(o *Options) { o.CacheFeatures = -1 },
-		`feature-type "int8"`:                  func(o *Options) { o.FeatureType = "int8" },
-		"feature-budget NaN":                   func(o *Options) { o.FeatureBudget = math.NaN() },
-		"not with rect":                        func(o *Options) { o.Rect = true },
-		"image-weights, multi-scale":           func(o *Options) { o.MultiScale = true },
-		"freeze layers from the first one on,": func(o *Options) { o.Freeze = nil },
+		"not even one view fits":               func(o *options.Options) { o.FeatureBudget = 1e-6 },
+		"cache-features -1":                    func(o *options.Options) { o.CacheFeatures = -1 },
+		`feature-type "int8"`:                  func(o *options.Options) { o.FeatureType = "int8" },
+		"feature-budget NaN":                   func(o *options.Options) { o.FeatureBudget = math.NaN() },
+		"not with rect":                        func(o *options.Options) { o.Rect = true },
+		"image-weights, multi-scale":           func(o *options.Options) { o.MultiScale = true },
+		"freeze layers from the first one on,": func(o *options.Options) { o.Freeze = nil },
 	} {
 		o := o
 		change(&o)

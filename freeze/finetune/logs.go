@@ -109,7 +109,7 @@ func (t *training) startMLflow(ctx context.Context, c mlflow.Config) (logger, er
 	if err := runs.WriteFile(path, []byte(run.ID+"\n")); err != nil {
 		return nil, err
 	}
-	params, err := t.o.named()
+	params, err := t.o.Named()
 	if err != nil {
 		return nil, err
 	}

@@ -117,7 +117,7 @@ func (t *training) lookAtBest(ctx context.Context, best *model.Model) {
 	t.validator.Seen = func(index int, b *loader.Batch, found [][]metric.Detection) {
 		t.look(func() error { return DrawValBatch(t.dir, index, b, found, t.model.Names, t.set.Splits["val"]) })
 	}
-	e, err := t.validator.Run(ctx, best.Net, best.State, t.o.runtime())
+	e, err := t.validator.Run(ctx, best.Net, best.State, t.o.Runtime)
 	t.validator.Seen = nil
 	t.clock.validation += time.Since(start)
 	if err != nil {

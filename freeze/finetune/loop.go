@@ -236,7 +236,7 @@ func (t *training) validate(ctx context.Context) (*Evaluation, error) {
 		return nil, err
 	}
 	t.holdFeatures()
-	e, err := t.validator.Run(ctx, t.model.Net, t.engine.Weights(true), t.o.runtime())
+	e, err := t.validator.Run(ctx, t.model.Net, t.engine.Weights(true), t.o.Runtime)
 	t.clock.validation += time.Since(start)
 	if err == nil && !(step.Losses{Box: e.Box, Obj: e.Obj, Cls: e.Cls}).Finite() {
 		err = &NonFiniteError{Epoch: t.p.Epoch, Batch: t.p.Batch, What: fmt.Sprintf("the validation loss is %g", e.Box+e.Obj+e.Cls), Kept: t.kept()}

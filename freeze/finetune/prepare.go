@@ -33,14 +33,16 @@ func (t *training) openModel() (err error) {
 		return inputFault{err}
 	}
 	if len(t.o.Freeze) == 0 {
-		t.o.Freeze = t.model.Freeze
+		if err := t.o.SetFreeze(t.model.Freeze); err != nil {
+			return err
+		}
 	}
 	t.source, err = model.SourceOf(t.o.Weights)
 	return err
 }
 
 func (t *training) openData(ctx context.Context) error {
-	set, err := heeding(ctx, func() (*dataset.Set, error) { return format.Open(t.o.Data, t.o.readOptions()) })
+	set, err := heeding(ctx, func() (*dataset.Set, error) { return format.Open(t.o.Data, t.o.Reading) })
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -148,7 +150,11 @@ func (t *training) fitModel() error {
 
 // plan says what is frozen, and how the rest trains.
 func (t *training) plan() (err error) {
-	if t.stages, err = t.o.stages(t.model); err != nil {
+	net, err := t.model.Freezable()
+	if err != nil {
+		return err
+	}
+	if t.stages, err = t.o.Stages(net); err != nil {
 		return err
 	}
 	t.stage = freeze.At(t.stages, t.p.Epoch)
@@ -206,8 +212,8 @@ func (t *training) makeFolder() (err error) {
 	if err := os.Remove(filepath.Join(t.dir, runs.SummaryFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("go on with the run: %w", err) // it says that a run has ended
 	}
-	kept := t.o.kept()
-	opt, err := kept.document()
+	kept := t.o.Kept()
+	opt, err := kept.YAML()
 	if err != nil {
 		return err
 	}
@@ -289,7 +295,7 @@ func (t *training) makeLoaders() (err error) {
 	}
 	v := ValDefaults()
 	v.Samples, v.BatchSize, v.ImageSize, v.SingleCls, v.Loss = val, 2*t.o.BatchSize, t.side, t.o.SingleCls, &t.loss
-	v.AMP = t.o.products()
+	v.AMP = t.o.Products
 	v.Loader = loader.Options{Workers: t.o.Workers, CacheRAM: ram - share, Disk: decoded, BadImages: t.o.BadImages}
 	if t.validator, err = NewValidator(t.model.Net, v); err != nil {
 		return &disk.InputError{Path: t.set.Path, Err: err}

@@ -4,11 +4,9 @@ import (
 	"fmt"
 
 	"yolofreeze/dataset/loader"
+	"yolofreeze/freeze/options"
 	"yolofreeze/onnx/disk"
 )
-
-// quadPictures is how many pictures option quad joins to one of twice the side.
-const quadPictures = 4
 
 // planQuad prepares for batches of joined pictures. There are a quarter as many,
 // so each counts for four: steps then weigh as much as those of single ones.
@@ -16,19 +14,19 @@ func (t *training) planQuad() error {
 	if !t.o.Quad {
 		return nil
 	}
-	if t.batch < quadPictures {
-		return &disk.InputError{Path: t.set.Path, Err: fmt.Errorf("batches of %d pictures: quad needs at least %d", t.batch, quadPictures)}
+	if t.batch < options.QuadPictures {
+		return &disk.InputError{Path: t.set.Path, Err: fmt.Errorf("batches of %d pictures: quad needs at least %d", t.batch, options.QuadPictures)}
 	}
-	t.batch -= t.batch % quadPictures
-	t.o.BatchSize -= t.o.BatchSize % quadPictures // of AutoBatch
-	t.loss.Weight = quadPictures
+	t.batch -= t.batch % options.QuadPictures
+	t.o.BatchSize -= t.o.BatchSize % options.QuadPictures // of AutoBatch
+	t.loss.Weight = options.QuadPictures
 	return nil
 }
 
 // stepSize returns what the network gets of a full batch: how many pictures, of which side.
 func (t *training) stepSize() (batch, side int) {
 	if t.o.Quad {
-		return t.batch / quadPictures, 2 * t.side
+		return t.batch / options.QuadPictures, 2 * t.side
 	}
 	return t.batch, t.side
 }
@@ -36,7 +34,7 @@ func (t *training) stepSize() (batch, side int) {
 // pictures returns how many pictures went into a batch.
 func (t *training) pictures(b *loader.Batch) int {
 	if t.o.Quad {
-		return b.Size * quadPictures
+		return b.Size * options.QuadPictures
 	}
 	return b.Size
 }

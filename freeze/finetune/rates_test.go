@@ -12,6 +12,7 @@ import (
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/optim"
@@ -23,8 +24,9 @@ import (
 func TestRatesScaleSteps(t *testing.T) {
 	fixture.NeedORT(t)
 	m := fixture.SmallModel(t)
-	o := Options{Freezing: Freezing{Freeze: []string{"3"}, Unfreeze: []string{"1:2"}, LRScale: []string{"backbone=0.5,model.4.m.0.bias=2"}, LRDecay: 0.9}}
-	stages, err := o.stages(m)
+	o := options.Defaults()
+	o.Freeze, o.Unfreeze, o.LRScale, o.LRDecay = []string{"3"}, []string{"1:2"}, []string{"backbone=0.5,model.4.m.0.bias=2"}, 0.9
+	stages, err := stagesOf(o, m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +55,7 @@ func TestRatesScaleSteps(t *testing.T) {
 func stepped(t *testing.T, m *model.Model, plan *freeze.Plan) map[string]*onnx.Tensor {
 	t.Helper()
 	e, err := step.NewEngine(&step.Spec{Net: m.Net, State: m.State, Plan: plan, Batch: 1, Height: 64, Width: 64,
-		Loss: step.LossOf(Defaults().Hyp), Optimizer: optim.Options{Algorithm: "SGD"}}, ort.Options{Device: "cpu"})
+		Loss: step.LossOf(options.Defaults().Hyp), Optimizer: optim.Options{Algorithm: "SGD"}}, ort.Options{Device: "cpu"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,18 +3,25 @@ package finetune
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"yolofreeze/freeze"
+	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/disk"
 )
 
 // resume takes up an earlier run: its options, but for those that may change, and its progress.
 func (t *training) resume() error {
+	if o := t.o; len(o.Withheld) > 0 {
+		return &resumeError{fmt.Sprintf("resume from %s: it asks for %s, which a file may not decide", o.ResumeFrom, strings.Join(o.Withheld, " and ")),
+			"give the flags again if the run is yours, or others: a provider's library and options can run any code"}
+	}
 	s, err := readSaved(t.o.ResumeFrom)
 	if err != nil {
 		return err
@@ -23,9 +30,9 @@ func (t *training) resume() error {
 		t.r.Warnf("%v: going on from the state saved before it, epoch %d, batch %d", s.damaged, s.info.Progress.Epoch, s.info.Progress.Batch)
 	}
 	t.keepOrigin(s)
-	t.o.Freeze, t.o.Plans = inFiles(t.o.Freeze, absolute), s.options.Plans
+	t.o.Freeze, t.o.Plans = t.o.Kept().Freeze, s.options.Plans
 	t.o.LRDecay = cmp.Or(t.o.LRDecay, s.options.LRDecay) // 0 is what was not given
-	list, err := s.options.differences(&t.o)
+	list, err := s.options.Differences(&t.o.Options)
 	if err != nil {
 		return err
 	}
@@ -60,6 +67,14 @@ func (t *training) keepOrigin(s *saved) {
 	aside("name", &t.o.Name, s.options.Name)
 }
 
+// within reports whether dir lies in a folder.
+func within(dir, folder string) bool {
+	inner, err := filepath.Abs(dir)
+	outer, err2 := filepath.Abs(folder)
+	rel, err3 := filepath.Rel(outer, inner)
+	return errors.Join(err, err2, err3) == nil && filepath.IsLocal(rel)
+}
+
 // notePlan writes down that a resumed run freezes something else from now on.
 func (t *training) notePlan() error {
 	if t.resumed == nil || t.p.Epoch == 0 && t.p.Batch == 0 {
@@ -67,7 +82,7 @@ func (t *training) notePlan() error {
 	}
 	before := t.resumed.options
 	before.ResumeFrom, before.Epochs = t.o.ResumeFrom, max(before.Epochs, t.o.Epochs)
-	stages, err := before.stages(t.model)
+	stages, err := stagesOf(before, t.model)
 	if err != nil { // a file of selectors that has gone: the text tells
 		if slices.Equal(before.Freeze, t.o.Freeze) {
 			return err
@@ -78,7 +93,7 @@ func (t *training) notePlan() error {
 	if len(t.o.Plans) == 0 {
 		t.o.Plans = []string{planLine(0, 0, &before, stages)}
 	}
-	t.o.Plans = append(t.o.Plans, planLine(t.p.Epoch, t.p.Batch, &t.o, t.stages))
+	t.o.Plans = append(t.o.Plans, planLine(t.p.Epoch, t.p.Batch, &t.o.Options, t.stages))
 	old := fmt.Sprintf("freeze-until-epoch%d.yaml", t.p.Epoch)
 	if t.p.Batch > 0 {
 		old = fmt.Sprintf("freeze-until-epoch%d-batch%d.yaml", t.p.Epoch, t.p.Batch)
@@ -90,8 +105,20 @@ func (t *training) notePlan() error {
 	return runs.WriteFile(filepath.Join(t.dir, old), planFile(stages, before.Unfreeze))
 }
 
+func stagesOf(o options.Options, m *model.Model) ([]freeze.Stage, error) {
+	settings, err := o.Parse()
+	if err != nil {
+		return nil, err
+	}
+	net, err := m.Freezable()
+	if err != nil {
+		return nil, err
+	}
+	return settings.Stages(net)
+}
+
 // planLine says in a line what is frozen from a place of the run on.
-func planLine(epoch, batch int, o *Options, stages []freeze.Stage) string {
+func planLine(epoch, batch int, o *options.Options, stages []freeze.Stage) string {
 	text := fmt.Sprintf("epoch %d", epoch)
 	if batch > 0 {
 		text += fmt.Sprintf(", batch %d", batch)
@@ -119,18 +146,18 @@ func (e *resumeError) BadInput() bool { return true }
 func (e *resumeError) Hint() string   { return e.hint }
 
 // encodeOptions and decodeOptions keep options in a checkpoint's metadata, as the text of opt.yaml.
-func encodeOptions(o Options) (json.RawMessage, error) {
-	text, err := o.document()
+func encodeOptions(o options.Options) (json.RawMessage, error) {
+	text, err := o.YAML()
 	if err != nil {
 		return nil, err
 	}
 	return json.Marshal(string(text))
 }
 
-func decodeOptions(raw json.RawMessage) (o Options, err error) {
+func decodeOptions(raw json.RawMessage) (o options.Options, err error) {
 	var text string
 	if err = json.Unmarshal(raw, &text); err == nil {
-		o, err = readDocument([]byte(text))
+		o, err = options.FromYAML([]byte(text))
 	}
 	if err != nil {
 		return o, fmt.Errorf("options: %w", err)

@@ -9,13 +9,14 @@ import (
 	"testing"
 
 	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/safetensors"
 )
 
 // stoppedRun is a run that was interrupted after so many batches.
-func stoppedRun(t *testing.T, o Options, batches int) (dir string) {
+func stoppedRun(t *testing.T, o options.Options, batches int) (dir string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	if _, err := Run(ctx, o, &quiet{t: t, onBatch: func(n int) {
@@ -28,7 +29,7 @@ func stoppedRun(t *testing.T, o Options, batches int) (dir string) {
 	return filepath.Join(o.Project, o.Name)
 }
 
-func resumed(t *testing.T, dir string) Options {
+func resumed(t *testing.T, dir string) options.Options {
 	t.Helper()
 	o, err := ResumeOptions(dir)
 	if err != nil {
@@ -36,27 +37,6 @@ func resumed(t *testing.T, dir string) Options {
 	}
 	o.ResumeFrom = dir
 	return o
-}
-
-// TestKeptData: paths of data are kept absolute, commas in them or between them.
-func TestKeptData(t *testing.T) {
-	dir := t.TempDir()
-	t.Chdir(dir)
-	if err := errors.Join(os.Mkdir("site 3, north", 0o777), os.WriteFile("site 3, north/data.yaml", nil, 0o666)); err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for data, want := range map[string]string{
-		"": "", "site 3, north/data.yaml": dir + "/site 3, north/data.yaml", "/a/data.yaml": "/a/data.yaml",
-		"train=a.json,val=/b.json": "train=" + dir + "/a.json,val=/b.json", "a.json,b.json": dir + "/a.json," + dir + "/b.json",
-	} {
-		if got := (Options{Inputs: Inputs{Data: data}}).kept().Data; got != want {
-			t.Errorf("%q is kept as %q, want %q", data, got, want)
-		}
-	}
 }
 
 // TestResumeOtherPlan: another freeze list needs force, and then all files say what was

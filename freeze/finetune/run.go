@@ -12,6 +12,7 @@ import (
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/export"
 	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
@@ -60,7 +61,7 @@ type EpochResult struct {
 
 // training is a run under way.
 type training struct {
-	o           Options
+	o           *options.Settings
 	r           Reporter
 	dir         string
 	fresh       bool   // this run has made dir
@@ -91,8 +92,8 @@ type training struct {
 
 // Run trains as the options say and keeps the run's folder. When the context
 // ends, the step is finished, the state saved, and the context's cause returned.
-func Run(ctx context.Context, o Options, r Reporter) (report *Summary, err error) {
-	t := &training{o: o, r: r, clock: startClock(), unread: map[string]bool{}}
+func Run(ctx context.Context, o options.Options, r Reporter) (report *Summary, err error) {
+	t := &training{o: &options.Settings{Options: o}, r: r, clock: startClock(), unread: map[string]bool{}}
 	defer func() { t.dropUnstarted(err) }()
 	defer t.close()
 	defer func() { t.stopLoggers(ctx, err) }()
@@ -166,16 +167,16 @@ func (t *training) close() {
 func (t *training) weights(name string) string { return filepath.Join(t.dir, "weights", name) }
 
 // prepare reads model and data, makes the folder and everything that an epoch needs.
-func (t *training) prepare(ctx context.Context) error {
+func (t *training) prepare(ctx context.Context) (err error) {
 	if t.o.ResumeFrom != "" {
 		if err := t.resume(); err != nil {
 			return err
 		}
 	}
-	if err := t.o.check(); err != nil {
+	if t.o, err = t.o.Parse(); err != nil {
 		return err
 	}
-	if err := step.CheckDevice(t.o.Device, t.o.products(), t.o.runtime().ProviderOptions); err != nil { // before anything is read or written
+	if err := step.CheckDevice(t.o.Device, t.o.Products, t.o.Runtime.ProviderOptions); err != nil { // before anything is read or written
 		return err
 	}
 	if t.o.CUDAGraph {
@@ -207,7 +208,7 @@ func (t *training) openEngine() error {
 		state = t.engine.Weights(false)
 		t.r.Logf("epoch %d: %v", t.p.Epoch, stage.Plan.Summary())
 	}
-	o := t.o.runtime()
+	o := t.o.Runtime
 	o.Placement, o.Capture = true, t.o.CUDAGraph
 	batch, side := t.stepSize()
 	loss := t.loss
@@ -215,7 +216,7 @@ func (t *training) openEngine() error {
 	e, err := step.NewEngine(&step.Spec{
 		Net: t.model.Net, State: state, Plan: stage.Plan, Batch: batch, Height: side, Width: side, Loss: loss,
 		Optimizer: optim.Options{Algorithm: t.o.Optimizer, WeightDecay: t.schedule.WeightDecay(), ClipNorm: step.ClipNorm},
-		AMP:       t.o.products(), Cut: t.cutFor(stage),
+		AMP:       t.o.Products, Cut: t.cutFor(stage),
 	}, o)
 	if err != nil {
 		return err
@@ -266,7 +267,7 @@ func (t *training) announce() {
 	if why := t.engine.Why(); why != "" {
 		device += " (" + why + ")"
 	}
-	if p := t.o.products(); p != onnx.Undefined {
+	if p := t.o.Products; p != onnx.Undefined {
 		device += fmt.Sprintf(", products in %v", p)
 	}
 	if t.o.CUDAGraph {
@@ -283,7 +284,7 @@ func (t *training) announce() {
 // validateOnly is a run of no epochs.
 func (t *training) validateOnly(ctx context.Context) (*Summary, error) {
 	start := time.Now()
-	e, err := t.validator.Run(ctx, t.model.Net, t.model.State, t.o.runtime())
+	e, err := t.validator.Run(ctx, t.model.Net, t.model.State, t.o.Runtime)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/wire"
@@ -68,7 +69,7 @@ func (q *quiet) heard(text string) bool {
 
 // smallRun are options of a run that takes a second: three epochs of ten
 // pictures in batches of four, a small network, the first layer frozen.
-func smallRun(t *testing.T) Options {
+func smallRun(t *testing.T) options.Options {
 	t.Helper()
 	fixture.NeedORT(t)
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
@@ -81,14 +82,14 @@ func smallRun(t *testing.T) Options {
 	if err := model.Save(weights, fixture.SmallModel(t)); err != nil {
 		t.Fatal(err)
 	}
-	o := Defaults()
+	o := options.Defaults()
 	o.Weights, o.Data, o.Epochs, o.BatchSize, o.ImageSize = weights, filepath.Join(data, "data.yaml"), 3, 4, 64
 	o.Project, o.Device, o.Freeze, o.Workers = filepath.Join(dir, "runs"), "cpu", []string{"1"}, 2
 	o.NoPlots = true
 	return o
 }
 
-func mustRun(t *testing.T, o Options, r Reporter) *Summary {
+func mustRun(t *testing.T, o options.Options, r Reporter) *Summary {
 	t.Helper()
 	report, err := Run(t.Context(), o, r)
 	if err != nil {
@@ -136,7 +137,7 @@ func TestRunFolder(t *testing.T) {
 }
 
 // checkWeights looks at what was frozen, and at the export.
-func checkWeights(t *testing.T, o Options, report *Summary) {
+func checkWeights(t *testing.T, o options.Options, report *Summary) {
 	before, err := model.Load(o.Weights)
 	if err != nil {
 		t.Fatal(err)
@@ -233,22 +234,22 @@ func TestRunRefuses(t *testing.T) {
 	base := smallRun(t)
 	cases := []struct {
 		name   string
-		change func(*Options)
+		change func(*options.Options)
 		want   string
 	}{
-		{"batch", func(o *Options) { o.BatchSize = 0 }, "batch size 0: want 1 or more"},
-		{"optimizer", func(o *Options) { o.Optimizer = "Lion" }, `optimizer "Lion": want one of [SGD Adam AdamW]`},
-		{"cache", func(o *Options) { o.Cache = "moon" }, `cache "moon"`},
-		{"rect", func(o *Options) { o.Rect, o.ImageWeights = true, true }, "use one of them"},
-		{"quad", func(o *Options) { o.Quad, o.Rect = true, true }, "use one of them"},
-		{"quad's batch", func(o *Options) { o.Quad, o.BatchSize = true, 6 }, "batch size 6 with quad: want a multiple of 4"},
-		{"mosaic9", func(o *Options) { o.Mosaic9 = 2 }, "mosaic9 2: want a share from 0 to 1"},
-		{"labels", func(o *Options) { o.BadLabels = "mend" }, `bad-labels "mend"`},
-		{"freeze", func(o *Options) { o.Freeze = []string{"model.10O."} }, "model.10O."},
-		{"rates", func(o *Options) { o.LRScale = []string{"bakbone=0.1"} }, "`lr-scale bakbone=0.1` matches no parameter"},
-		{"decay", func(o *Options) { o.LRDecay = 1.5 }, "`lr-decay 1.5`: not above 0 and at most 1"},
-		{"data", func(o *Options) { o.Data = "none.yaml" }, "none.yaml"},
-		{"weights", func(o *Options) { o.Weights = "none.pt" }, "none.pt"},
+		{"batch", func(o *options.Options) { o.BatchSize = 0 }, "batch size 0: want 1 or more"},
+		{"optimizer", func(o *options.Options) { o.Optimizer = "Lion" }, `optimizer "Lion": want one of [SGD Adam AdamW]`},
+		{"cache", func(o *options.Options) { o.Cache = "moon" }, `cache "moon"`},
+		{"rect", func(o *options.Options) { o.Rect, o.ImageWeights = true, true }, "use one of them"},
+		{"quad", func(o *options.Options) { o.Quad, o.Rect = true, true }, "use one of them"},
+		{"quad's batch", func(o *options.Options) { o.Quad, o.BatchSize = true, 6 }, "batch size 6 with quad: want a multiple of 4"},
+		{"mosaic9", func(o *options.Options) { o.Mosaic9 = 2 }, "mosaic9 2: want a share from 0 to 1"},
+		{"labels", func(o *options.Options) { o.BadLabels = "mend" }, `bad-labels "mend"`},
+		{"freeze", func(o *options.Options) { o.Freeze = []string{"model.10O."} }, "model.10O."},
+		{"rates", func(o *options.Options) { o.LRScale = []string{"bakbone=0.1"} }, "`lr-scale bakbone=0.1` matches no parameter"},
+		{"decay", func(o *options.Options) { o.LRDecay = 1.5 }, "`lr-decay 1.5`: not above 0 and at most 1"},
+		{"data", func(o *options.Options) { o.Data = "none.yaml" }, "none.yaml"},
+		{"weights", func(o *options.Options) { o.Weights = "none.pt" }, "none.pt"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -268,20 +269,20 @@ func TestRunRefuses(t *testing.T) {
 func TestOptionsOfRuns(t *testing.T) {
 	base := smallRun(t)
 	base.Epochs = 1
-	cases := map[string]func(*Options){
-		"rect":       func(o *Options) { o.Rect = true },
-		"quad":       func(o *Options) { o.Quad, o.MultiScale, o.BatchSize = true, true, 4 },
-		"mosaic9":    func(o *Options) { o.Mosaic9 = .5 },
-		"multiscale": func(o *Options) { o.MultiScale = true },
-		"single":     func(o *Options) { o.SingleCls = true },
-		"adam":       func(o *Options) { o.Optimizer, o.CosLR = "Adam", true },
-		"adamw":      func(o *Options) { o.Optimizer = "AdamW" },
-		"large":      func(o *Options) { o.BatchSize = 99 },
-		"one":        func(o *Options) { o.BatchSize = 1 },
-		"noval":      func(o *Options) { o.NoVal, o.NoSave = true, true },
-		"disk":       func(o *Options) { o.Cache = "disk" },
-		"nothing":    func(o *Options) { o.Epochs = 0 },
-		"bn":         func(o *Options) { o.BN = []string{"batch"} },
+	cases := map[string]func(*options.Options){
+		"rect":       func(o *options.Options) { o.Rect = true },
+		"quad":       func(o *options.Options) { o.Quad, o.MultiScale, o.BatchSize = true, true, 4 },
+		"mosaic9":    func(o *options.Options) { o.Mosaic9 = .5 },
+		"multiscale": func(o *options.Options) { o.MultiScale = true },
+		"single":     func(o *options.Options) { o.SingleCls = true },
+		"adam":       func(o *options.Options) { o.Optimizer, o.CosLR = "Adam", true },
+		"adamw":      func(o *options.Options) { o.Optimizer = "AdamW" },
+		"large":      func(o *options.Options) { o.BatchSize = 99 },
+		"one":        func(o *options.Options) { o.BatchSize = 1 },
+		"noval":      func(o *options.Options) { o.NoVal, o.NoSave = true, true },
+		"disk":       func(o *options.Options) { o.Cache = "disk" },
+		"nothing":    func(o *options.Options) { o.Epochs = 0 },
+		"bn":         func(o *options.Options) { o.BN = []string{"batch"} },
 	}
 	for name, change := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"yolofreeze/freeze/options"
 )
 
 // epochHook is a quiet Reporter that acts when an epoch has been saved.
@@ -39,7 +40,7 @@ func TestUnfreeze(t *testing.T) {
 }
 
 // scheduled is a run that thaws twice, and whose layers learn at rates of their own.
-func scheduled(t *testing.T, optimizer string) Options {
+func scheduled(t *testing.T, optimizer string) options.Options {
 	o := smallRun(t)
 	o.Epochs, o.Optimizer, o.Hyp.WarmupEpochs = 4, optimizer, 0
 	o.Freeze, o.Unfreeze = []string{"3"}, []string{"1:2,3:all"}

@@ -10,6 +10,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/yolo"
 	"yolofreeze/freeze/fixture"
+	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
@@ -29,10 +30,10 @@ func TestHeldFeatures(t *testing.T) {
 			sample.Labels[i].Class %= m.Net.NC
 		}
 	}
-	options := ValDefaults()
-	options.Samples, options.BatchSize, options.ImageSize = set.Splits["val"], 4, 64
-	loss := step.LossOf(Defaults().Hyp)
-	options.Loss = &loss
+	val := ValDefaults()
+	val.Samples, val.BatchSize, val.ImageSize = set.Splits["val"], 4, 64
+	loss := step.LossOf(options.Defaults().Hyp)
+	val.Loss = &loss
 	run := func(v *Validator) *Evaluation {
 		t.Helper()
 		e, err := v.Run(t.Context(), m.Net, m.State, ort.Options{})
@@ -41,7 +42,7 @@ func TestHeldFeatures(t *testing.T) {
 		}
 		return e
 	}
-	v, err := NewValidator(m.Net, options)
+	v, err := NewValidator(m.Net, val)
 	if err != nil {
 		t.Fatal(err)
 	}

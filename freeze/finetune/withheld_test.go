@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/options"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/safetensors"
 )
@@ -29,11 +30,11 @@ func TestCheckpointRunsNothing(t *testing.T) {
 	}
 	marked := func() bool { _, err := os.Stat(mark); return err == nil }
 
-	for name, change := range map[string]func(*Options){
-		"device " + library:                  func(o *Options) { o.Device = library },
-		"device " + library + ":0":           func(o *Options) { o.Device = library + ":0" },
-		"provider-option lib=" + library:     func(o *Options) { o.ProviderOptions = []string{"lib=" + library} },
-		"provider-option a=1,lib=" + library: func(o *Options) { o.ProviderOptions = []string{"a=1", "lib=" + library} },
+	for name, change := range map[string]func(*options.Options){
+		"device " + library:                  func(o *options.Options) { o.Device = library },
+		"device " + library + ":0":           func(o *options.Options) { o.Device = library + ":0" },
+		"provider-option lib=" + library:     func(o *options.Options) { o.ProviderOptions = []string{"lib=" + library} },
+		"provider-option a=1,lib=" + library: func(o *options.Options) { o.ProviderOptions = []string{"a=1", "lib=" + library} },
 	} {
 		stored := o
 		change(&stored)
@@ -61,7 +62,7 @@ func TestCheckpointRunsNothing(t *testing.T) {
 }
 
 // storedRun is the folder of a run that was stopped at its first step.
-func storedRun(t *testing.T, o Options) string {
+func storedRun(t *testing.T, o options.Options) string {
 	t.Helper()
 	m, err := model.Load(o.Weights)
 	if err != nil {

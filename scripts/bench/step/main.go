@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"yolofreeze/freeze"
-	"yolofreeze/freeze/finetune"
 	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
@@ -47,7 +47,7 @@ func main() {
 		NoArena: has("noarena"), NoMemPattern: has("nopattern"), NoPrepack: has("noprepack"), Capture: *graph, Native: *native}
 	err := error(nil)
 	if *provider != "" {
-		o.ProviderOptions, err = finetune.ParseProviderOptions(strings.Split(*provider, ","))
+		o.ProviderOptions, err = options.ParseProviderOptions(strings.Split(*provider, ","))
 	}
 	if err == nil {
 		err = run(*weights, *batch, *size, *frozen, *bn, *steps, *nc, *amp, o)

@@ -1,15 +1,11 @@
-package finetune
+package options
 
 import (
-	"encoding/json"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"yolofreeze/dataset"
 	"yolofreeze/freeze/step"
-	"yolofreeze/onnx/yaml"
 )
 
 // Option is something that a run can be told. From the table of them come opt.yaml, what
@@ -173,90 +169,3 @@ var Table = slices.Concat(
 			Usage: "resume although options or data have changed"},
 	),
 )
-
-// document is the text of opt.yaml.
-func (o *Options) document() ([]byte, error) {
-	var text []byte
-	for i := range Table {
-		key := Table[i].FileKey()
-		if key == "" {
-			continue
-		}
-		line, err := entry(key, Table[i].Of(o))
-		if err != nil {
-			return nil, fmt.Errorf("write option %s: %w", key, err)
-		}
-		text = append(text, line...)
-	}
-	return text, nil
-}
-
-// entry writes a key and its value, lists on its line.
-func entry(key string, value any) ([]byte, error) {
-	list, ok := value.(*[]string)
-	if !ok {
-		return yaml.Encode(map[string]any{key: value})
-	}
-	text, err := json.Marshal(append([]string{}, *list...))
-	return fmt.Appendf(nil, "%s: %s\n", key, text), err
-}
-
-// readDocument reads what document wrote; options that it does not name are zero.
-func readDocument(text []byte) (o Options, err error) {
-	root, err := yaml.Parse(text)
-	if err != nil {
-		return o, err
-	}
-	for _, pair := range root.Pairs {
-		i := slices.IndexFunc(Table, func(option Option) bool { return option.FileKey() == pair.Key })
-		if i < 0 || pair.Key == "" {
-			return o, fmt.Errorf("unknown option %q", pair.Key)
-		}
-		if err := pair.Value.Decode(Table[i].Of(&o)); err != nil {
-			return o, fmt.Errorf("option %s: %w", pair.Key, err)
-		}
-	}
-	return o, nil
-}
-
-// differences lists the options that differ in a way that a resumed run must not.
-func (o *Options) differences(other *Options) ([]string, error) {
-	a, err := o.named()
-	if err != nil {
-		return nil, err
-	}
-	b, err := other.named()
-	if err != nil {
-		return nil, err
-	}
-	for _, option := range Table {
-		if option.Free {
-			delete(a, option.FileKey())
-		}
-	}
-	var list []string
-	for _, name := range slices.Sorted(maps.Keys(a)) {
-		if x, y := fmt.Sprint(a[name]), fmt.Sprint(b[name]); x != y {
-			list = append(list, fmt.Sprintf("%s was %s, is %s", name, x, y))
-		}
-	}
-	return list, nil
-}
-
-// named lists the options by their names in opt.yaml, hyperparameters as hyp.lr0.
-func (o *Options) named() (map[string]any, error) {
-	text, err := o.document()
-	if err != nil {
-		return nil, err
-	}
-	named := map[string]any{}
-	if err := yaml.Decode(text, &named); err != nil {
-		return nil, fmt.Errorf("read the options: %w", err)
-	}
-	hyp, _ := named["hyp"].(map[string]any)
-	for name, v := range hyp {
-		named["hyp."+name] = v
-	}
-	delete(named, "hyp")
-	return named, nil
-}

@@ -1,4 +1,4 @@
-package finetune
+package options
 
 import (
 	"reflect"
@@ -35,18 +35,18 @@ func TestOptionsTable(t *testing.T) {
 	}
 	fillOptions(t, reflect.ValueOf(&o).Elem(), listed)
 	o.ResumeFrom, o.Force = "", false // of the process, not of the run
-	text, err := o.document()
+	text, err := o.YAML()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := readDocument(text)
+	got, err := FromYAML(text)
 	if err != nil || !reflect.DeepEqual(got, o) {
 		t.Errorf("read %+v, %v, want %+v, from\n%s", got, err, o, text)
 	}
-	if again, err := got.document(); err != nil || string(again) != string(text) {
+	if again, err := got.YAML(); err != nil || string(again) != string(text) {
 		t.Errorf("written again:\n%s, %v, want\n%s", again, err, text)
 	}
-	if _, err := readDocument([]byte("epohcs: 3\n")); err == nil || !strings.Contains(err.Error(), `unknown option "epohcs"`) {
+	if _, err := FromYAML([]byte("epohcs: 3\n")); err == nil || !strings.Contains(err.Error(), `unknown option "epohcs"`) {
 		t.Errorf("an unknown option: %v", err)
 	}
 }

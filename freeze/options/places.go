@@ -1,4 +1,4 @@
-package finetune
+package options
 
 import (
 	"path/filepath"
@@ -7,9 +7,9 @@ import (
 	"yolofreeze/onnx/disk"
 )
 
-// kept are the options as files of the run hold them: with paths that mean the same
+// Kept are the options as files of the run hold them: with paths that mean the same
 // in every folder.
-func (o Options) kept() Options {
+func (o Options) Kept() Options {
 	o.Data = inData(o.Data, absolute)
 	if disk.Exists(o.Weights) {
 		o.Weights = absolute(o.Weights)
@@ -65,9 +65,9 @@ func splitData(part string) (key, path string) {
 	return "", part
 }
 
-// findPlaces looks for the files of a run that was moved together with them: the
+// FindPlaces looks for the files of a run that was moved together with them: the
 // ends of their paths, from the run's folder and from the folders above it.
-func (o *Options) findPlaces(runDir string) {
+func (o *Options) FindPlaces(runDir string) {
 	find := func(path string) string { return moved(path, absolute(runDir)) }
 	o.Data = inData(o.Data, find)
 	o.Freeze = inFiles(o.Freeze, find)
@@ -92,10 +92,4 @@ func moved(path, runDir string) string {
 		}
 	}
 	return path
-}
-
-// within reports whether dir lies in a folder.
-func within(dir, folder string) bool {
-	rel, err := filepath.Rel(absolute(folder), absolute(dir))
-	return err == nil && filepath.IsLocal(rel)
 }

@@ -1,0 +1,134 @@
+package options
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
+	"yolofreeze/freeze"
+	"yolofreeze/freeze/step"
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/ort"
+)
+
+// Settings are options as a run goes by them: checked, and their texts read.
+type Settings struct {
+	Options
+	Frozen   freeze.Request // what Freezing says
+	Runtime  ort.Options    // the device, and options of its provider
+	Products onnx.DType     // in which they are computed; Undefined: float32
+	Features onnx.DType     // in which those that are cached are kept
+	Reading  dataset.ReadOptions
+}
+
+// Error is an option that makes no sense.
+type Error struct{ Reason string }
+
+func (e *Error) Error() string { return e.Reason }
+
+// Usage marks the error as one of what was asked for.
+func (e *Error) Usage() bool { return true }
+
+// Parse checks the options and reads all that is text in them: nothing that a run
+// does with them later can fail for how they were written.
+func (o Options) Parse() (s *Settings, err error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	s = &Settings{Options: o, Runtime: ort.Options{Device: o.Device}, Features: FeatureTypes[o.FeatureType]}
+	s.Reading, err = dataset.ReadOptions{Splits: []string{"train", "val"}, Classes: o.Classes, BadLabels: o.BadLabels,
+		BadImages: o.BadImages, CacheDir: dataset.DefaultCacheDir()}.Checked()
+	if err == nil {
+		s.Products, err = step.ParseAMP(o.AMP)
+	}
+	if err == nil {
+		s.Runtime.ProviderOptions, err = ParseProviderOptions(o.ProviderOptions)
+	}
+	if err != nil {
+		return nil, &Error{err.Error()}
+	}
+	if s.Frozen, err = freeze.ParseRequest(o.Freeze, o.BN, o.Unfreeze, o.LRScale); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// SetFreeze puts other selectors in the place of option freeze.
+func (s *Settings) SetFreeze(texts []string) (err error) {
+	s.Freeze = texts
+	s.Frozen.Selectors, err = freeze.Parse(texts)
+	return err
+}
+
+// Stages makes the plans of the run for a network, and completes the options of
+// learning rates by what a plan file states.
+func (s *Settings) Stages(net freeze.Network) ([]freeze.Stage, error) {
+	stages, err := freeze.Stages(net, s.Frozen.Selectors, s.Frozen.Schedule, s.Frozen.Policies...)
+	if err != nil {
+		return nil, err
+	}
+	if last := stages[len(stages)-1].Epoch; s.Epochs > 0 && last >= s.Epochs {
+		return nil, &Error{fmt.Sprintf("unfreeze %s: epoch %d never comes, the run has epochs 0 to %d", strings.Join(s.Unfreeze, ","), last, s.Epochs-1)}
+	}
+	if stated := stages[0].Plan.Rates; s.ResumeFrom == "" { // a resumed run has its own, whatever it freezes now
+		if len(s.Frozen.Scales) == 0 {
+			s.Frozen.Scales, s.LRScale = stated.Scales, stated.Texts()
+		}
+		s.LRDecay = cmp.Or(s.LRDecay, stated.Decay())
+	}
+	s.LRDecay = cmp.Or(s.LRDecay, 1)
+	rates, err := freeze.NewRates(net, s.Frozen.Scales, s.LRDecay) // of the whole network, whatever trains in a stage
+	for _, stage := range stages {
+		stage.Plan.Rates = rates
+	}
+	return stages, err
+}
+
+// check refuses values that make no sense, alone or together.
+func (o *Options) check() error {
+	bad := func(format string, args ...any) error { return &Error{fmt.Sprintf(format, args...)} }
+	switch {
+	case o.Epochs < 0:
+		return bad("epochs %d: want 0 or more", o.Epochs)
+	case o.BatchSize < 1 && o.BatchSize != AutoBatch:
+		return bad("batch size %d: want 1 or more, or %d for what fits into memory", o.BatchSize, AutoBatch)
+	case o.ImageSize < 1 || o.ImageSize > loader.MaxImageSize:
+		return bad("image size %d: want 1 to %d", o.ImageSize, loader.MaxImageSize)
+	case !slices.Contains(step.Optimizers, o.Optimizer):
+		return bad("optimizer %q: want one of %v", o.Optimizer, step.Optimizers)
+	case !slices.Contains(Caches, o.Cache):
+		return bad("cache %q: want one of %v", o.Cache, Caches)
+	case o.Patience < 0:
+		return bad("patience %d: want 0 (never stop early) or more", o.Patience)
+	case o.Rect && o.ImageWeights:
+		return bad("image weights draw pictures, rect takes each once: use one of them")
+	case o.Quad && o.Rect:
+		return bad("quad joins square pictures, rect makes others: use one of them")
+	case o.Quad && o.BatchSize != AutoBatch && o.BatchSize%QuadPictures != 0:
+		return bad("batch size %d with quad: want a multiple of %d", o.BatchSize, QuadPictures)
+	case !(o.Hyp.LabelSmoothing >= 0 && o.Hyp.LabelSmoothing < 1):
+		return bad("label-smoothing %g: want 0 or more, less than 1", o.Hyp.LabelSmoothing)
+	case !(o.Mosaic9 >= 0 && o.Mosaic9 <= 1):
+		return bad("mosaic9 %g: want a share from 0 to 1", o.Mosaic9)
+	case o.CacheFeatures > 0 && (o.Quad || o.Mosaic9 > 0):
+		return bad("cache-features keeps single pictures, in mosaics of four: not with quad or mosaic9")
+	case o.AutoAnchor && o.NoAutoAnchor:
+		return bad("autoanchor and noautoanchor exclude each other")
+	case o.CacheFeatures < 0:
+		return bad("cache-features %d: want 1 view of each picture or more", o.CacheFeatures)
+	case FeatureTypes[o.FeatureType] == onnx.Undefined:
+		return bad("feature-type %q: want fp16 or fp32", o.FeatureType)
+	case !(o.FeatureBudget >= 0):
+		return bad("feature-budget %g: want 0 (nine tenths of the free disk) GB or more", o.FeatureBudget)
+	case o.CacheFeatures > 0 && (o.Rect || o.ImageWeights || o.MultiScale || o.CloseMosaic > 0):
+		return bad("cache-features keeps square pictures that every epoch draws alike: not with rect, image-weights, multi-scale or close-mosaic")
+	case o.CUDAGraph && (o.MultiScale || o.Rect):
+		return bad("cuda-graph repeats a step of one size: not with multi-scale or rect, whose batches differ")
+	case o.CloseMosaic < 0:
+		return bad("close-mosaic %d: want 0 or more", o.CloseMosaic)
+	}
+	return nil
+}
