@@ -60,14 +60,15 @@ var rooms = map[string]room{
 	"freeze/fixture":              {allows: []string{"onnx/...", "freeze", "freeze/model"}},
 	"freeze/finetune":             {allows: []string{"onnx/...", "freeze/...", "dataset/..."}, but: []string{"onnx/op", "onnx/grad", "onnx/ref", "onnx/torch", "onnx/testkit/...", "freeze/compare", "freeze/detect", "freeze/fixture", "freeze/weights"}},
 	"dataset/picture":             {},
+	"freeze/validate":             {allows: []string{"freeze/model", "freeze/step", "freeze/runs", "dataset", "dataset/loader", "dataset/metric", "onnx", "onnx/ort", "onnx/pass", "onnx/yolov5"}},
 	"freeze/finetune/plot":        {allows: []string{"dataset", "dataset/loader", "dataset/picture", "dataset/metric"}},
 	"freeze/finetune/tensorboard": {},
 	"freeze/finetune/mlflow":      {standard: true},
 	"cmd/yolofreeze": {allows: []string{"onnx/...", "freeze/...", "dataset/...", "cmd/..."},
 		but: []string{"onnx/op", "onnx/grad", "onnx/optim", "onnx/pass", "onnx/testkit/...", "freeze/fixture"}},
 	"cmd/term":    {},
-	"cmd/flags":   {allows: []string{"cmd/term", "dataset", "dataset/loader", "freeze/finetune"}},
-	"cmd/matrix":  {allows: []string{"cmd/term", "cmd/flags", "freeze/finetune"}},
+	"cmd/flags":   {allows: []string{"cmd/term", "dataset", "dataset/loader", "freeze/options"}},
+	"cmd/matrix":  {allows: []string{"cmd/term", "cmd/flags", "freeze/options"}},
 	"scripts/...": {allows: []string{"onnx/...", "freeze/...", "dataset/..."}, but: []string{"freeze/fixture"}},
 }
 

@@ -16,18 +16,19 @@ import (
 	"yolofreeze/dataset/loader"
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/detect"
-	"yolofreeze/freeze/finetune"
+	"yolofreeze/freeze/finetune/plot"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
+	"yolofreeze/freeze/validate"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/ort"
 )
 
 func valCommand() *cli.Command {
-	d := finetune.ValDefaults()
+	d := validate.Defaults()
 	return &cli.Command{
 		Name:  "val",
 		Usage: "measure a model's average precision on a split",
@@ -52,7 +53,7 @@ func valCommand() *cli.Command {
 			&cli.StringFlag{Name: "name", Value: "exp", Usage: "`NAME` of this run's folder"},
 			&cli.BoolFlag{Name: "exist-ok", Usage: "write into a folder that is there"},
 		),
-		Action: validate,
+		Action: val,
 	}
 }
 
@@ -69,12 +70,12 @@ type valResult struct {
 	MAP50     float64        `json:"map50"`
 	MAP       float64        `json:"map"`
 	PerClass  []runs.Class   `json:"per_class"`
-	Speed     finetune.Speed `json:"speed_ms"`
+	Speed     validate.Speed `json:"speed_ms"`
 	Skipped   []string       `json:"skipped,omitempty"`
 	RunDir    string         `json:"run_dir,omitempty"`
 }
 
-func validate(c *cli.Context) error {
+func val(c *cli.Context) error {
 	if err := flags.NeedArgs(c, 0, 0); err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func validate(c *cli.Context) error {
 	if err != nil {
 		return term.Usagef("val: %v", err)
 	}
-	o := finetune.ValDefaults()
+	o := validate.Defaults()
 	if o.AMP, err = ampOf(c); err != nil {
 		return err
 	}
@@ -126,7 +127,7 @@ func validate(c *cli.Context) error {
 	if err := checkVal(c, m, set, o); err != nil {
 		return err
 	}
-	v, err := finetune.NewValidator(m.Net, o)
+	v, err := validate.New(m.Net, o)
 	if err != nil {
 		return err
 	}
@@ -138,20 +139,20 @@ func validate(c *cli.Context) error {
 		return err
 	}
 	if saver != nil {
-		v.Each = func(f finetune.Found) error {
+		v.Each = func(f validate.Found) error {
 			return saver.Add(f.Sample.Path, f.Sample.Width, f.Sample.Height, f.Detections)
 		}
 	}
 	if c.Bool("plots") {
 		v.Seen = func(index int, b *loader.Batch, found [][]metric.Detection) {
-			if err := finetune.DrawValBatch(dir, index, b, found, m.Names, o.Samples); err != nil {
+			if err := plot.ValBatch(dir, index, b, found, m.Names, o.Samples); err != nil {
 				t.Warnf("%v", err)
 			}
 		}
 	}
 	b := t.Bar("validating", v.Batches())
 	v.Progress = func(int, int) { b.Add(1) }
-	e, err := v.RunModel(c.Context, m, ort.Options{Device: c.String("device"), ProviderOptions: provider})
+	e, err := v.Run(c.Context, m, ort.Options{Device: c.String("device"), ProviderOptions: provider})
 	b.Finish()
 	if err != nil {
 		return err
@@ -172,7 +173,7 @@ func validate(c *cli.Context) error {
 		}
 	}
 	if c.Bool("plots") {
-		for name, draw := range finetune.EvaluationPlots(e, names) {
+		for name, draw := range plot.Evaluation(&e.Result, names) {
 			err = errors.Join(err, draw(filepath.Join(dir, name)))
 		}
 		if err != nil {
@@ -217,7 +218,7 @@ func ampOf(c *cli.Context) (onnx.DType, error) {
 	return products, nil
 }
 
-func checkVal(c *cli.Context, m *model.Model, set *dataset.Set, o finetune.ValOptions) error {
+func checkVal(c *cli.Context, m *model.Model, set *dataset.Set, o validate.Options) error {
 	switch {
 	case o.AMP != onnx.Undefined && m.Quantised():
 		return term.Usagef("val: --amp, --half: %s computes on 8-bit integers", m.Path)

@@ -12,6 +12,7 @@ import (
 	"yolofreeze/freeze/export"
 	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/validate"
 	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/testkit/shared"
@@ -127,13 +128,13 @@ func TestExportInt8(t *testing.T) {
 // validated is a model's mAP50 on pictures.
 func validated(t *testing.T, m *model.Model, samples []dataset.Sample, side int) float64 {
 	t.Helper()
-	o := ValDefaults()
+	o := validate.Defaults()
 	o.Samples, o.ImageSize = samples, side
-	v, err := NewValidator(m.Net, o)
+	v, err := validate.New(m.Net, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := v.RunModel(t.Context(), m, ort.Options{})
+	e, err := v.Run(t.Context(), m, ort.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

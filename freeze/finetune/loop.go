@@ -12,6 +12,7 @@ import (
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
+	"yolofreeze/freeze/validate"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/machine"
 )
@@ -185,7 +186,7 @@ func (t *training) closeEpoch(ctx context.Context) error {
 		}
 		row.Precision, row.Recall, row.MAP50, row.MAP = e.Precision, e.Recall, e.MAP50, e.MAP
 		row.Val = [3]float64{e.Box, e.Obj, e.Cls}
-		p.Maps = e.maps(t.model.Net.NC)
+		p.Maps = e.Maps(t.model.Net.NC)
 		result.Evaluation = e
 	}
 	if fitness := row.Fitness(); !p.HasBest || fitness > p.BestFitness {
@@ -230,30 +231,18 @@ func (t *training) mayStop() bool {
 	return t.o.Patience > 0 && t.p.HasBest && t.p.Epoch-t.p.BestEpoch >= t.o.Patience
 }
 
-func (t *training) validate(ctx context.Context) (*Evaluation, error) {
+func (t *training) validate(ctx context.Context) (*validate.Evaluation, error) {
 	start := time.Now()
 	if err := t.engine.Sync(); err != nil {
 		return nil, err
 	}
 	t.holdFeatures()
-	e, err := t.validator.Run(ctx, t.model.Net, t.engine.Weights(true), t.o.Runtime)
+	e, err := t.validator.Run(ctx, &model.Model{Net: t.model.Net, State: t.engine.Weights(true)}, t.o.Runtime)
 	t.clock.validation += time.Since(start)
 	if err == nil && !(step.Losses{Box: e.Box, Obj: e.Obj, Cls: e.Cls}).Finite() {
 		err = &NonFiniteError{Epoch: t.p.Epoch, Batch: t.p.Batch, What: fmt.Sprintf("the validation loss is %g", e.Box+e.Obj+e.Cls), Kept: t.kept()}
 	}
 	return e, err
-}
-
-// maps are the classes' average precisions; a class without objects has the mean.
-func (e *Evaluation) maps(classes int) []float64 {
-	list := make([]float64, classes)
-	for i := range list {
-		list[i] = e.MAP
-	}
-	for _, c := range e.PerClass {
-		list[c.Class] = c.AP
-	}
-	return list
 }
 
 // save writes an epoch's rows, then weights. The checkpoint comes last: what

@@ -18,6 +18,7 @@ import (
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
+	"yolofreeze/freeze/validate"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/workers"
 	"yolofreeze/onnx/yaml"
@@ -293,11 +294,11 @@ func (t *training) makeLoaders() (err error) {
 	if t.loader, err = loader.New(o); err != nil {
 		return &disk.InputError{Path: t.set.Path, Err: err}
 	}
-	v := ValDefaults()
+	v := validate.Defaults()
 	v.Samples, v.BatchSize, v.ImageSize, v.SingleCls, v.Loss = val, 2*t.o.BatchSize, t.side, t.o.SingleCls, &t.loss
 	v.AMP = t.o.Products
 	v.Loader = loader.Options{Workers: t.o.Workers, CacheRAM: ram - share, Disk: decoded, BadImages: t.o.BadImages}
-	if t.validator, err = NewValidator(t.model.Net, v); err != nil {
+	if t.validator, err = validate.New(t.model.Net, v); err != nil {
 		return &disk.InputError{Path: t.set.Path, Err: err}
 	}
 	t.validator.Progress = t.r.Validating

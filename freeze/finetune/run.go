@@ -15,6 +15,7 @@ import (
 	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
+	"yolofreeze/freeze/validate"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/optim"
@@ -54,7 +55,7 @@ type BatchResult struct {
 type EpochResult struct {
 	runs.Row
 	Epochs     int
-	Evaluation *Evaluation // nil when the epoch was not validated
+	Evaluation *validate.Evaluation // nil when the epoch was not validated
 	Names      []string
 	Best       bool // better than all before
 }
@@ -77,7 +78,7 @@ type training struct {
 	loss        yolov5.LossOptions
 	schedule    step.Schedule
 	loader      *loader.Loader
-	validator   *Validator
+	validator   *validate.Validator
 	features    *features // nil: pictures run through all layers in every epoch
 	engine      *step.Engine
 	moved       step.Traffic // by engines before this one
@@ -284,7 +285,7 @@ func (t *training) announce() {
 // validateOnly is a run of no epochs.
 func (t *training) validateOnly(ctx context.Context) (*Summary, error) {
 	start := time.Now()
-	e, err := t.validator.Run(ctx, t.model.Net, t.model.State, t.o.Runtime)
+	e, err := t.validator.Run(ctx, t.model, t.o.Runtime)
 	if err != nil {
 		return nil, err
 	}

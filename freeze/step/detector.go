@@ -2,6 +2,7 @@ package step
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 
 	"yolofreeze/dataset/metric"
@@ -49,6 +50,15 @@ func (d *Detector) Close() { d.graph.Close() }
 
 // Device says where the graph runs.
 func (d *Detector) Device() string { return d.graph.session.Device() }
+
+// ChunkOn returns how many pictures a device infers at once. A CPU is quickest when what
+// one layer leaves still lies in its caches: one picture for four cores.
+func ChunkOn(device string) int {
+	if device == "cpu" {
+		return max(1, runtime.NumCPU()/4)
+	}
+	return 16
+}
 
 // Heads makes room for the outputs of n pictures of the given size.
 func (d *Detector) Heads(n, height, width int) []*onnx.Tensor {

@@ -2,26 +2,22 @@ package finetune
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"yolofreeze/dataset"
 	"yolofreeze/dataset/loader"
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/finetune/plot"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
+	"yolofreeze/freeze/validate"
 	"yolofreeze/onnx/disk"
 )
 
-const (
-	sheets    = 3   // batches of each kind that are drawn
-	sheetConf = .25 // of detections, at least
-	longTable = 50  // classes from which on the last validation lists only the mean
-)
+// longTable is the number of classes from which on the last validation lists only the mean.
+const longTable = 50
 
 // look does what a run does for those who look at it: should it fail, the run goes on.
 func (t *training) look(do func() error) {
@@ -56,55 +52,7 @@ func (t *training) drawLabels() error {
 
 // drawTrainSheet shows one of the run's first batches.
 func (t *training) drawTrainSheet(index int, b *loader.Batch) {
-	if index >= sheets {
-		return
-	}
-	t.look(func() error {
-		path := t.picture(fmt.Sprintf("train_batch%d.jpg", index))
-		return b.WriteSheet(path, b.Marks(), t.model.Names, titles(b, t.set.Splits["train"]))
-	})
-}
-
-// DrawValBatch shows labels and detections of one of the first batches in pictures of a folder.
-func DrawValBatch(dir string, index int, b *loader.Batch, found [][]metric.Detection, names []string, samples []dataset.Sample) error {
-	if index >= sheets {
-		return nil
-	}
-	var marks []loader.Mark
-	for i, dets := range found {
-		for _, d := range dets {
-			if d.Conf > sheetConf {
-				marks = append(marks, loader.Mark{Image: i, Class: d.Class, X1: d.X1, Y1: d.Y1, X2: d.X2, Y2: d.Y2, Conf: d.Conf})
-			}
-		}
-	}
-	files := titles(b, samples)
-	sheet := func(kind string, marks []loader.Mark) error {
-		return b.WriteSheet(filepath.Join(dir, fmt.Sprintf("val_batch%d_%s.jpg", index, kind)), marks, names, files)
-	}
-	return errors.Join(sheet("labels", b.Marks()), sheet("pred", marks))
-}
-
-// EvaluationPlots draw what a validation found, curves and the confusion matrix, by the
-// names of their files.
-func EvaluationPlots(e *Evaluation, names []string) map[string]func(path string) error {
-	plots := map[string]func(string) error{
-		"PR_curve.png":         func(path string) error { return plot.PrecisionRecall(path, &e.Result, names) },
-		"confusion_matrix.png": func(path string) error { return plot.Confusion(path, &e.Confusion, names) },
-	}
-	for name, curve := range map[string]plot.Curve{"F1": plot.F1, "P": plot.Precision, "R": plot.Recall} {
-		plots[name+"_curve.png"] = func(path string) error { return plot.OverConfidence(path, &e.Result, names, curve) }
-	}
-	return plots
-}
-
-// titles are the names of a batch's files.
-func titles(b *loader.Batch, samples []dataset.Sample) []string {
-	list := make([]string, len(b.Samples))
-	for i, s := range b.Samples {
-		list[i] = filepath.Base(samples[s].Path)
-	}
-	return list
+	t.look(func() error { return plot.TrainBatch(t.dir, index, b, t.model.Names, t.set.Splits["train"]) })
 }
 
 // lookAtBest validates the best weights once more, to draw what they find.
@@ -115,9 +63,9 @@ func (t *training) lookAtBest(ctx context.Context, best *model.Model) {
 	t.r.Logf("Validating %s", t.weights(bestName))
 	start := time.Now()
 	t.validator.Seen = func(index int, b *loader.Batch, found [][]metric.Detection) {
-		t.look(func() error { return DrawValBatch(t.dir, index, b, found, t.model.Names, t.set.Splits["val"]) })
+		t.look(func() error { return plot.ValBatch(t.dir, index, b, found, t.model.Names, t.set.Splits["val"]) })
 	}
-	e, err := t.validator.Run(ctx, best.Net, best.State, t.o.Runtime)
+	e, err := t.validator.Run(ctx, best, t.o.Runtime)
 	t.validator.Seen = nil
 	t.clock.validation += time.Since(start)
 	if err != nil {
@@ -125,13 +73,13 @@ func (t *training) lookAtBest(ctx context.Context, best *model.Model) {
 		return
 	}
 	t.logTable(e)
-	for name, draw := range EvaluationPlots(e, t.model.Names) {
+	for name, draw := range plot.Evaluation(&e.Result, t.model.Names) {
 		t.look(func() error { return draw(t.picture(name)) })
 	}
 }
 
 // logTable says what the best weights find, by class unless these are many.
-func (t *training) logTable(e *Evaluation) {
+func (t *training) logTable(e *validate.Evaluation) {
 	row := func(name string, images, instances int, p, r, map50, mAP float64) {
 		t.r.Logf("%22s%11d%11d%11.3g%11.3g%11.3g%11.3g", name, images, instances, p, r, map50, mAP)
 	}

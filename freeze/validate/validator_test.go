@@ -1,4 +1,4 @@
-package finetune
+package validate
 
 import (
 	"math"
@@ -131,10 +131,10 @@ func TestRecordedValidation(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := fixture.LoadShared(t, "yolov5n-v6.0.pt")
-	o := ValDefaults()
+	o := Defaults()
 	o.Samples = set.Splits["val"]
 	t.Run("loader", func(t *testing.T) {
-		v, err := NewValidator(m.Net, o)
+		v, err := New(m.Net, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +153,7 @@ func TestRecordedValidation(t *testing.T) {
 				t.Errorf("%d pictures of %v are missing", n, s)
 			}
 		}
-		e, err := v.Run(t.Context(), m.Net, m.State, ort.Options{})
+		e, err := v.Run(t.Context(), m, ort.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +162,7 @@ func TestRecordedValidation(t *testing.T) {
 	t.Run("letterboxed", func(t *testing.T) { want.check(t, validateAsRecorded(t, m, o, want), 0.01, 0.004) })
 }
 
-func validateAsRecorded(t *testing.T, m *model.Model, o ValOptions, want recordedValidation) metric.Result {
+func validateAsRecorded(t *testing.T, m *model.Model, o Options, want recordedValidation) metric.Result {
 	d, err := step.NewDetector(m.Net, m.State, ort.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package finetune
+package validate
 
 import (
 	"math"
@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/synth"
 	"yolofreeze/dataset/yolo"
 	"yolofreeze/freeze/fixture"
-	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
@@ -19,8 +19,12 @@ import (
 // TestHeldFeatures: validations behind a cut find what one through all layers
 // finds, the later ones exactly what the first one found and without a picture.
 func TestHeldFeatures(t *testing.T) {
-	o := smallRun(t)
-	set, err := yolo.Open(o.Data, dataset.ReadOptions{})
+	fixture.NeedORT(t)
+	data := filepath.Join(t.TempDir(), "shapes")
+	if err := synth.Write(data, synth.Options{Counts: map[string]int{"train": 1, "val": 6}, Size: 64}); err != nil {
+		t.Fatal(err)
+	}
+	set, err := yolo.Open(filepath.Join(data, "data.yaml"), dataset.ReadOptions{CacheDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,19 +34,23 @@ func TestHeldFeatures(t *testing.T) {
 			sample.Labels[i].Class %= m.Net.NC
 		}
 	}
-	val := ValDefaults()
-	val.Samples, val.BatchSize, val.ImageSize = set.Splits["val"], 4, 64
-	loss := step.LossOf(options.Defaults().Hyp)
-	val.Loss = &loss
+	o := Defaults()
+	o.Samples, o.BatchSize, o.ImageSize = set.Splits["val"], 4, 64
+	hyp, err := dataset.LoadHyp("low")
+	if err != nil {
+		t.Fatal(err)
+	}
+	loss := step.LossOf(hyp)
+	o.Loss = &loss
 	run := func(v *Validator) *Evaluation {
 		t.Helper()
-		e, err := v.Run(t.Context(), m.Net, m.State, ort.Options{})
+		e, err := v.Run(t.Context(), m, ort.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return e
 	}
-	v, err := NewValidator(m.Net, val)
+	v, err := New(m.Net, o)
 	if err != nil {
 		t.Fatal(err)
 	}

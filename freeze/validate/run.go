@@ -1,0 +1,186 @@
+package validate
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+	"yolofreeze/dataset/loader"
+	"yolofreeze/dataset/metric"
+	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/step"
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/workers"
+	"yolofreeze/onnx/yolov5"
+)
+
+// validation is one run of a Validator.
+type validation struct {
+	*Validator
+	detector  *step.Detector
+	features  *heldRun // nil: pictures run through all layers
+	evaluator *metric.Evaluator
+	nms       metric.NMSOptions
+	batches   int
+	found     Evaluation
+}
+
+// open opens the graphs that the run takes. Who looks at the pictures themselves
+// gets them from the loader.
+func (r *validation) open(m *model.Model, o ort.Options) (err error) {
+	cut := step.Cut{}
+	if h := r.held; h != nil && h.lost == nil && r.Seen == nil {
+		if r.features, err = h.open(m, o); err != nil {
+			return err
+		}
+		cut = h.cut
+	}
+	if r.detector, err = detectorOf(m, cut, r.o.AMP, o); err != nil {
+		r.close()
+	}
+	return err
+}
+
+func (r *validation) close() {
+	if r.features != nil {
+		r.features.close()
+	}
+	if r.detector != nil {
+		r.detector.Close()
+	}
+}
+
+// forward runs pictures first to first+n of a batch into heads.
+func (r *validation) forward(b *loader.Batch, first, n int, heads []*onnx.Tensor) error {
+	var images []uint8
+	if area := 3 * b.Width * b.Height; b.Images != nil {
+		images = b.Images[first*area : (first+n)*area]
+	}
+	if r.features == nil {
+		return r.detector.Forward(images, heads, b.Height, b.Width)
+	}
+	in, err := r.features.outputs(images, n, b.Height, b.Width)
+	if err != nil {
+		return err
+	}
+	return r.detector.ForwardFrom(in, heads)
+}
+
+// contribution is what one picture contributes.
+type contribution struct {
+	found []metric.Detection
+	loss  yolov5.LossSums
+	err   error
+}
+
+// batch runs one batch in chunks; the pictures of one are looked at while the next runs.
+func (r *validation) batch(ctx context.Context, b *loader.Batch) error {
+	parts := make([]contribution, b.Size)
+	buffers := [2][]*onnx.Tensor{}
+	var pending [2]sync.WaitGroup
+	targets, chunk := targetsByPicture(b), step.ChunkOn(r.detector.Device())
+	for i := 0; i*chunk < b.Size; i++ {
+		first, side := i*chunk, i%2
+		n := min(chunk, b.Size-first)
+		r.wait(&pending[side])
+		if heads := buffers[side]; heads == nil || int(heads[0].Shape[0]) != n {
+			buffers[side] = r.detector.Heads(n, b.Height, b.Width)
+		}
+		heads, start := buffers[side], time.Now()
+		if err := r.forward(b, first, n, heads); err != nil {
+			return err
+		}
+		r.found.Inference += time.Since(start)
+		for k := range n {
+			pending[side].Go(func() {
+				if err := workers.Try(func() { parts[first+k] = r.picture(step.PictureOf(heads, k), targets[first+k], b.Height, b.Width) }); err != nil {
+					parts[first+k].err = err
+				}
+			})
+		}
+		if err := ctx.Err(); err != nil {
+			r.wait(&pending[0])
+			r.wait(&pending[1])
+			return err
+		}
+	}
+	r.wait(&pending[0])
+	r.wait(&pending[1])
+	return r.add(b, parts)
+}
+
+// wait waits for pictures to be looked at: the part of that time in which no graph runs.
+func (r *validation) wait(pending *sync.WaitGroup) {
+	start := time.Now()
+	pending.Wait()
+	r.found.Suppression += time.Since(start)
+}
+
+func (r *validation) picture(heads []*onnx.Tensor, targets []yolov5.Target, height, width int) (o contribution) {
+	if o.found, o.err = r.detector.Find(heads, r.nms); o.err != nil || r.o.Loss == nil {
+		return o
+	}
+	net := r.detector.Net
+	o.loss, o.err = net.LossSums(heads, net.Assign(targets, height, width, r.o.Loss.AnchorT), *r.o.Loss)
+	return o
+}
+
+// add takes a batch's parts in order.
+func (r *validation) add(b *loader.Batch, parts []contribution) error {
+	var loss yolov5.LossSums
+	found := make([][]metric.Detection, len(parts))
+	for i, o := range parts {
+		if found[i] = o.found; o.err != nil {
+			return o.err
+		}
+	}
+	if r.Seen != nil {
+		r.Seen(r.batches, b, found)
+	}
+	for i, o := range parts {
+		b.Restore(i, o.found)
+		labels := b.Labels(i)
+		if r.o.SingleCls {
+			for k := range o.found {
+				o.found[k].Class = 0
+			}
+			for k := range labels {
+				labels[k].Class = 0
+			}
+		}
+		if err := r.evaluator.Add(o.found, labels); err != nil {
+			return fmt.Errorf("validate %s: %w", r.o.Samples[b.Samples[i]].Path, err)
+		}
+		if r.Each != nil {
+			if err := r.Each(Found{&r.o.Samples[b.Samples[i]], o.found}); err != nil {
+				return err
+			}
+		}
+		if r.o.Loss != nil {
+			loss.Add(o.loss)
+		}
+	}
+	if r.o.Loss != nil {
+		box, obj, cls := loss.Parts(r.detector.Net, *r.o.Loss)
+		r.found.Box, r.found.Obj, r.found.Cls = r.found.Box+box, r.found.Obj+obj, r.found.Cls+cls
+	}
+	return nil
+}
+
+// targetsByPicture sorts a batch's targets by picture; each calls its own picture 0.
+func targetsByPicture(b *loader.Batch) [][]yolov5.Target {
+	lists := make([][]yolov5.Target, b.Size)
+	for _, t := range b.Targets {
+		lists[t.Image] = append(lists[t.Image], yolov5.Target{Class: int(t.Class), X: float64(t.X), Y: float64(t.Y), W: float64(t.W), H: float64(t.H)})
+	}
+	return lists
+}
+
+// detectorOf opens a model's evaluation graph: its file's own if that is quantised.
+func detectorOf(m *model.Model, c step.Cut, products onnx.DType, o ort.Options) (*step.Detector, error) {
+	if m.QDQ != nil {
+		return step.OpenDetector(m.Net, m.QDQ, o)
+	}
+	return step.NewDetectorFor(m.Net, m.State, c, products, o)
+}

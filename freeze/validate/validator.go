@@ -1,0 +1,117 @@
+package validate
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
+	"yolofreeze/dataset/metric"
+	"yolofreeze/freeze/model"
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/yolov5"
+)
+
+// Options say how a split is validated; Defaults has YOLOv5's defaults.
+type Options struct {
+	Samples   []dataset.Sample
+	BatchSize int                 // 16
+	ImageSize int                 // 640
+	Conf, IoU float64             // .001 and .6
+	MaxDet    int                 // 300
+	SingleCls bool                // labels and detections are all class 0
+	AMP       onnx.DType          // of products, float16 or bfloat16; Undefined: all in float32
+	Loss      *yolov5.LossOptions // scaled; nil computes no losses
+	Loader    loader.Options
+}
+
+// Defaults are the options that YOLOv5's val.py starts from, but for its batch
+// of 32: larger batches pad more, and small sets then come out worse.
+func Defaults() Options {
+	return Options{BatchSize: 16, ImageSize: 640, Conf: .001, IoU: .6, MaxDet: 300}
+}
+
+// Found is one picture's detections, in pixels of the original.
+type Found struct {
+	Sample     *dataset.Sample
+	Detections []metric.Detection
+}
+
+// Validator validates one split again and again, with pictures kept in memory
+// as far as the loader's options allow.
+type Validator struct {
+	o      Options
+	loader *loader.Loader
+	held   *heldFeatures // nil: all layers run
+	// Each, when set, is called for every picture in order.
+	Each func(Found) error
+	// Seen, when set, is called for every batch in order, the first being 0, with
+	// each picture's detections in pixels of the batch.
+	Seen func(index int, b *loader.Batch, found [][]metric.Detection)
+	// Progress, when set, is called after every batch.
+	Progress func(done, batches int)
+}
+
+// New makes the loader: rectangular batches, padded by half a stride.
+func New(net *yolov5.Network, o Options) (*Validator, error) {
+	l := o.Loader
+	l.Samples, l.BatchSize, l.ImageSize, l.Stride = o.Samples, o.BatchSize, o.ImageSize, int(net.MaxStride())
+	l.Rect, l.Pad = true, 0.5
+	if l.BatchSize < 1 {
+		return nil, fmt.Errorf("validate: batch size %d, want 1 or more", o.BatchSize)
+	}
+	l.BatchSize = min(l.BatchSize, max(len(l.Samples), 1))
+	loader, err := loader.New(l)
+	if err != nil {
+		return nil, fmt.Errorf("validate: %w", err)
+	}
+	return &Validator{o: o, loader: loader}, nil
+}
+
+// Batches is the number of batches.
+func (v *Validator) Batches() int { return v.loader.Batches() }
+
+// Bad lists the pictures that could not be decoded.
+func (v *Validator) Bad() []loader.BadPicture { return v.loader.Bad() }
+
+// Run validates a model, on integers where LoadForVal found it so.
+func (v *Validator) Run(ctx context.Context, m *model.Model, o ort.Options) (*Evaluation, error) {
+	start, net := time.Now(), m.Net
+	r := &validation{Validator: v}
+	if err := r.open(m, o); err != nil {
+		return nil, err
+	}
+	defer r.close()
+	r.evaluator = metric.NewEvaluator(net.NC)
+	r.nms = metric.NMSOptions{Conf: v.o.Conf, IoU: v.o.IoU, MaxDet: v.o.MaxDet, MultiLabel: net.NC > 1, Agnostic: v.o.SingleCls}
+	waited := v.loader.Waited()
+	for b, err := range r.source(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if err := r.batch(ctx, b); err != nil {
+			return nil, err
+		}
+		if r.features != nil {
+			r.features.keep(b)
+		}
+		if b.Images != nil {
+			v.loader.Recycle(b)
+		}
+		if r.batches++; v.Progress != nil {
+			v.Progress(r.batches, v.loader.Batches())
+		}
+	}
+	r.found.Result = r.evaluator.Result()
+	if n := float64(r.batches); n > 0 {
+		r.found.Box, r.found.Obj, r.found.Cls = r.found.Box/n, r.found.Obj/n, r.found.Cls/n
+	}
+	if r.features != nil {
+		r.features.whole = r.features.lost == nil
+	}
+	r.found.Pre = v.loader.Waited() - waited
+	r.found.Total = time.Since(start)
+	return &r.found, nil
+}
