@@ -41,17 +41,21 @@ const maxSizesFile = 1 << 30
 // sizesMagic names the layout and the version of the rules that made it.
 const sizesMagic = "yolofreeze picture sizes 3"
 
-// openSizes loads what earlier runs found for the data set at path.
-func openSizes(dir, path string) *sizes {
+// openSizes loads what earlier runs found for the data set at path. With an error,
+// which says what is wrong with the folder, nothing is kept.
+func openSizes(dir, path string) (*sizes, error) {
 	s := &sizes{current: map[string]sizeEntry{}}
 	if dir == "" {
-		return s
+		return s, nil
+	}
+	if err := disk.Private(dir); err != nil {
+		return s, err
 	}
 	s.at, _ = os.Getwd()
 	key := sha256.Sum256([]byte(s.whole(path)))
 	s.file = filepath.Join(dir, hex.EncodeToString(key[:16])+".tsv")
 	s.known, _ = readSizes(s.file) // damaged: made anew
-	return s
+	return s, nil
 }
 
 // whole is the path whatever folder a run begins in.
@@ -117,9 +121,6 @@ func (s *sizes) save() {
 	for path, e := range s.current {
 		fmt.Fprintf(&body, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%t\n", strconv.Quote(path), e.bytes, e.modified, e.changed,
 			e.info.Width, e.info.Height, e.info.Format, e.info.Orientation, e.info.NoEnd)
-	}
-	if err := os.MkdirAll(filepath.Dir(s.file), 0o755); err != nil {
-		return
 	}
 	sum := sha256.Sum256(body.Bytes())
 	_ = disk.Write(s.file, fmt.Appendf(nil, "%s %x\n%s", sizesMagic, sum, body.Bytes()))

@@ -1,11 +1,14 @@
 package dataset
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"yolofreeze/onnx/disk"
 )
 
 // Item is a picture that belongs to a split, before it is read.
@@ -59,7 +62,10 @@ func Index(s Source, o ReadOptions) (*Set, error) {
 	s.Items, repeats = withoutRepeats(s.Items)
 	s.Notes = append(s.Notes, repeats...)
 	sortItems(s.Items)
-	sizes := openSizes(o.CacheDir, s.Path)
+	sizes, err := openSizes(o.CacheDir, s.Path)
+	if foreign := (*disk.ForeignError)(nil); errors.As(err, &foreign) {
+		s.Notes = append(s.Notes, Problem{File: foreign.Path, Want: "cache folder not used: " + foreign.Reason, Action: "picture headers are read anew"})
+	}
 	results := make([]Recorder, len(s.Items))
 	var fault atomic.Pointer[error]
 	Each(len(s.Items), o.Workers, func(i int) {

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"yolofreeze/dataset/picture"
+	"yolofreeze/onnx/disk"
 )
 
 // WriteOptions says how a data set is written in another format.
@@ -87,14 +88,11 @@ func WriteFolder(dir string, write func(tmp string) error) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".writing-*")
+	tmp, done, err := disk.Stage(filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".tmp"), 0o755)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp)
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return err
-	}
+	defer done()
 	if err := write(tmp); err != nil {
 		return fmt.Errorf("writing %s: %w", dir, err)
 	}
@@ -124,12 +122,10 @@ func (o WriteOptions) PutPicture(src, dst string) error {
 		}
 		return os.Symlink(abs, dst)
 	}
-	out, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
+	return disk.Put(dst, func(w io.Writer) error {
+		_, err := io.Copy(w, in)
 		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	})
 }
 
 // MakeFolders creates folders below root.

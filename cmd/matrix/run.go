@@ -65,7 +65,7 @@ func (cell Cell) deviceFlags() []string {
 
 // CheckFolder refuses a folder that another run stands in.
 func (cell Cell) CheckFolder(dir string) error {
-	data, err := os.ReadFile(filepath.Join(dir, cellFile))
+	data, err := disk.Read(filepath.Join(dir, cellFile), 1<<20)
 	switch {
 	case os.IsNotExist(err) && !disk.Exists(filepath.Join(dir, "results.csv")):
 		return nil
@@ -93,7 +93,7 @@ func (cell Cell) claim(dir string) error {
 		err = disk.Claim(dir, disk.Inputs{})
 	}
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, cellFile), append(data, '\n'), 0o666)
+		err = disk.Write(filepath.Join(dir, cellFile), append(data, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("start run %s: %w", cell.Name, err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -136,7 +135,7 @@ func (d *demonstration) prepare() error {
 	if err != nil {
 		return fmt.Errorf("write the demonstration's hyperparameters: %w", err)
 	}
-	if err := os.WriteFile(d.path("hyp.yaml"), text, 0o666); err != nil {
+	if err := disk.Write(d.path("hyp.yaml"), text); err != nil {
 		return fmt.Errorf("write the demonstration's hyperparameters: %w", err)
 	}
 	return nil

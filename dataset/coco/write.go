@@ -3,12 +3,12 @@ package coco
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
+	"io"
 	"math"
-	"os"
 	"path/filepath"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/disk"
 )
 
 // Write writes a set as annotations/instances_<split>.json with the pictures of
@@ -53,7 +53,8 @@ func writeSplit(dir, split string, names []string, placed []dataset.Placed, o da
 	for i, class := range names {
 		categories = append(categories, category{ID: key{number: int64(i + 1)}, Name: name(class), Supercategory: "object"})
 	}
-	return writeJSON(filepath.Join(dir, "annotations", "instances_"+split+".json"), images, annotations, categories)
+	file := filepath.Join(dir, "annotations", "instances_"+split+".json")
+	return disk.Put(file, func(w io.Writer) error { return writeJSON(w, images, annotations, categories) })
 }
 
 // written is an annotation on its way out; numbers are text already, so that
@@ -110,13 +111,8 @@ func thousandth(v float64) json.Number {
 }
 
 // writeJSON puts one image or annotation on each line.
-func writeJSON(file string, images, annotations, categories []any) (err error) {
-	f, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	w := bufio.NewWriter(f)
+func writeJSON(out io.Writer, images, annotations, categories []any) error {
+	w := bufio.NewWriter(out)
 	before := "{"
 	for _, part := range []struct {
 		key  string

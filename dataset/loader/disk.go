@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,12 +38,13 @@ type diskCache struct {
 const (
 	diskHeader = 8
 	diskSuffix = ".rgb"
+	halfAge    = time.Minute // of a file half written that nobody writes any more: one takes milliseconds
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func openDiskCache(o DiskCache) (*diskCache, error) {
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := disk.Private(o.Dir); err != nil {
 		return nil, fmt.Errorf("open the picture cache: %w", err)
 	}
 	c := &diskCache{dir: o.Dir, room: o.Budget}
@@ -52,12 +54,16 @@ func openDiskCache(o DiskCache) (*diskCache, error) {
 	}
 	var infos []os.FileInfo
 	for _, f := range files {
-		if filepath.Ext(f.Name()) != diskSuffix {
+		info, err := f.Info()
+		if err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		if info, err := f.Info(); err == nil && info.Mode().IsRegular() {
+		if half := disk.Abandoned(f.Name()) || strings.HasPrefix(f.Name(), "writing-"); half && time.Since(info.ModTime()) > halfAge && os.Remove(filepath.Join(o.Dir, f.Name())) == nil {
+			continue
+		}
+		c.room -= info.Size()
+		if filepath.Ext(f.Name()) == diskSuffix {
 			infos = append(infos, info)
-			c.room -= info.Size()
 		}
 	}
 	sort.Slice(infos, func(i, j int) bool { return infos[i].ModTime().Before(infos[j].ModTime()) })
@@ -119,20 +125,7 @@ func (c *diskCache) write(key string, img *picture.Image) {
 	data = binary.LittleEndian.AppendUint32(data, uint32(img.Height))
 	data = append(data, img.Pix...)
 	data = binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, castagnoli))
-	f, err := os.CreateTemp(c.dir, "writing-*")
-	if err != nil {
-		return
-	}
-	_, err = f.Write(data)
-	if closing := f.Close(); err == nil {
-		err = closing
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), c.file(key))
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
+	_ = disk.Put(c.file(key), disk.Bytes(data))
 }
 
 func (c *diskCache) take(n int64) bool {

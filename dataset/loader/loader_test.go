@@ -360,6 +360,16 @@ func TestDiskCache(t *testing.T) {
 	if got := epochOf(t, o, 0); !reflect.DeepEqual(got, want) {
 		t.Error("a damaged cache changed the pictures")
 	}
+	old, young := filepath.Join(o.Disk.Dir, "writing-1"), filepath.Join(o.Disk.Dir, "writing-2") // of processes that were killed
+	if err := errors.Join(os.WriteFile(old, nil, 0o600), os.Chtimes(old, time.Time{}, time.Now().Add(-time.Hour)), os.WriteFile(young, make([]byte, 1<<20), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if got := epochOf(t, o, 0); !reflect.DeepEqual(got, want) || len(files()) != 1 || files()[0] != young {
+		t.Errorf("beside a file half written that fills the budget: %v", files())
+	}
+	if err := os.Remove(young); err != nil {
+		t.Fatal(err)
+	}
 	o.Disk.Budget = 20000 // one file and a half
 	if got := epochOf(t, o, 0); !reflect.DeepEqual(got, want) || len(files()) > 2 {
 		t.Errorf("%d files in a budget of 20000 bytes", len(files()))

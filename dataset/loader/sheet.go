@@ -6,14 +6,15 @@ import (
 	"image/color"
 	"image/draw"
 	"image/jpeg"
+	"io"
 	"math"
-	"os"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/basicfont"
 	fixedpoint "golang.org/x/image/math/fixed"
 
 	"yolofreeze/dataset/picture"
+	"yolofreeze/onnx/disk"
 )
 
 // Mark is one box to draw on a sheet: corners in pixels of picture Image of a
@@ -73,14 +74,9 @@ func (b *Batch) Sheet(marks []Mark, names, titles []string) *image.RGBA {
 
 // WriteSheet writes Sheet to a JPEG file.
 func (b *Batch) WriteSheet(path string, marks []Mark, names, titles []string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("write a sheet of pictures: %w", err)
-	}
-	err = jpeg.Encode(f, b.Sheet(marks, names, titles), &jpeg.Options{Quality: 90})
-	if closing := f.Close(); err == nil {
-		err = closing
-	}
+	err := disk.Put(path, func(w io.Writer) error {
+		return jpeg.Encode(w, b.Sheet(marks, names, titles), &jpeg.Options{Quality: 90})
+	})
 	if err != nil {
 		return fmt.Errorf("write a sheet of pictures: %s: %w", path, err)
 	}

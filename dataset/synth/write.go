@@ -1,13 +1,12 @@
 package synth
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
 	"image/png"
-	"os"
+	"io"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/picture"
 	"yolofreeze/dataset/yolo"
+	"yolofreeze/onnx/disk"
 )
 
 // Options says what is drawn; zero fields take the defaults named.
@@ -83,7 +83,7 @@ func Write(dir string, o Options) error {
 				return err
 			}
 		}
-		return os.WriteFile(filepath.Join(tmp, "data.yaml"), yolo.FormatConfig(o.Shapes, splits), 0o644)
+		return disk.Put(filepath.Join(tmp, "data.yaml"), disk.Bytes(yolo.FormatConfig(o.Shapes, splits)))
 	})
 }
 
@@ -111,25 +111,19 @@ func (o Options) writePicture(dir, split string, i int) error {
 	if err := encode(filepath.Join(dir, "images", split, name+ext), img, o.JPEG); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "labels", split, name+".txt"), yolo.FormatLabels(labels, false), 0o644)
+	return disk.Put(filepath.Join(dir, "labels", split, name+".txt"), disk.Bytes(yolo.FormatLabels(labels, false)))
 }
 
-func encode(file string, img *picture.Image, asJPEG bool) (err error) {
+func encode(file string, img *picture.Image, asJPEG bool) error {
 	rgba := image.NewRGBA(image.Rect(0, 0, img.Width, img.Height))
 	for i := range img.Width * img.Height {
 		copy(rgba.Pix[4*i:4*i+3], img.Pix[3*i:3*i+3])
 		rgba.Pix[4*i+3] = 255
 	}
-	f, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	w := bufio.NewWriter(f)
-	if asJPEG {
-		err = jpeg.Encode(w, rgba, &jpeg.Options{Quality: 95})
-	} else {
-		err = png.Encode(w, rgba)
-	}
-	return errors.Join(err, w.Flush())
+	return disk.Put(file, func(w io.Writer) error {
+		if asJPEG {
+			return jpeg.Encode(w, rgba, &jpeg.Options{Quality: 95})
+		}
+		return png.Encode(w, rgba)
+	})
 }

@@ -3,14 +3,13 @@ package voc
 import (
 	"bufio"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/disk"
 )
 
 // Write writes a set as one devkit folder with a classes.txt, such that Open
@@ -31,26 +30,22 @@ func Write(dir string, set *dataset.Set, o dataset.WriteOptions) error {
 			if err := o.PutPicture(p.Path, filepath.Join(tmp, "JPEGImages", p.Name)); err != nil {
 				return err
 			}
-			if err := writeXML(filepath.Join(tmp, "Annotations", p.Stem()+".xml"), set.Names, p); err != nil {
+			file := filepath.Join(tmp, "Annotations", p.Stem()+".xml")
+			if err := disk.Put(file, func(w io.Writer) error { return writeXML(w, set.Names, p) }); err != nil {
 				return err
 			}
 		}
 		for split, list := range ids {
-			if err := os.WriteFile(setFile(tmp, split), []byte(list.String()), 0o644); err != nil {
+			if err := disk.Put(setFile(tmp, split), disk.Bytes([]byte(list.String()))); err != nil {
 				return err
 			}
 		}
-		return os.WriteFile(filepath.Join(tmp, "classes.txt"), []byte(strings.Join(set.Names, "\n")+"\n"), 0o644)
+		return disk.Put(filepath.Join(tmp, "classes.txt"), disk.Bytes([]byte(strings.Join(set.Names, "\n")+"\n")))
 	})
 }
 
-func writeXML(file string, names []string, p dataset.Placed) (err error) {
-	f, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	w := bufio.NewWriter(f)
+func writeXML(out io.Writer, names []string, p dataset.Placed) error {
+	w := bufio.NewWriter(out)
 	fmt.Fprintf(w, "<annotation>\n\t<filename>%s</filename>\n", escape(p.Name))
 	fmt.Fprintf(w, "\t<size>\n\t\t<width>%d</width>\n\t\t<height>%d</height>\n\t\t<depth>3</depth>\n\t</size>\n", p.Width, p.Height)
 	for _, l := range p.CutLabels() {

@@ -2,12 +2,12 @@ package yolo
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/disk"
 )
 
 // Write writes a set as a data.yaml with images and labels per split, such that
@@ -31,11 +31,11 @@ func Write(dir string, set *dataset.Set, o dataset.WriteOptions) error {
 				continue
 			}
 			file := filepath.Join(tmp, "labels", p.Split, p.Stem()+".txt")
-			if err := os.WriteFile(file, FormatLabels(p.Labels, o.Outlines), 0o644); err != nil {
+			if err := disk.Put(file, disk.Bytes(FormatLabels(p.Labels, o.Outlines))); err != nil {
 				return err
 			}
 		}
-		return os.WriteFile(filepath.Join(tmp, "data.yaml"), FormatConfig(set.Names, splits), 0o644)
+		return disk.Put(filepath.Join(tmp, "data.yaml"), disk.Bytes(FormatConfig(set.Names, splits)))
 	})
 }
 

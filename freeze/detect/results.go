@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"yolofreeze/dataset/metric"
+	"yolofreeze/onnx/disk"
 )
 
 // Results gathers the detections of a validation: YOLO labels, one file a picture, and
@@ -39,7 +39,7 @@ type cocoResult struct {
 // NewResults is for detections of the classes names.
 func NewResults(o ResultsOptions, names []string) (*Results, error) {
 	if o.Text {
-		if err := os.MkdirAll(filepath.Join(o.Dir, "labels"), 0o777); err != nil {
+		if _, err := disk.Folder(o.Dir, "labels"); err != nil {
 			return nil, fmt.Errorf("saving detections: %w", err)
 		}
 	}
@@ -78,7 +78,7 @@ func (s *Results) Add(path string, width, height int, found []metric.Detection) 
 	if text.Len() == 0 {
 		return nil
 	}
-	if err := os.WriteFile(filepath.Join(s.o.Dir, "labels", stem+".txt"), []byte(text.String()), 0o666); err != nil {
+	if err := disk.Put(filepath.Join(s.o.Dir, "labels", stem+".txt"), disk.Bytes([]byte(text.String()))); err != nil {
 		return fmt.Errorf("saving detections: %w", err)
 	}
 	return nil
@@ -111,7 +111,7 @@ func (s *Results) Finish() error {
 	}
 	data, err := json.Marshal(s.rows)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(s.o.Dir, s.o.File), data, 0o666)
+		err = disk.Write(filepath.Join(s.o.Dir, s.o.File), data)
 	}
 	if err != nil {
 		return fmt.Errorf("saving detections: %w", err)

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -9,7 +10,6 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -36,11 +36,11 @@ type SaveOptions struct {
 type Saver struct {
 	Dir string // "" when nothing is saved
 
-	o         SaveOptions
-	table     *csv.Writer // nil: none
-	tableFile *os.File
-	all       []*Picture
-	taken     map[string]bool // names given out
+	o     SaveOptions
+	table *csv.Writer // of rows; nil: none
+	rows  bytes.Buffer
+	all   []*Picture
+	taken map[string]bool // names given out
 }
 
 // NewSaver makes the run's folder if anything is to be saved. It is none of the inputs,
@@ -55,13 +55,11 @@ func NewSaver(o SaveOptions, in disk.Inputs) (*Saver, error) {
 		return nil, err
 	}
 	if o.Text {
-		err = os.MkdirAll(filepath.Join(s.Dir, "labels"), 0o777)
+		_, err = disk.Folder(s.Dir, "labels")
 	}
 	if err == nil && o.CSV {
-		if s.tableFile, err = os.Create(filepath.Join(s.Dir, "predictions.csv")); err == nil {
-			s.table = csv.NewWriter(s.tableFile)
-			err = s.table.Write([]string{"Image Name", "Prediction", "Confidence"})
-		}
+		s.table = csv.NewWriter(&s.rows)
+		err = s.table.Write([]string{"Image Name", "Prediction", "Confidence"})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("saving detections: %w", err)
@@ -116,7 +114,7 @@ func (s *Saver) addText(stem string, d *Picture) error {
 	for _, o := range d.raw {
 		text.WriteString(yoloLine(o, d.Width, d.Height, s.o.Conf))
 	}
-	return os.WriteFile(filepath.Join(s.Dir, "labels", stem+".txt"), []byte(text.String()), 0o666)
+	return disk.Put(filepath.Join(s.Dir, "labels", stem+".txt"), disk.Bytes([]byte(text.String())))
 }
 
 func (s *Saver) addRows(name string, d *Picture) error {
@@ -140,8 +138,8 @@ func (s *Saver) addCrops(stem string, d *Picture) error {
 	for i, o := range d.Objects {
 		x, y := .01*(o.XYXY[2]-o.XYXY[0])+5, .01*(o.XYXY[3]-o.XYXY[1])+5
 		box := image.Rect(int(o.XYXY[0]-x), int(o.XYXY[1]-y), int(o.XYXY[2]+x), int(o.XYXY[3]+y)).Intersect(canvas.Bounds())
-		folder := filepath.Join(s.Dir, "crops", folderName(o.Name))
-		if err := os.MkdirAll(folder, 0o777); err != nil {
+		folder, err := disk.Folder(s.Dir, "crops", folderName(o.Name))
+		if err != nil {
 			return err
 		}
 		name := stem + ".jpg"
@@ -175,13 +173,13 @@ func (s *Saver) Finish() error {
 	var errs []error
 	if s.table != nil {
 		s.table.Flush()
-		errs = append(errs, s.table.Error(), s.tableFile.Close())
+		errs = append(errs, s.table.Error(), disk.Write(filepath.Join(s.Dir, "predictions.csv"), s.rows.Bytes()))
 	}
 	if s.o.JSON {
 		data, err := json.MarshalIndent(append([]*Picture{}, s.all...), "", " ")
 		errs = append(errs, err)
 		if err == nil {
-			errs = append(errs, os.WriteFile(filepath.Join(s.Dir, "detections.json"), append(data, '\n'), 0o666))
+			errs = append(errs, disk.Write(filepath.Join(s.Dir, "detections.json"), append(data, '\n')))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -192,13 +190,9 @@ func (s *Saver) Finish() error {
 
 // savePicture writes a .png, or anything else as JPEG.
 func savePicture(path string, img image.Image) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
 	write := func(w io.Writer) error { return jpeg.Encode(w, img, &jpeg.Options{Quality: 95}) }
 	if strings.EqualFold(filepath.Ext(path), ".png") {
 		write = func(w io.Writer) error { return png.Encode(w, img) }
 	}
-	return errors.Join(write(f), f.Close())
+	return disk.Put(path, write)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -84,7 +85,7 @@ func picturesOf(source, base string, stdin io.Reader, lists bool) ([]string, err
 	case info.IsDir():
 		return fromFolder(source)
 	case lists && strings.EqualFold(filepath.Ext(source), ".txt"):
-		f, err := os.Open(source)
+		f, _, err := disk.Open(source, math.MaxInt64)
 		if err != nil {
 			return nil, badSource(source, disk.Cause(err))
 		}

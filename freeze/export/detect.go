@@ -2,7 +2,6 @@ package export
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -36,7 +35,7 @@ type Detector struct {
 // Open checks an .onnx file and opens it. Errors of the file are
 // InputErrors or those of package wire.
 func Open(path string, o ort.Options) (*Detector, error) {
-	g, err := wire.Read(path) // refuses, among others, data outside the file
+	g, data, err := wire.ReadSource(path) // refuses, among others, data outside the file
 	if err != nil {
 		return nil, err
 	}
@@ -46,10 +45,6 @@ func Open(path string, o ort.Options) (*Detector, error) {
 	}
 	if err := e.checkGraph(g); err != nil {
 		return nil, err
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read model: %w", err)
 	}
 	if e.session, err = ort.Open(data, o); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)

@@ -59,6 +59,9 @@ func (t *training) planFeatures() error {
 	t.features = &features{cut: cut, layout: l}
 	t.r.Logf("feature cache: outputs of layers %v in %s, %d views of %d pictures of %d bytes: %s",
 		l.Layers, t.o.FeatureType, l.Views, l.Images, l.record(), sizeText(l.total()))
+	if err := disk.Private(featureFolder()); err != nil {
+		return fmt.Errorf("feature cache: %w", err)
+	}
 	budget, what := t.featureBudget()
 	if err := t.checkFeatureBudget(budget, what); err != nil {
 		return err
@@ -124,7 +127,7 @@ func featureFolder() string {
 	if dir := dataset.DefaultCacheDir(); dir != "" {
 		return filepath.Join(filepath.Dir(dir), "features")
 	}
-	return filepath.Join(os.TempDir(), "yolofreeze-features")
+	return filepath.Join(os.TempDir(), fmt.Sprintf("yolofreeze-features-%d", os.Getuid()))
 }
 
 // checkFeatureBudget refuses a cache that would not fit beside nothing else. The others make room.

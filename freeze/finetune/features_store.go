@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"yolofreeze/dataset/loader"
@@ -50,27 +49,22 @@ type featureWriter struct {
 	featureLayout
 	dir, temp string
 	file      *os.File
-	unlock    func()
+	done      func()
 	there     []uint8 // 0 of pictures that could not be read
 	sums      []int64
 	targets   [][]loader.Target
 }
 
 func newFeatureWriter(dir string, l featureLayout) (*featureWriter, error) {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+	if err := disk.Private(filepath.Dir(dir)); err != nil {
 		return nil, fmt.Errorf("make the feature cache: %w", err)
 	}
-	temp, err := os.MkdirTemp(filepath.Dir(dir), "writing-*")
+	temp, done, err := disk.Stage(filepath.Join(filepath.Dir(dir), featureStage), 0o700)
 	if err != nil {
-		return nil, fmt.Errorf("make the feature cache: %w", err)
-	}
-	unlock, err := disk.Lock(temp + lockSuffix)
-	if err != nil {
-		os.RemoveAll(temp)
 		return nil, fmt.Errorf("make the feature cache: %w", err)
 	}
 	n := l.records()
-	w := &featureWriter{featureLayout: l, dir: dir, temp: temp, unlock: unlock, there: make([]uint8, n), sums: make([]int64, n), targets: make([][]loader.Target, n)}
+	w := &featureWriter{featureLayout: l, dir: dir, temp: temp, done: done, there: make([]uint8, n), sums: make([]int64, n), targets: make([][]loader.Target, n)}
 	if w.file, err = os.Create(filepath.Join(temp, featureData)); err == nil {
 		err = w.file.Truncate(l.total())
 	}
@@ -81,25 +75,16 @@ func newFeatureWriter(dir string, l featureLayout) (*featureWriter, error) {
 	return w, nil
 }
 
-// lockSuffix names the lock of a folder that is being filled, which lies beside it.
-const lockSuffix = ".lock"
+// featureStage is what the names of folders that are being filled begin with.
+const featureStage = "writing-"
 
 // sweepFeatures removes what killed runs left half written, and returns the bytes of what
 // others are writing.
 func sweepFeatures() (busy int64) {
-	for _, path := range disk.Glob(featureFolder(), "writing-*") {
-		if strings.HasSuffix(path, lockSuffix) {
-			continue
+	for _, path := range disk.Sweep(filepath.Join(featureFolder(), featureStage)) {
+		if info, err := os.Stat(filepath.Join(path, featureData)); err == nil {
+			busy += info.Size()
 		}
-		unlock, err := disk.Lock(path + lockSuffix)
-		if err != nil {
-			if info, err := os.Stat(filepath.Join(path, featureData)); err == nil {
-				busy += info.Size()
-			}
-			continue
-		}
-		os.RemoveAll(path)
-		unlock()
 	}
 	for _, path := range disk.Glob(featureFolder(), "validation-*.bin") { // where the system let none be removed at once
 		os.Remove(path)
@@ -151,16 +136,14 @@ func (w *featureWriter) finish() error {
 	if err := os.Rename(w.temp, w.dir); err != nil && !disk.IsFile(filepath.Join(w.dir, featureIndex)) { // which another run made meanwhile
 		return fmt.Errorf("write the feature cache: %w", err)
 	}
-	os.RemoveAll(w.temp)
-	w.unlock()
+	w.done()
 	return nil
 }
 
 // abandon removes what was written so far.
 func (w *featureWriter) abandon() {
 	w.file.Close()
-	os.RemoveAll(w.temp)
-	w.unlock()
+	w.done()
 }
 
 // damagedError says that a cache is not what was written; it is made again.

@@ -76,7 +76,7 @@ func (l boardLogger) end(_ context.Context, t *training, cause error) error {
 	var errs []error
 	names := []string{"results", "PR_curve", "F1_curve", "P_curve", "R_curve", "confusion_matrix"}
 	for _, name := range names {
-		encoded, err := os.ReadFile(t.picture(name + ".png"))
+		encoded, err := disk.Read(t.picture(name+".png"), 1<<30)
 		if cause != nil || err != nil { // nothing drawn
 			continue
 		}
@@ -99,7 +99,7 @@ func (t *training) startMLflow(ctx context.Context, c mlflow.Config) (logger, er
 	path := filepath.Join(t.dir, mlflowName)
 	id := ""
 	if t.resumed != nil {
-		text, _ := os.ReadFile(path)
+		text, _ := disk.Read(path, 1<<10)
 		id = strings.TrimSpace(string(text))
 	}
 	run, err := mlflow.Start(ctx, c, filepath.Base(t.dir), id)

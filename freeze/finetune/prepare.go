@@ -203,7 +203,7 @@ func (t *training) makeFolder() (err error) {
 		}
 		return fmt.Errorf("lock the run's folder: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Join(t.dir, "weights"), 0o777); err != nil {
+	if _, err := disk.Folder(t.dir, "weights"); err != nil {
 		return fmt.Errorf("make the run's folder: %w", err)
 	}
 	t.dropLeftovers()

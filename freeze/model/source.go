@@ -5,12 +5,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
+	"math"
 	"path/filepath"
 	"strings"
 
 	"yolofreeze/freeze"
 	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -74,7 +75,7 @@ func SourceOf(path string) (artifact.Source, error) {
 	case artifact.IsOnDevice(path):
 		file = filepath.Join(path, artifact.StateFile)
 	}
-	f, err := os.Open(file)
+	f, _, err := disk.Open(file, math.MaxInt64)
 	if err != nil {
 		return artifact.Source{}, fmt.Errorf("hash the weights: %w", err)
 	}

@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"yolofreeze/onnx/disk"
 )
 
 // Column is one of results.csv.
@@ -160,8 +162,8 @@ func Tables(dir string) [3]Table {
 
 // Start makes the file begin with its header and hold no epoch from the given one on.
 func (t Table) Start(epoch int) error {
-	old, err := os.ReadFile(t.path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	old, err := disk.Read(t.path, MostBytes)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("start %s: %w", filepath.Base(t.path), err)
 	}
 	var kept strings.Builder
@@ -178,7 +180,7 @@ func (t Table) Start(epoch int) error {
 
 // Add appends lines and makes them durable.
 func (t Table) Add(lines string) error {
-	f, err := os.OpenFile(t.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
+	f, err := disk.Append(t.path)
 	if err != nil {
 		return fmt.Errorf("append to %s: %w", t.path, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/yolov5"
@@ -38,7 +39,7 @@ func (v *Validator) HoldFeatures(c step.Cut, folder string) error {
 	if c.Layers == 0 {
 		return nil
 	}
-	err := os.MkdirAll(folder, 0o700)
+	err := disk.Private(folder)
 	var file *os.File
 	if err == nil {
 		file, err = os.CreateTemp(folder, "validation-*.bin")

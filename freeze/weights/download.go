@@ -73,7 +73,7 @@ func (d *download) receiveAll(ctx context.Context) error {
 
 // attempt asks the server once for what is missing of the file.
 func (d *download) attempt(ctx context.Context) error {
-	f, err := os.OpenFile(d.part, os.O_RDWR|os.O_CREATE, 0o666)
+	f, err := disk.Append(d.part)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ const StateFile = "checkpoint"
 
 // IsOnDevice reports whether dir is such a folder.
 func IsOnDevice(dir string) bool {
-	f, err := os.Open(filepath.Join(dir, StateFile))
+	f, _, err := disk.Open(filepath.Join(dir, StateFile), 1<<31)
 	if err != nil {
 		return false
 	}
@@ -68,11 +68,11 @@ func WriteOnDevice(dir string, d *OnDevice, replace bool) error {
 	if err := nothingElse(dir, entries, []string{TrainingFile, EvalFile, OptimizerFile, StateFile}); err != nil {
 		return err
 	}
-	temp, err := makeTemp(dir)
+	temp, done, err := stage(dir)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", dir, err)
 	}
-	defer os.RemoveAll(temp) // the new folder on failure, the old one after an exchange
+	defer done() // with the new folder on failure, the old one after an exchange
 	if err = d.fill(temp); err == nil {
 		err = place(temp, dir)
 	}
@@ -94,12 +94,11 @@ func (d *OnDevice) fill(dir string) error {
 	} {
 		data, err := f.content()
 		if err == nil {
-			err = writeSynced(filepath.Join(dir, f.name), data)
+			err = disk.Write(filepath.Join(dir, f.name), data)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
-	disk.Sync(dir)
 	return nil
 }

@@ -32,11 +32,11 @@ func Write(dir string, b *Bundle, replace bool) error {
 	if err != nil {
 		return fmt.Errorf("write artifacts %s: %w", dir, err)
 	}
-	temp, err := makeTemp(dir)
+	temp, done, err := stage(dir)
 	if err != nil {
 		return fmt.Errorf("write artifacts %s: %w", dir, err)
 	}
-	defer os.RemoveAll(temp) // the new folder on failure, the old one after an exchange
+	defer done() // with the new folder on failure, the old one after an exchange
 	if err := b.fill(temp); err != nil {
 		return fmt.Errorf("write artifacts %s: %w", dir, err)
 	}
@@ -46,21 +46,17 @@ func Write(dir string, b *Bundle, replace bool) error {
 	return nil
 }
 
-// makeTemp makes an empty folder beside dir.
-func makeTemp(dir string) (string, error) {
+// stage makes an empty folder beside dir, which is gone when done is called.
+func stage(dir string) (temp string, done func(), err error) {
 	whole, err := filepath.Abs(dir)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	parent, name := filepath.Split(whole)
 	if err := os.MkdirAll(parent, 0o777); err != nil {
-		return "", err
+		return "", nil, err
 	}
-	temp := filepath.Join(parent, fmt.Sprintf(".%s.tmp%d", name, os.Getpid()))
-	if err := os.RemoveAll(temp); err != nil { // of a process that is gone
-		return "", err
-	}
-	return temp, os.Mkdir(temp, 0o777)
+	return disk.Stage(filepath.Join(parent, "."+name+".tmp"), 0o777)
 }
 
 // Free returns an error unless Write may write to dir.
@@ -107,7 +103,7 @@ func (b *Bundle) fill(dir string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if err := writeSynced(filepath.Join(dir, name), data); err != nil {
+		if err := disk.Write(filepath.Join(dir, name), data); err != nil {
 			return err
 		}
 		b.Manifest.Files[name] = fileOf(data)
@@ -116,23 +112,12 @@ func (b *Bundle) fill(dir string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", ManifestFile, err)
 	}
-	err = writeSynced(filepath.Join(dir, ManifestFile), append(data, '\n'))
-	disk.Sync(dir)
-	return err
+	return disk.Write(filepath.Join(dir, ManifestFile), append(data, '\n'))
 }
 
 func fileOf(data []byte) File {
 	sum := sha256.Sum256(data)
 	return File{int64(len(data)), hex.EncodeToString(sum[:])}
-}
-
-func writeSynced(path string, data []byte) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // place gives the folder temp the name dir; what had it before is then at temp.

@@ -3,15 +3,12 @@
 package disk
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -168,84 +165,4 @@ func ReadAll(f *os.File, size int64, err error) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %d of %d bytes: %w", f.Name(), n, size, err)
 	}
 	return data, nil
-}
-
-// Replace puts what write writes in the place of the file at path, in one step: it
-// goes to a new file in the same folder, is made durable, and takes the name last.
-// After an error the old file is as it was and nothing new is left.
-func Replace(path string, write func(io.Writer) error) error {
-	f, err := pending(path)
-	if err != nil {
-		return err
-	}
-	buffered := bufio.NewWriterSize(f, 1<<16)
-	err = write(buffered)
-	if err == nil {
-		err = buffered.Flush()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if closing := f.Close(); err == nil {
-		err = closing
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return err
-	}
-	Sync(filepath.Dir(path))
-	return nil
-}
-
-// pending makes a new file beside path, with the permissions that any new file has.
-func pending(path string) (*os.File, error) {
-	for {
-		f, err := os.OpenFile(temporary(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		if !errors.Is(err, fs.ErrExist) {
-			return f, err
-		}
-	}
-}
-
-// temporary makes a name beside path, by chance, that Abandoned knows.
-func temporary(path string) string {
-	return filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s%019d", filepath.Base(path), rand.Int64()))
-}
-
-// Keep gives the file at path a second name, in the place of what has that name. It
-// does nothing where there is no such file, or the file system knows no second names.
-func Keep(path, as string) error {
-	tmp := temporary(as)
-	if err := os.Link(path, tmp); err != nil {
-		return nil
-	}
-	if err := os.Rename(tmp, as); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return os.RemoveAll(tmp) // renaming one name of a file to another does nothing
-}
-
-// Abandoned reports whether a name in a folder is that of a file which Replace or Keep
-// had not finished when the program was killed.
-func Abandoned(name string) bool { return abandoned.MatchString(name) }
-
-var abandoned = regexp.MustCompile(`^\..+[0-9]{8,}$`)
-
-// Write is Replace with bytes.
-func Write(path string, data []byte) error {
-	return Replace(path, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	})
-}
-
-// Sync makes a folder's names durable, where the file system can.
-func Sync(dir string) {
-	if f, err := os.Open(dir); err == nil {
-		f.Sync()
-		f.Close()
-	}
 }

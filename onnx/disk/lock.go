@@ -22,7 +22,7 @@ func Lock(path string) (unlock func(), err error) {
 		if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 			return nil, &Error{path, "not a lock but " + kind(info.Mode())}
 		}
-		lock := flock.New(path, flock.SetFlag(os.O_RDWR|os.O_CREATE), flock.SetPermissions(0o666))
+		lock := flock.New(path, flock.SetFlag(os.O_RDWR|os.O_CREATE|noFollow), flock.SetPermissions(0o666))
 		got, err := lock.TryLock()
 		if err == nil && !got {
 			return nil, &Held{path, holder(path)}
@@ -54,7 +54,7 @@ func holds(lock *flock.Flock, path string) bool {
 
 // sign writes who holds the lock; a system that keeps locked files from being written goes without.
 func sign(path string, lock *flock.Flock) {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	f, err := os.OpenFile(path, os.O_WRONLY|noFollow, 0)
 	if err != nil {
 		return
 	}

@@ -42,6 +42,9 @@ func findNative() (string, error) {
 	if _, err := os.Stat(path); err != nil {
 		return "", noNative("", fmt.Errorf("no library in %s", filepath.Dir(path)), cureNative)
 	}
+	if foreign := (*disk.ForeignError)(nil); errors.As(disk.Own(filepath.Dir(path)), &foreign) {
+		return "", noNative(path, foreign, "")
+	}
 	return path, nil
 }
 

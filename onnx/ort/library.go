@@ -71,7 +71,11 @@ func Find() (string, error) {
 	var searched []string
 	for _, p := range libraryPlaces() {
 		if found := disk.Glob(p.folder, p.pattern); len(found) > 0 {
-			return found[len(found)-1], nil
+			path := found[len(found)-1]
+			if foreign := (*disk.ForeignError)(nil); p.own && errors.As(disk.Own(p.folder), &foreign) {
+				return "", &Unavailable{"ONNX Runtime", path, foreign, ""}
+			}
+			return path, nil
 		}
 		searched = append(searched, p.folder)
 	}
@@ -80,7 +84,10 @@ func Find() (string, error) {
 		Cure:   "run scripts/setup.sh, or set " + libraryVariable}
 }
 
-type libraryPlace struct{ folder, pattern string }
+type libraryPlace struct {
+	folder, pattern string
+	own             bool // in the user's cache folder: nobody else may have put it there
+}
 
 func libraryPlaces() []libraryPlace {
 	file, exact := "libonnxruntime.so*", "libonnxruntime.so."+pinned
@@ -90,14 +97,14 @@ func libraryPlaces() []libraryPlace {
 	var places []libraryPlace
 	if cache, err := disk.CacheFolder(); err == nil {
 		for _, name := range []string{"onnxruntime-gpu-", "onnxruntime-"} {
-			places = append(places, libraryPlace{filepath.Join(cache, name+pinned), exact})
+			places = append(places, libraryPlace{filepath.Join(cache, name+pinned), exact, true})
 		}
 	}
 	folders := filepath.SplitList(os.Getenv("LD_LIBRARY_PATH"))
 	folders = append(folders, "/usr/local/lib", "/usr/lib", "/usr/lib64", "/usr/lib/"+multiarch[runtime.GOARCH], "/opt/homebrew/lib")
 	for _, folder := range folders {
 		if folder != "" {
-			places = append(places, libraryPlace{folder, file})
+			places = append(places, libraryPlace{folder, file, false})
 		}
 	}
 	return places

@@ -123,6 +123,9 @@ func (d Device) library() (path string, prepare func(string), err error) {
 			return "", nil, err
 		}
 		path = filepath.Join(cache, p.folder, p.library)
+		if foreign := (*disk.ForeignError)(nil); errors.As(disk.Own(filepath.Dir(path)), &foreign) {
+			return "", nil, foreign
+		}
 	}
 	if _, err := os.Stat(path); err != nil {
 		return "", nil, fmt.Errorf("%s %s", noLibrary, path)
@@ -164,7 +167,7 @@ func register(path string) ([]EPDevice, error) {
 // name, and passes over those it does not know: a misspelt one would do nothing.
 // That it is such a provider shows in the names of the options that are set here.
 func optionKeys(path string, p plugin) map[string]bool {
-	library, err := os.ReadFile(path)
+	library, err := disk.Read(path, 4<<30)
 	if err != nil || len(p.options) == 0 {
 		return nil
 	}

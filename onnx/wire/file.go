@@ -12,21 +12,27 @@ import (
 // Read decodes an .onnx file. Errors name the file; those that the file itself is to
 // blame for satisfy interface{ BadInput() bool }.
 func Read(path string) (*onnx.Model, error) {
+	m, _, err := ReadSource(path)
+	return m, err
+}
+
+// ReadSource is Read for those who also need the very bytes that were judged.
+func ReadSource(path string) (*onnx.Model, []byte, error) {
 	data, err := disk.ReadJudged(path, maxBytes, judge)
 	if own := (*badInput)(nil); errors.As(err, &own) {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read model: %w", err)
+		return nil, nil, fmt.Errorf("read model: %w", err)
 	}
 	m, err := Decode(data)
 	if outside := (*externalError)(nil); errors.As(err, &outside) {
 		outside.path = path
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return m, nil
+	return m, data, nil
 }
 
 // judge tells from the first bytes what cannot begin a model: every field of ModelProto

@@ -1,10 +1,9 @@
 package plot
 
 import (
-	"errors"
 	"fmt"
 	"image/color"
-	"os"
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -15,6 +14,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
+
+	"yolofreeze/onnx/disk"
 )
 
 const (
@@ -60,17 +61,16 @@ func saveFunc(path string, width, height vg.Length, paint func(draw.Canvas)) (er
 
 // write encodes a canvas into a file.
 func write(path string, c *vgimg.Canvas) error {
-	f, err := os.Create(path)
+	err := disk.Put(path, func(w io.Writer) (err error) {
+		switch strings.ToLower(filepath.Ext(path)) {
+		case ".jpg", ".jpeg":
+			_, err = vgimg.JpegCanvas{Canvas: c}.WriteTo(w)
+		default:
+			_, err = vgimg.PngCanvas{Canvas: c}.WriteTo(w)
+		}
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("draw: %w", err)
-	}
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".jpg", ".jpeg":
-		_, err = vgimg.JpegCanvas{Canvas: c}.WriteTo(f)
-	default:
-		_, err = vgimg.PngCanvas{Canvas: c}.WriteTo(f)
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("draw %s: %w", path, err)
 	}
 	return nil

@@ -1,0 +1,60 @@
+package onnx_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// doors are package os's ways to open files. Package disk has them, and knows of links, pipes and
+// halves; nobody else may use them, but for these.
+var (
+	doors = []string{"Open", "ReadFile", "Create", "OpenFile", "WriteFile", "CreateTemp", "OpenInRoot"}
+	ways  = map[string][]string{
+		"onnx/ort/cuda.go":                      {"ReadFile"},   // of /proc
+		"freeze/finetune/tensorboard/writer.go": {"OpenFile"},   // a new file or none (O_EXCL)
+		"freeze/finetune/validate_features.go":  {"CreateTemp"}, // in a folder of this user's
+		"freeze/finetune/features_store.go":     {"Create"},     // in a folder that it has just made
+	}
+)
+
+// TestFilesThroughDisk: files are read and written by package disk.
+func TestFilesThroughDisk(t *testing.T) {
+	err := filepath.WalkDir("..", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		place := strings.TrimPrefix(filepath.ToSlash(file), "../")
+		name := entry.Name()
+		if entry.IsDir() && (len(name) > 2 && name[0] == '.' || slices.Contains([]string{"onnx/disk", "onnx/testkit", "freeze/fixture", "scripts"}, place)) {
+			return filepath.SkipDir
+		}
+		if entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		set := token.NewFileSet()
+		syntax, err := parser.ParseFile(set, file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(syntax, func(n ast.Node) bool {
+			s, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if of, ok := s.X.(*ast.Ident); ok && of.Name == "os" && slices.Contains(doors, s.Sel.Name) && !slices.Contains(ways[place], s.Sel.Name) {
+				t.Errorf("%s: os.%s: package disk opens, replaces and appends to files", set.Position(s.Pos()), s.Sel.Name)
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
