@@ -23,7 +23,7 @@ func (s *Set) MatchNames(model []string) (moved bool, err error) {
 	switch {
 	case strange && (moved || len(model) != len(s.Names)):
 		return false, fmt.Errorf("%s: its classes are not the model's: %d in the data: %s; %d in the model: %s",
-			s.Path, len(s.Names), list(s.Names), len(model), list(model))
+			s.Path, len(s.Names), ListNames(s.Names), len(model), ListNames(model))
 	case strange:
 		return false, nil
 	}
@@ -38,8 +38,8 @@ func (s *Set) MatchNames(model []string) (moved bool, err error) {
 	return true, nil
 }
 
-// list names the first classes.
-func list(names []string) string {
+// ListNames is a list of classes for a line: the first of them.
+func ListNames(names []string) string {
 	const some = 20
 	if len(names) > some {
 		return strings.Join(names[:some], ", ") + ", …"

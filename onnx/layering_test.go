@@ -67,7 +67,7 @@ var rooms = map[string]room{
 	"cmd/yolofreeze": {allows: []string{"onnx/...", "freeze/...", "dataset/...", "cmd/..."},
 		but: []string{"onnx/op", "onnx/grad", "onnx/optim", "onnx/pass", "onnx/testkit/...", "freeze/fixture"}},
 	"cmd/term":    {},
-	"cmd/flags":   {allows: []string{"cmd/term", "dataset", "dataset/loader", "freeze/options"}},
+	"cmd/flags":   {allows: []string{"cmd/term", "dataset", "dataset/loader", "freeze/options", "freeze/step", "onnx", "onnx/ort"}},
 	"cmd/matrix":  {allows: []string{"cmd/term", "cmd/flags", "freeze/options"}},
 	"scripts/...": {allows: []string{"onnx/...", "freeze/...", "dataset/..."}, but: []string{"freeze/fixture"}},
 }

@@ -1,6 +1,13 @@
 package flags
 
 import (
+	"reflect"
+	"yolofreeze/cmd/term"
+	"yolofreeze/freeze/options"
+	"yolofreeze/freeze/step"
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/ort"
+
 	"github.com/urfave/cli/v2"
 )
 
@@ -11,6 +18,54 @@ const (
 )
 
 // Flags that several commands share carry YOLOv5's names, all of them.
+
+// Group puts flags under a heading of help.
+func Group(name string, list ...cli.Flag) []cli.Flag {
+	for _, f := range list {
+		reflect.ValueOf(f).Elem().FieldByName("Category").SetString(name)
+	}
+	return list
+}
+
+// Headings that train's options have, too.
+const (
+	ModelAndData = "Model and data"
+	Device       = "Device"
+	Saving       = "Saving"
+)
+
+// AMP are the flags of mixed precision in commands that only run a model forward.
+func AMP() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "amp", Usage: "mixed precision: `TYPE` of products, fp16 or bf16"},
+		&cli.BoolFlag{Name: "half", Usage: "the same as --amp fp16"},
+	}
+}
+
+// Products reads the type of products from --amp, or --half as YOLOv5 has it.
+func Products(c *cli.Context) (onnx.DType, error) {
+	products, err := step.ParseAMP(c.String("amp"))
+	switch {
+	case err != nil:
+		return products, term.Usagef("%s: %v", Path(c), err)
+	case c.Bool("half") && products == onnx.BFloat16:
+		return products, term.Usagef("%s: --half is --amp fp16: want one of them", Path(c))
+	case c.Bool("half"):
+		return onnx.Float16, nil
+	}
+	return products, nil
+}
+
+// Runtime reads where graphs run, and refuses a device that cannot, before anything is
+// read or written.
+func Runtime(c *cli.Context, products onnx.DType) (ort.Options, error) {
+	provider, err := options.ParseProviderOptions(c.StringSlice("provider-option"))
+	if err != nil {
+		return ort.Options{}, term.Usagef("%s: %v", Path(c), err)
+	}
+	o := ort.Options{Device: c.String("device"), ProviderOptions: provider}
+	return o, step.CheckDevice(o.Device, products, provider)
+}
 
 // Named is the flag of an option of train.
 func Named(name string) cli.Flag { return Of(optionNamed(name)) }

@@ -1,6 +1,7 @@
 package term
 
 import (
+	"fmt"
 	"io"
 	"regexp"
 	"strconv"
@@ -13,7 +14,7 @@ import (
 type printable struct{ w io.Writer }
 
 func (p printable) Write(text []byte) (int, error) {
-	if _, err := io.WriteString(p.w, visible(string(text))); err != nil {
+	if _, err := io.WriteString(p.w, visible(withheld(string(text)))); err != nil {
 		return 0, err
 	}
 	return len(text), nil
@@ -35,28 +36,79 @@ func visible(text string) string {
 	return b.String()
 }
 
-// steers reports whether a terminal obeys a character instead of showing it, or shows what
-// follows it in another order.
+// steers reports whether a terminal obeys a character instead of showing it, or shows
+// nothing, a new line, or what follows in another order.
 func steers(r rune) bool {
-	return unicode.IsControl(r) && r != '\n' && r != '\t' || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+	switch r {
+	case '\n', '\t', 0x200c, 0x200d: // these join and part the letters of some scripts
+		return false
+	}
+	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
-// OneLine joins the lines of a message and drops control characters, which may
-// come from a file's name or contents.
-func OneLine(text string) string {
-	var parts []string
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" {
-			parts = append(parts, line)
+// Sprintf is fmt's, but what the arguments say stays on its line and steers nothing: they
+// come from data, the format does not.
+func Sprintf(format string, args ...any) string { return fmt.Sprintf(format, quotedAll(args)...) }
+
+// Fprintf writes what Sprintf makes.
+func Fprintf(w io.Writer, format string, args ...any) (int, error) {
+	return io.WriteString(w, Sprintf(format, args...))
+}
+
+// Fprintln writes a text of one line.
+func Fprintln(w io.Writer, text any) (int, error) { return Fprintf(w, "%v\n", text) }
+
+func quotedAll(args []any) []any {
+	list := make([]any, len(args))
+	for i, a := range args {
+		switch a := a.(type) {
+		case nil:
+		case string:
+			list[i] = OneLine(a)
+		case error:
+			list[i] = OneLine(a.Error())
+		case fmt.Stringer:
+			list[i] = OneLine(a.String())
+		case []string:
+			list[i] = OneLine(fmt.Sprint(a))
+		default:
+			list[i] = a
 		}
 	}
-	return strings.Map(func(r rune) rune {
-		if r == '\t' || steers(r) {
-			return ' '
-		}
-		return r
-	}, strings.Join(parts, "; "))
+	return list
 }
+
+// OneLine joins the lines of a text from data, shows its control characters instead of
+// obeying them, and withholds its secrets.
+func OneLine(text string) string {
+	text = strings.TrimRight(text, "\r\n")
+	if strings.ContainsAny(text, "\r\n") {
+		var parts []string
+		for line := range strings.SplitSeq(strings.ReplaceAll(text, "\r", "\n"), "\n") {
+			if line = strings.TrimSpace(line); line != "" {
+				parts = append(parts, line)
+			}
+		}
+		text = strings.Join(parts, "; ")
+	}
+	return visible(withheld(strings.ReplaceAll(text, "\t", " ")))
+}
+
+// withheld leaves passwords and tokens out of addresses, and tokens out of headers.
+func withheld(text string) string {
+	if strings.Contains(text, "://") {
+		text = userInfo.ReplaceAllString(text, "$1***@")
+		text = secretQuery.ReplaceAllString(text, "$1***")
+	}
+	return bearer.ReplaceAllString(text, "$1 ***")
+}
+
+var (
+	// What stands before the last @, for passwords may hold all that ends an address.
+	userInfo    = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/?#@]*:[^\s"'<>]*|[^\s/?#]*)@`)
+	secretQuery = regexp.MustCompile(`(?i)([?&;](?:[a-z0-9_.-]*(?:token|secret|passw(?:or)?d|signature|credential|api[_-]?key|access[_-]?key)[a-z0-9_.-]*|key|sig|pwd|auth)=)[^\s&;#"']+`)
+	bearer      = regexp.MustCompile(`(?i)\b(bearer|basic) [A-Za-z0-9+/=._~-]{8,}`)
+)
 
 // Shorten cuts a text to at most n characters.
 func Shorten(text string, n int) string {

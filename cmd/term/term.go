@@ -88,15 +88,17 @@ func (t *Terminal) Fail(err error) int {
 }
 
 // Logf prints a line to standard error.
-func (t *Terminal) Logf(format string, args ...any) { t.say("", fmt.Sprintf(format, args...)) }
+func (t *Terminal) Logf(format string, args ...any) { t.say("", Sprintf(format, args...)) }
 
 // Stage prints a line behind a coloured label.
 func (t *Terminal) Stage(label, format string, args ...any) {
-	t.say(t.paint(cyan, label)+" ", fmt.Sprintf(format, args...))
+	t.say(t.paint(cyan, label)+" ", Sprintf(format, args...))
 }
 
 // say prints a line behind a label, the only part of it that may be coloured.
-func (t *Terminal) say(label, text string) { fmt.Fprintln(t.Err, label+t.Spelt(visible(text))) }
+func (t *Terminal) say(label, text string) {
+	fmt.Fprintln(t.Err, label+t.Spelt(visible(withheld(text))))
+}
 
 // Warnf prints a warning of one line.
 func (t *Terminal) Warnf(format string, args ...any) {

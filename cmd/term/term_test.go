@@ -103,7 +103,34 @@ func TestPrintable(t *testing.T) {
 	term.Colour = true
 	term.Logf("%s\t%s", "a\x1b[2Jb", "å")
 	term.Warnf("%s", "c\x1b[2Jd")
-	if want := `a\x1b[2Jb` + "\tå\n\x1b[33mwarning:\x1b[0m c [2Jd\n"; log.String() != want {
+	if want := `a\x1b[2Jb` + "\tå\n\x1b[33mwarning:\x1b[0m " + `c\x1b[2Jd` + "\n"; log.String() != want {
 		t.Errorf("logged %q, want %q", log.String(), want)
+	}
+}
+
+// TestData: what data say stays on its line, steers nothing and gives no secret away,
+// while lines and columns of the program's own stay.
+func TestData(t *testing.T) {
+	for _, c := range []struct {
+		format string
+		args   []any
+		want   string
+	}{
+		{"%s\t%d\n", []any{"a\nwarning: forged", 3}, "a; warning: forged\t3\n"},
+		{"\n%11s|\n", []any{"     0/2"}, "\n        0/2|\n"},
+		{"%v", []any{errors.New("x\r\ny\x1b]0;t\x07")}, `x; y\x1b]0;t\a`},
+		{"%v %q", []any{[]string{"a\nb"}, "c\td"}, `[a; b] "c d"`},
+		{"%s", []any{"abc\u202etxt.\u2067\u200f\u2028x"}, `abc\u202etxt.\u2067\u200f\u2028x`},
+		{"%s", []any{"क्‍ष 👩‍👧"}, "क्‍ष 👩‍👧"},
+		{"%s", []any{"GET https://me:pw@host/x?a=1&token=abc&b=2"}, "GET https://***@host/x?a=1&token=***&b=2"},
+		{"%s", []any{`parse "http://me:p/w#@d@host:x": bad`}, `parse "http://***@host:x": bad`},
+		{"%s", []any{"https://tok3n@host and http://host:80/a"}, "https://***@host and http://host:80/a"},
+		{"%s", []any{"https://s3/x?X-Amz-Signature=00ff&X-Amz-Security-Token=a%2F"}, "https://s3/x?X-Amz-Signature=***&X-Amz-Security-Token=***"},
+		{"%s", []any{"Authorization: Bearer abcdefgh12"}, "Authorization: Bearer ***"},
+		{"%s", []any{"a@b.jpg 10% of x=1"}, "a@b.jpg 10% of x=1"},
+	} {
+		if got := Sprintf(c.format, c.args...); got != c.want {
+			t.Errorf("%q of %q is %q, want %q", c.format, c.args, got, c.want)
+		}
 	}
 }

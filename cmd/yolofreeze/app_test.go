@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -232,7 +233,7 @@ func TestExitCodes(t *testing.T) {
 		stderr string
 	}{
 		{"plain", term.ExitFailure, "yolofreeze: line one; line two\n"},
-		{"input", term.ExitBadInput, "yolofreeze: reading: bad [31m\nhint: mend it\n"},
+		{"input", term.ExitBadInput, "yolofreeze: reading: bad\\x1b[31m\nhint: mend it\n"},
 		{"usage", term.ExitUsage, "yolofreeze: asking: misspelt\n"},
 		{"unavailable", term.ExitUnavailable, "yolofreeze: starting: answer\n"},
 		{"runtime", term.ExitUnavailable, "yolofreeze: starting: cuda:0 is not available: no device\n"},
@@ -279,5 +280,29 @@ func TestOutputLost(t *testing.T) {
 	}
 	if code := run([]string{"yolofreeze", "vers"}, nil, io.Discard, broken{errors.New("gone")}); code != term.ExitUsage {
 		t.Errorf("without standard error the exit code is %d", code)
+	}
+}
+
+// TestOneOutputLayer: only package term writes to users, so that nothing from data gets
+// past its quoting.
+func TestOneOutputLayer(t *testing.T) {
+	writes := regexp.MustCompile(`\bfmt\.(Fp|P)rint|os\.Std(out|err)|io\.WriteString`)
+	for _, pattern := range []string{"*.go", "../matrix/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", pattern, len(files), err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(file, "_test.go") || file == "main.go" || file == "cmd_completion.go" { // which prints scripts
+				continue
+			}
+			if found := writes.Find(text); found != nil {
+				t.Errorf("%s writes by %s: use package term", file, found)
+			}
+		}
 	}
 }

@@ -179,7 +179,7 @@ func report(t *term.Terminal, output, title string, dirs []string, reach []float
 		if err := comparison.WriteText(w); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(w, "report: %s\n", strings.Join(files, ", "))
+		_, err := term.Fprintf(w, "report: %s\n", strings.Join(files, ", "))
 		return err
 	})
 }
@@ -190,7 +190,7 @@ func listCells(t *term.Terminal, cells []matrix.Cell) error {
 		Runs []matrix.Cell `json:"runs"`
 	}{cells}, func(w io.Writer) error {
 		for _, cell := range cells {
-			if _, err := fmt.Fprintf(w, "%s: train %s\n", cell.Name, strings.Join(cell.Flags, " ")); err != nil {
+			if _, err := term.Fprintf(w, "%s: train %s\n", cell.Name, strings.Join(cell.Flags, " ")); err != nil {
 				return err
 			}
 		}

@@ -110,9 +110,9 @@ func convert(c *cli.Context) error {
 	return t.Result(r, func(w io.Writer) error {
 		writeNotes(w, m)
 		for _, name := range r.Reinitialised {
-			fmt.Fprintf(w, "initialised afresh for %d classes: %s\n", r.NC, name)
+			term.Fprintf(w, "initialised afresh for %d classes: %s\n", r.NC, name)
 		}
-		_, err := fmt.Fprintf(w, "%s: transferred %d of %d tensors from %s; next: yolofreeze freeze %s --freeze backbone\n",
+		_, err := term.Fprintf(w, "%s: transferred %d of %d tensors from %s; next: yolofreeze freeze %s --freeze backbone\n",
 			dir, r.Transferred, r.Parameters, filepath.Base(weights), dir)
 		return err
 	})

@@ -109,41 +109,41 @@ func checkCommand() *cli.Command {
 }
 
 func (r *checkResult) write(w io.Writer) error {
-	fmt.Fprintf(w, "%s: %s, %d classes: %s\n", r.Path, r.Format, len(r.Names), term.OneLine(strings.Join(r.Names, ", ")))
+	term.Fprintf(w, "%s: %s, %d classes: %s\n", r.Path, r.Format, len(r.Names), strings.Join(r.Names, ", "))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "split\tpictures\tobjects\tfound\tmissing\tempty\tcorrupt\trescued\tduplicates\tclipped\tdropped\tignored\torphans\t")
+	term.Fprintf(t, "split\tpictures\tobjects\tfound\tmissing\tempty\tcorrupt\trescued\tduplicates\tclipped\tdropped\tignored\torphans\t\n")
 	for _, split := range dataset.SplitNames {
 		if n, ok := r.Report.Splits[split]; ok {
-			fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", split, n.Pictures, n.Objects, n.Found, n.Missing, n.Empty,
+			term.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", split, n.Pictures, n.Objects, n.Found, n.Missing, n.Empty,
 				n.Corrupt, n.Rescued, n.Duplicates, n.Clipped, n.Dropped, n.Ignored, n.Orphans)
 		}
 	}
 	t.Flush()
 	for _, p := range r.Report.Problems {
-		fmt.Fprintln(w, term.OneLine(p.String()))
+		term.Fprintln(w, p.String())
 	}
 	if r.Report.More > 0 {
-		fmt.Fprintf(w, "and %d more problems\n", r.Report.More)
+		term.Fprintf(w, "and %d more problems\n", r.Report.More)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Report.Unknown)) {
-		fmt.Fprintf(w, "%d objects are of the class %q, which is not in the list\n", r.Report.Unknown[name], name)
+		term.Fprintf(w, "%d objects are of the class %q, which is not in the list\n", r.Report.Unknown[name], name)
 	}
 	for _, split := range dataset.SplitNames {
 		if names := r.Report.NeverSeen[split]; len(names) > 0 {
-			fmt.Fprintf(w, "%s has no object of: %s\n", split, term.OneLine(strings.Join(names, ", ")))
+			term.Fprintf(w, "%s has no object of: %s\n", split, strings.Join(names, ", "))
 		}
 	}
 	for _, s := range r.Report.Shared {
-		fmt.Fprintf(w, "in %s: %s\n", strings.Join(s.Splits, " and "), term.OneLine(strings.Join(s.Paths, " = ")))
+		term.Fprintf(w, "in %s: %s\n", strings.Join(s.Splits, " and "), strings.Join(s.Paths, " = "))
 	}
 	for _, f := range r.Report.Unfit {
-		fmt.Fprintln(w, term.OneLine(f.String()))
+		term.Fprintln(w, f.String())
 	}
 	verdict := "nothing stands against training"
 	if !r.OK {
 		verdict = "training would refuse or skip what is listed"
 	}
-	_, err := fmt.Fprintln(w, verdict)
+	_, err := term.Fprintln(w, verdict)
 	return err
 }
 
@@ -206,10 +206,10 @@ func writeStats(w io.Writer, splits map[string]*dataset.Stats) error {
 		if s == nil {
 			continue
 		}
-		fmt.Fprintf(w, "%s: %d pictures (%d background), %d objects: %d small, %d medium, %d large\n",
+		term.Fprintf(w, "%s: %d pictures (%d background), %d objects: %d small, %d medium, %d large\n",
 			split, s.Pictures, s.Background, s.Objects, s.Small, s.Medium, s.Large)
 		spread := func(what string, r dataset.Range) {
-			fmt.Fprintf(w, "  %-22s %.4g to %.4g, median %.4g, mean %.4g\n", what, r.Min, r.Max, r.Median, r.Mean)
+			term.Fprintf(w, "  %-22s %.4g to %.4g, median %.4g, mean %.4g\n", what, r.Min, r.Max, r.Median, r.Mean)
 		}
 		spread("picture width", s.Width)
 		spread("picture height", s.Height)
@@ -218,7 +218,7 @@ func writeStats(w io.Writer, splits map[string]*dataset.Stats) error {
 		spread("box height, of picture", s.BoxHeight)
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, class := range s.Classes {
-			fmt.Fprintf(t, "  %s\t%d objects\tin %d pictures\n", term.OneLine(class.Name), class.Objects, class.Pictures)
+			term.Fprintf(t, "  %s\t%d objects\tin %d pictures\n", class.Name, class.Objects, class.Pictures)
 		}
 		err = t.Flush()
 	}
@@ -240,7 +240,7 @@ func (r *written) write(w io.Writer) error {
 			parts = append(parts, fmt.Sprintf("%d %s", n, split))
 		}
 	}
-	_, err := fmt.Fprintf(w, "%s: %s, %s pictures, %d classes\n", r.Path, r.Format, strings.Join(parts, ", "), len(r.Names))
+	_, err := term.Fprintf(w, "%s: %s, %s pictures, %d classes\n", r.Path, r.Format, strings.Join(parts, ", "), len(r.Names))
 	return err
 }
 

@@ -72,7 +72,7 @@ func preview(c *cli.Context) error {
 	}{set.Path, files}
 	return term.Of(c).Result(r, func(w io.Writer) (err error) {
 		for _, file := range files {
-			if _, err = fmt.Fprintln(w, file); err != nil {
+			if _, err = term.Fprintln(w, file); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"yolofreeze/cmd/term"
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/detect"
+	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
 )
 
@@ -23,28 +25,33 @@ func detectCommand() *cli.Command {
 		ArgsUsage: "PICTURES…",
 		Description: "PICTURES are files, folders, globs, .txt lists, or - for a list on standard input. Annotated copies\n" +
 			"go to a new folder below --project.",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "weights", Usage: "`MODEL`: .pt, .safetensors, an artifacts folder, or an exported .onnx, also YOLOv5's own"},
-			flags.NewList("source", "further `PICTURES`"),
-			flags.Named("imgsz"), flags.BatchSize(1), flags.Named("device"),
-			&cli.Float64Flag{Name: "conf-thres", Value: .25, Usage: "least `CONFIDENCE` of a detection"},
-			&cli.Float64Flag{Name: "iou-thres", Value: .45, Usage: "`IOU` above which a detection suppresses another"},
-			&cli.IntFlag{Name: "max-det", Value: 1000, Usage: "most detections `N` a picture"},
-			&cli.StringSliceFlag{Name: "classes", Usage: "keep only these `CLASSES`, by number or name"},
-			&cli.BoolFlag{Name: "agnostic-nms", Usage: "detections of different classes suppress each other too"},
-			&cli.BoolFlag{Name: "save-txt", Usage: "save detections as YOLO labels"},
-			&cli.BoolFlag{Name: "save-conf", Usage: "with their confidence"},
-			&cli.BoolFlag{Name: "save-csv", Usage: "save detections as predictions.csv"},
-			&cli.BoolFlag{Name: "save-json", Usage: "save detections as detections.json"},
-			&cli.BoolFlag{Name: "save-crop", Usage: "save each detection as a picture"},
-			&cli.BoolFlag{Name: "nosave", Usage: "save no annotated pictures"},
-			&cli.IntFlag{Name: "line-thickness", Usage: "`PIXELS`; 0: by the picture's size"},
-			&cli.BoolFlag{Name: "hide-labels", Usage: "draw boxes only"},
-			&cli.BoolFlag{Name: "hide-conf", Usage: "draw labels without confidence"},
-			&cli.StringFlag{Name: "project", Value: filepath.Join("runs", "detect"), Usage: "`FOLDER` of runs"},
-			&cli.StringFlag{Name: "name", Value: "exp", Usage: "`NAME` of this run's folder"},
-			&cli.BoolFlag{Name: "exist-ok", Usage: "write into a folder that is there"},
-		},
+		Flags: slices.Concat(
+			flags.Group(flags.ModelAndData,
+				&cli.StringFlag{Name: "weights", Usage: "`MODEL`: .pt, .safetensors, an artifacts folder, or an exported .onnx, also YOLOv5's own"},
+				flags.NewList("source", "further `PICTURES`")),
+			flags.Group("Pictures", flags.Named("imgsz"), flags.BatchSize(1)),
+			flags.Group("Detections",
+				&cli.Float64Flag{Name: "conf-thres", Value: .25, Usage: "least `CONFIDENCE` of a detection"},
+				&cli.Float64Flag{Name: "iou-thres", Value: .45, Usage: "`IOU` above which a detection suppresses another"},
+				&cli.IntFlag{Name: "max-det", Value: 1000, Usage: "most detections `N` a picture"},
+				&cli.StringSliceFlag{Name: "classes", Usage: "keep only these `CLASSES`, by number or name"},
+				&cli.BoolFlag{Name: "agnostic-nms", Usage: "detections of different classes suppress each other too"}),
+			flags.Group(flags.Device, append(flags.Shared("device", "provider-option"), flags.AMP()...)...),
+			flags.Group("Drawing",
+				&cli.IntFlag{Name: "line-thickness", Usage: "`PIXELS`; 0: by the picture's size"},
+				&cli.BoolFlag{Name: "hide-labels", Usage: "draw boxes only"},
+				&cli.BoolFlag{Name: "hide-conf", Usage: "draw labels without confidence"}),
+			flags.Group(flags.Saving,
+				&cli.BoolFlag{Name: "nosave", Usage: "save no annotated pictures"},
+				&cli.BoolFlag{Name: "save-txt", Usage: "save detections as YOLO labels"},
+				&cli.BoolFlag{Name: "save-conf", Usage: "with their confidence"},
+				&cli.BoolFlag{Name: "save-csv", Usage: "save detections as predictions.csv"},
+				&cli.BoolFlag{Name: "save-json", Usage: "save detections as detections.json"},
+				&cli.BoolFlag{Name: "save-crop", Usage: "save each detection as a picture"},
+				&cli.StringFlag{Name: "project", Value: filepath.Join("runs", "detect"), Usage: "`FOLDER` of runs"},
+				&cli.StringFlag{Name: "name", Value: "exp", Usage: "`NAME` of this run's folder"},
+				&cli.BoolFlag{Name: "exist-ok", Usage: "write into a folder that is there"}),
+		),
 		Action: detectObjects,
 	}
 }
@@ -54,6 +61,14 @@ func detectObjects(c *cli.Context) error {
 		return err
 	}
 	if err := checkDetect(c); err != nil {
+		return err
+	}
+	products, err := flags.Products(c)
+	if err != nil {
+		return err
+	}
+	runtime, err := flags.Runtime(c, products)
+	if err != nil {
 		return err
 	}
 	t := term.Of(c)
@@ -68,7 +83,7 @@ func detectObjects(c *cli.Context) error {
 	for _, source := range barren {
 		t.Warnf("%s: no picture found", source)
 	}
-	f, err := openFinder(c)
+	f, err := openFinder(c, products, runtime)
 	if err != nil {
 		return err
 	}
@@ -124,7 +139,7 @@ func (r *detection) add(p *detect.Picture) error {
 	if r.t.JSON {
 		return r.t.Stream(p)
 	}
-	_, err := fmt.Fprintf(r.t.Text(), "image %d/%d %s: %dx%d %s, %.1fms\n", r.done, r.total, term.OneLine(p.Path), p.Width, p.Height, describe(p), p.Took.Seconds()*1e3)
+	_, err := term.Fprintf(r.t.Text(), "image %d/%d %s: %dx%d %s, %.1fms\n", r.done, r.total, p.Path, p.Width, p.Height, describe(p), p.Took.Seconds()*1e3)
 	return err
 }
 
@@ -148,11 +163,11 @@ func checkDetect(c *cli.Context) error {
 }
 
 // openFinder opens the model of --weights.
-func openFinder(c *cli.Context) (*detect.Finder, error) {
+func openFinder(c *cli.Context, products onnx.DType, runtime ort.Options) (*detect.Finder, error) {
 	weights, side := c.String("weights"), c.Int("imgsz")
 	f, err := detect.Open(detect.Options{Weights: weights, ImageSize: side, Batch: c.Int("batch-size"), Classes: c.StringSlice("classes"),
-		NMS:     metric.NMSOptions{Conf: c.Float64("conf-thres"), IoU: c.Float64("iou-thres"), MaxDet: c.Int("max-det"), Agnostic: c.Bool("agnostic-nms")},
-		Runtime: ort.Options{Device: c.String("device")}})
+		NMS: metric.NMSOptions{Conf: c.Float64("conf-thres"), IoU: c.Float64("iou-thres"), MaxDet: c.Int("max-det"), Agnostic: c.Bool("agnostic-nms")},
+		AMP: products, Runtime: runtime})
 	if bad := (*detect.ClassError)(nil); errors.As(err, &bad) {
 		return nil, term.Usagef("detect: --classes %s: the model has no such class", bad.Text).DidYouMean(flags.Nearest(bad.Text, bad.Names), "")
 	}
@@ -187,7 +202,7 @@ func describe(p *detect.Picture) string {
 	}
 	parts := make([]string, len(order))
 	for i, class := range order {
-		parts[i] = fmt.Sprintf("%d %s", count[class], term.OneLine(name[class]))
+		parts[i] = fmt.Sprintf("%d %s", count[class], name[class])
 		if count[class] > 1 {
 			parts[i] += "s"
 		}

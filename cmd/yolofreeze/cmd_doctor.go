@@ -125,28 +125,28 @@ func trained(t *term.Terminal, p ort.Provider) (providerState, error) {
 }
 
 func (d diagnosis) write(w io.Writer) error {
-	fmt.Fprintf(w, "yolofreeze   %s, %s, %s\n", d.Build.Version, d.Build.Go, d.Build.Platform)
-	fmt.Fprintf(w, "machine      %d cores", d.Cores)
+	term.Fprintf(w, "yolofreeze   %s, %s, %s\n", d.Build.Version, d.Build.Go, d.Build.Platform)
+	term.Fprintf(w, "machine      %d cores", d.Cores)
 	if m := d.Memory; m.Total > 0 {
-		fmt.Fprintf(w, ", %.1f GB of memory, %.1f GB available", float64(m.Total)/1e9, float64(m.Available)/1e9)
+		term.Fprintf(w, ", %.1f GB of memory, %.1f GB available", float64(m.Total)/1e9, float64(m.Available)/1e9)
 	}
 	if d.Driver != "" {
-		fmt.Fprintf(w, ", NVIDIA driver %s", d.Driver)
+		term.Fprintf(w, ", NVIDIA driver %s", d.Driver)
 	}
-	fmt.Fprintln(w)
+	term.Fprintf(w, "\n")
 	if d.Runtime.Error != "" {
-		fmt.Fprintln(w, strings.TrimSpace("ONNX Runtime cannot be used "+d.Runtime.Path))
+		term.Fprintln(w, strings.TrimSpace("ONNX Runtime cannot be used "+d.Runtime.Path))
 	} else {
-		fmt.Fprintf(w, "ONNX Runtime %s, %s\n", d.Runtime.Version, d.Runtime.Path)
+		term.Fprintf(w, "ONNX Runtime %s, %s\n", d.Runtime.Version, d.Runtime.Path)
 	}
 	for _, p := range d.Providers {
 		switch {
 		case p.Trained:
-			fmt.Fprintf(w, "%-28s works: --device %s%s\n", p.Name, p.Device, p.remarks())
+			term.Fprintf(w, "%-28s works: --device %s%s\n", p.Name, p.Device, p.remarks())
 		case p.Available:
-			fmt.Fprintf(w, "%-28s starts, but cannot train: %s\n", p.Name, p.Error)
+			term.Fprintf(w, "%-28s starts, but cannot train: %s\n", p.Name, p.Error)
 		case p.Device != "":
-			fmt.Fprintf(w, "%-28s %s\n", p.Name, strings.ReplaceAll(p.Error, d.Runtime.Path+": ", ""))
+			term.Fprintf(w, "%-28s %s\n", p.Name, strings.ReplaceAll(p.Error, d.Runtime.Path+": ", ""))
 		}
 	}
 	return nil

@@ -36,28 +36,33 @@ func exportCommand() *cli.Command {
 		Description: "WEIGHTS is a checkpoint (.pt), an exported .onnx, a .safetensors file or an artifacts folder. Without\n" +
 			"--output the files lie beside it, with the endings of --format. A .pt is a state dict: torch.load\n" +
 			"opens it with weights_only=True, YOLOv5's Model(cfg) takes it by load_state_dict.",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "weights", Usage: "`MODEL` in place of the argument, as YOLOv5's exporter has it"},
-			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE`s to write, .onnx, .safetensors or .pt"},
-			&cli.StringSliceFlag{Name: "format", Aliases: []string{"include"}, Value: cli.NewStringSlice("onnx"), Usage: "without --output, `FORMATS` to write: " + strings.Join(exportFormats, ", ") + "; " + onDeviceFormat + ": a folder for ONNX Runtime's training API"},
-			flags.Named("imgsz"), flags.BatchSize(1),
-			&cli.BoolFlag{Name: "dynamic", Usage: "leave batch, height and width to the run"},
-			&cli.BoolFlag{Name: "half", Usage: "float16 throughout"},
-			&cli.BoolFlag{Name: "int8", Usage: "convolutions on 8-bit integers (QDQ), calibrated on pictures of --data"},
-			&cli.StringFlag{Name: "data", Usage: "with --int8, data set: a data.yaml, a VOC devkit, or COCO `FILES`"},
-			&cli.IntFlag{Name: "calibration", Value: 64, Usage: "with --int8, `PICTURES` to calibrate on, spread over the split"},
-			&cli.StringFlag{Name: "calibration-split", Value: "train", Usage: "with --int8, `SPLIT` that they come from: train, val or test"},
-			&cli.BoolFlag{Name: "uint8", Usage: "take pictures as they are decoded, uint8 [N,H,W,3], and scale them inside"},
-			&cli.BoolFlag{Name: "nms", Usage: "choose the detections inside: boxes, scores, classes and count, padded"},
-			&cli.Float64Flag{Name: "conf-thres", Value: 0.25, Usage: "with --nms, least `CONFIDENCE`"},
-			&cli.Float64Flag{Name: "iou-thres", Value: 0.45, Usage: "with --nms, `IOU` above which the worse of two boxes is dropped"},
-			&cli.IntFlag{Name: "max-det", Aliases: []string{"topk-all"}, Value: 100, Usage: "with --nms, `DETECTIONS` a picture"},
-			&cli.BoolFlag{Name: "agnostic-nms", Usage: "with --nms, boxes of different classes suppress each other too"},
-			&cli.StringSliceFlag{Name: "freeze", Usage: "with --format " + onDeviceFormat + ", what is frozen: `SELECTORS` as of train"},
-			&cli.StringFlag{Name: "optimizer", Value: "AdamW", Usage: "with --format " + onDeviceFormat + ", `RULE`: AdamW, or SGD without momentum"},
-			&cli.BoolFlag{Name: "exist-ok", Usage: "with --format " + onDeviceFormat + ", write over such a folder"},
-			&cli.Int64Flag{Name: "opset", Value: 17, Usage: "`VERSION` of the ONNX operators, 11 to 20"},
-		},
+		Flags: slices.Concat(
+			flags.Group("Model and files",
+				&cli.StringFlag{Name: "weights", Usage: "`MODEL` in place of the argument, as YOLOv5's exporter has it"},
+				&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE`s to write, .onnx, .safetensors or .pt"},
+				&cli.StringSliceFlag{Name: "format", Aliases: []string{"include"}, Value: cli.NewStringSlice("onnx"), Usage: "without --output, `FORMATS` to write: " + strings.Join(exportFormats, ", ") + "; " + onDeviceFormat + ": a folder for ONNX Runtime's training API"},
+				&cli.BoolFlag{Name: "exist-ok", Usage: "with --format " + onDeviceFormat + ", write over such a folder"}),
+			flags.Group("Graph",
+				flags.Named("imgsz"), flags.BatchSize(1),
+				&cli.BoolFlag{Name: "dynamic", Usage: "leave batch, height and width to the run"},
+				&cli.BoolFlag{Name: "half", Usage: "float16 throughout"},
+				&cli.BoolFlag{Name: "uint8", Usage: "take pictures as they are decoded, uint8 [N,H,W,3], and scale them inside"},
+				&cli.Int64Flag{Name: "opset", Value: 17, Usage: "`VERSION` of the ONNX operators, 11 to 20"}),
+			flags.Group("Integers",
+				&cli.BoolFlag{Name: "int8", Usage: "convolutions on 8-bit integers (QDQ), calibrated on pictures of --data"},
+				&cli.StringFlag{Name: "data", Usage: "with --int8, data set: a data.yaml, a VOC devkit, or COCO `FILES`"},
+				&cli.IntFlag{Name: "calibration", Value: 64, Usage: "with --int8, `PICTURES` to calibrate on, spread over the split"},
+				&cli.StringFlag{Name: "calibration-split", Value: "train", Usage: "with --int8, `SPLIT` that they come from: train, val or test"}),
+			flags.Group("Detections",
+				&cli.BoolFlag{Name: "nms", Usage: "choose the detections inside: boxes, scores, classes and count, padded"},
+				&cli.Float64Flag{Name: "conf-thres", Value: 0.25, Usage: "with --nms, least `CONFIDENCE`"},
+				&cli.Float64Flag{Name: "iou-thres", Value: 0.45, Usage: "with --nms, `IOU` above which the worse of two boxes is dropped"},
+				&cli.IntFlag{Name: "max-det", Aliases: []string{"topk-all"}, Value: 100, Usage: "with --nms, `DETECTIONS` a picture"},
+				&cli.BoolFlag{Name: "agnostic-nms", Usage: "with --nms, boxes of different classes suppress each other too"}),
+			flags.Group("On-device training",
+				&cli.StringSliceFlag{Name: "freeze", Usage: "with --format " + onDeviceFormat + ", what is frozen: `SELECTORS` as of train"},
+				&cli.StringFlag{Name: "optimizer", Value: "AdamW", Usage: "with --format " + onDeviceFormat + ", `RULE`: AdamW, or SGD without momentum"}),
+		),
 		Action: func(c *cli.Context) error {
 			weights, args := c.String("weights"), 0
 			if weights == "" {
@@ -135,11 +140,11 @@ func exportAs(c *cli.Context, weights string) error {
 	}
 	return t.Result(result, func(w io.Writer) error {
 		for _, f := range result.Files {
-			fmt.Fprintf(w, "%s: %.1f MB", f.Path, float64(f.Bytes)/1e6)
+			term.Fprintf(w, "%s: %.1f MB", f.Path, float64(f.Bytes)/1e6)
 			if f.Input != "" {
-				fmt.Fprintf(w, ", %s to %s", f.Input, f.Output)
+				term.Fprintf(w, ", %s to %s", f.Input, f.Output)
 			}
-			fmt.Fprintln(w)
+			term.Fprintf(w, "\n")
 		}
 		return nil
 	})

@@ -43,7 +43,7 @@ func exportOnDevice(c *cli.Context, m *model.Model, dir string) error {
 		Files []exportedFile `json:"files"`
 	}{[]exportedFile{{Path: dir, Format: onDeviceFormat}}}
 	return t.Result(result, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s: %d tensors train, %d are frozen; batches of %d pictures of %d×%d, BatchNorm by running statistics\n",
+		_, err := term.Fprintf(w, "%s: %d tensors train, %d are frozen; batches of %d pictures of %d×%d, BatchNorm by running statistics\n",
 			dir, len(folder.State.Trainable), len(folder.State.Frozen), o.Batch, o.ImageSize, o.ImageSize)
 		return err
 	})

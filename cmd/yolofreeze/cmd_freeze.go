@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v2"
@@ -82,9 +81,9 @@ func showPlan(c *cli.Context) error {
 		if err := plan.WriteTable(w); err != nil {
 			return err
 		}
-		fmt.Fprintln(w)
+		term.Fprintf(w, "\n")
 		writeNotes(w, m, plan.RateLines()...)
-		_, err := fmt.Fprintf(w, "%s\n", plan.Summary())
+		_, err := term.Fprintf(w, "%s\n", plan.Summary())
 		return err
 	})
 }
@@ -110,10 +109,10 @@ func refreeze(c *cli.Context) error {
 	}
 	return term.Of(c).Result(resultOf(c, plan), func(w io.Writer) error {
 		for _, name := range plan.FrozenNames() {
-			fmt.Fprintf(w, "freezing %s\n", name)
+			term.Fprintf(w, "freezing %s\n", name)
 		}
 		writeNotes(w, m, plan.RateLines()...)
-		_, err := fmt.Fprintln(w, plan.Summary())
+		_, err := term.Fprintln(w, plan.Summary())
 		return err
 	})
 }
@@ -121,7 +120,7 @@ func refreeze(c *cli.Context) error {
 // writeNotes writes what a user should know of the model, and further lines.
 func writeNotes(w io.Writer, m *model.Model, lines ...string) {
 	for _, note := range append(m.Notes(), lines...) {
-		fmt.Fprintln(w, note)
+		term.Fprintln(w, note)
 	}
 }
 

@@ -37,7 +37,7 @@ func inspectCommand() *cli.Command {
 				if info.Graph == nil {
 					return term.Usagef("inspect: --graph is for .onnx files, not for %s", info.Path)
 				}
-				return info.Graph.Text(term.Of(c).Out)
+				return info.Graph.Text(term.Of(c).Text())
 			}
 			return term.Of(c).Result(info, func(w io.Writer) error { return writeInfo(w, info) })
 		},
@@ -45,36 +45,36 @@ func inspectCommand() *cli.Command {
 }
 
 func writeInfo(w io.Writer, info *model.Info) error {
-	fmt.Fprintf(w, "%s: %s, %d classes\n", info.Path, info.Kind, info.NC)
+	term.Fprintf(w, "%s: %s, %d classes\n", info.Path, info.Kind, info.NC)
 	if len(info.Names) > 0 {
-		fmt.Fprintf(w, "classes   %s\n", strings.Join(info.Names, ", "))
+		term.Fprintf(w, "classes   %s\n", strings.Join(info.Names, ", "))
 	}
 	for i, stride := range info.Strides {
 		pairs := make([]string, len(info.Anchors[i]))
 		for j, a := range info.Anchors[i] {
 			pairs[j] = fmt.Sprintf("%.4g×%.4g", a[0], a[1])
 		}
-		fmt.Fprintf(w, "stride %-3d anchors %s\n", stride, strings.Join(pairs, " "))
+		term.Fprintf(w, "stride %-3d anchors %s\n", stride, strings.Join(pairs, " "))
 	}
 	for _, note := range info.Notes {
-		fmt.Fprintln(w, note)
+		term.Fprintln(w, note)
 	}
 	for _, p := range info.Inputs {
-		fmt.Fprintf(w, "input     %s %s%v\n", p.Name, p.DType, p.Shape)
+		term.Fprintf(w, "input     %s %s%v\n", p.Name, p.DType, p.Shape)
 	}
 	for _, p := range info.Outputs {
-		fmt.Fprintf(w, "output    %s %s%v\n", p.Name, p.DType, p.Shape)
+		term.Fprintf(w, "output    %s %s%v\n", p.Name, p.DType, p.Shape)
 	}
 	if info.Opset > 0 {
-		fmt.Fprintf(w, "opset     %d\n", info.Opset)
+		term.Fprintf(w, "opset     %d\n", info.Opset)
 	}
 	for _, key := range slices.Sorted(maps.Keys(info.Metadata)) {
 		if value := info.Metadata[key]; key != "names" {
-			fmt.Fprintf(w, "metadata  %s = %s\n", term.OneLine(key), term.Shorten(term.OneLine(value), 100))
+			term.Fprintf(w, "metadata  %s = %s\n", key, term.Shorten(value, 100))
 		}
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\nlayer\tfrom\tmodule\trepeat\tchannels\telements\tstate")
+	term.Fprintf(t, "\nlayer\tfrom\tmodule\trepeat\tchannels\telements\tstate\n")
 	for _, l := range info.Layers {
 		from := strings.Trim(strings.ReplaceAll(fmt.Sprint(l.From), " ", ","), "[]")
 		state := "frozen"
@@ -85,12 +85,12 @@ func writeInfo(w io.Writer, info *model.Info) error {
 			state = "-"
 		}
 		if l.Module == "" { // an exported graph has no table
-			fmt.Fprintf(t, "%s\t\t\t\t\t%d\t%s\n", l.Name, l.Elements, state)
+			term.Fprintf(t, "%s\t\t\t\t\t%d\t%s\n", l.Name, l.Elements, state)
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", l.Name, from, l.Module, l.Repeat, l.Channels, l.Elements, state)
+		term.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", l.Name, from, l.Module, l.Repeat, l.Channels, l.Elements, state)
 	}
-	fmt.Fprintln(t, "\nparameter\tshape\tdtype\tstate")
+	term.Fprintf(t, "\nparameter\tshape\tdtype\tstate\n")
 	for _, p := range info.Parameters {
 		state := "frozen"
 		switch {
@@ -99,11 +99,11 @@ func writeInfo(w io.Writer, info *model.Info) error {
 		case p.Trainable:
 			state = "trains"
 		}
-		fmt.Fprintf(t, "%s\t%v\t%s\t%s\n", p.Name, p.Shape, p.DType, state)
+		term.Fprintf(t, "%s\t%v\t%s\t%s\n", p.Name, p.Shape, p.DType, state)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\n%s\n", info.Counts)
+	_, err := term.Fprintf(w, "\n%s\n", info.Counts)
 	return err
 }

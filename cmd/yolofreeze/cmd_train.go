@@ -74,29 +74,29 @@ func train(c *cli.Context) error {
 
 func writeReport(w io.Writer, r *finetune.Summary) error {
 	m, p := r.Metrics, r.Phases
-	fmt.Fprintf(w, "\n%d epochs in %s: best epoch %d with P %.3g, R %.3g, mAP50 %.3g, mAP50-95 %.3g\n",
+	term.Fprintf(w, "\n%d epochs in %s: best epoch %d with P %.3g, R %.3g, mAP50 %.3g, mAP50-95 %.3g\n",
 		r.Epochs, seconds(r.Seconds), m.Epoch, m.Precision, m.Recall, m.MAP50, m.MAP)
 	if p.Features > 0 {
-		fmt.Fprintf(w, "caching features took %s\n", seconds(p.Features))
+		term.Fprintf(w, "caching features took %s\n", seconds(p.Features))
 	}
-	fmt.Fprintf(w, "time: data %s, step %s, optimizer %s, validation %s, saving %s; %.1f images/s; peak memory %.2f GB\n",
+	term.Fprintf(w, "time: data %s, step %s, optimizer %s, validation %s, saving %s; %.1f images/s; peak memory %.2f GB\n",
 		seconds(p.Data), seconds(p.Step), seconds(p.Optimizer), seconds(p.Validation), seconds(p.Saving), r.ImagesPerSecond, float64(r.PeakRSS)/1e9)
 	if r.Moved.Batches > 0 {
-		fmt.Fprintf(w, "between host and device: %d bytes a batch; state %.1f MB in, %.1f MB out\n", r.Moved.PerBatch(), float64(r.Moved.State.In)/1e6, float64(r.Moved.State.Out)/1e6)
+		term.Fprintf(w, "between host and device: %d bytes a batch; state %.1f MB in, %.1f MB out\n", r.Moved.PerBatch(), float64(r.Moved.State.In)/1e6, float64(r.Moved.State.Out)/1e6)
 	}
 	if r.DeviceMemory > 0 {
-		fmt.Fprintf(w, "device memory: %.2f GB at most\n", float64(r.DeviceMemory)/1e9)
+		term.Fprintf(w, "device memory: %.2f GB at most\n", float64(r.DeviceMemory)/1e9)
 	}
 	if p := r.Placement; p != nil && p.Device != "cpu" {
-		fmt.Fprintf(w, "placement: %v\n", p)
+		term.Fprintf(w, "placement: %v\n", p)
 	}
 	if r.Skipped > 0 {
-		fmt.Fprintf(w, "%d steps were left out, whose gradients overflowed\n", r.Skipped)
+		term.Fprintf(w, "%d steps were left out, whose gradients overflowed\n", r.Skipped)
 	}
 	if r.Best != "" {
-		fmt.Fprintf(w, "best weights %s, as ONNX %s\nto go on %s\n", r.Best, filepath.Base(r.Export), r.Last)
+		term.Fprintf(w, "best weights %s, as ONNX %s\nto go on %s\n", r.Best, filepath.Base(r.Export), r.Last)
 	}
-	_, err := fmt.Fprintf(w, "Results saved to %s\n", r.RunDir)
+	_, err := term.Fprintf(w, "Results saved to %s\n", r.RunDir)
 	return err
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
@@ -18,13 +17,10 @@ import (
 	"yolofreeze/freeze/detect"
 	"yolofreeze/freeze/finetune/plot"
 	"yolofreeze/freeze/model"
-	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
-	"yolofreeze/freeze/step"
 	"yolofreeze/freeze/validate"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
-	"yolofreeze/onnx/ort"
 )
 
 func valCommand() *cli.Command {
@@ -32,26 +28,28 @@ func valCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "val",
 		Usage: "measure a model's average precision on a split",
-		Flags: append(flags.Data(),
-			&cli.StringFlag{Name: "weights", Usage: "`MODEL` to validate: .pt, .safetensors, an artifacts folder, or an exported .onnx"},
-			flags.BatchSize(d.BatchSize), flags.Named("imgsz"),
-			&cli.Float64Flag{Name: "conf-thres", Value: d.Conf, Usage: "least `CONFIDENCE` of a detection"},
-			&cli.Float64Flag{Name: "iou-thres", Value: d.IoU, Usage: "`IOU` above which a detection suppresses another"},
-			&cli.IntFlag{Name: "max-det", Value: d.MaxDet, Usage: "most detections `N` a picture"},
-			&cli.StringFlag{Name: "task", Value: "val", Usage: "`SPLIT`: train, val or test"},
-			flags.Named("device"), flags.Named("provider-option"),
-			&cli.StringFlag{Name: "amp", Usage: "mixed precision: `TYPE` of products, fp16 or bf16"},
-			&cli.BoolFlag{Name: "half", Usage: "the same as --amp fp16"},
-			&cli.IntFlag{Name: "workers", Value: 0, Usage: "`N` goroutines that load pictures; 0: one a core"},
-			&cli.BoolFlag{Name: "single-cls", Usage: "treat all classes as one"},
-			&cli.BoolFlag{Name: "verbose", Usage: "a line per class"},
-			&cli.BoolFlag{Name: "save-txt", Usage: "save detections as YOLO labels"},
-			&cli.BoolFlag{Name: "save-conf", Usage: "with their confidence"},
-			&cli.BoolFlag{Name: "save-json", Usage: "save detections as COCO results"},
-			&cli.BoolFlag{Name: "plots", Usage: "draw curves, the confusion matrix and the first batches, as train does at its end"},
-			&cli.StringFlag{Name: "project", Value: filepath.Join("runs", "val"), Usage: "`FOLDER` of runs"},
-			&cli.StringFlag{Name: "name", Value: "exp", Usage: "`NAME` of this run's folder"},
-			&cli.BoolFlag{Name: "exist-ok", Usage: "write into a folder that is there"},
+		Flags: slices.Concat(
+			flags.Group(flags.ModelAndData, append([]cli.Flag{
+				&cli.StringFlag{Name: "weights", Usage: "`MODEL` to validate: .pt, .safetensors, an artifacts folder, or an exported .onnx"}},
+				append(flags.Data(),
+					&cli.StringFlag{Name: "task", Value: "val", Usage: "`SPLIT`: train, val or test"},
+					&cli.BoolFlag{Name: "single-cls", Usage: "treat all classes as one"})...)...),
+			flags.Group("Pictures", flags.BatchSize(d.BatchSize), flags.Named("imgsz"),
+				&cli.IntFlag{Name: "workers", Value: 0, Usage: "`N` goroutines that load pictures; 0: one a core"}),
+			flags.Group("Detections",
+				&cli.Float64Flag{Name: "conf-thres", Value: d.Conf, Usage: "least `CONFIDENCE` of a detection"},
+				&cli.Float64Flag{Name: "iou-thres", Value: d.IoU, Usage: "`IOU` above which a detection suppresses another"},
+				&cli.IntFlag{Name: "max-det", Value: d.MaxDet, Usage: "most detections `N` a picture"}),
+			flags.Group(flags.Device, append(flags.Shared("device", "provider-option"), flags.AMP()...)...),
+			flags.Group(flags.Saving,
+				&cli.BoolFlag{Name: "verbose", Usage: "a line per class"},
+				&cli.BoolFlag{Name: "save-txt", Usage: "save detections as YOLO labels"},
+				&cli.BoolFlag{Name: "save-conf", Usage: "with their confidence"},
+				&cli.BoolFlag{Name: "save-json", Usage: "save detections as COCO results"},
+				&cli.BoolFlag{Name: "plots", Usage: "draw curves, the confusion matrix and the first batches, as train does at its end"},
+				&cli.StringFlag{Name: "project", Value: filepath.Join("runs", "val"), Usage: "`FOLDER` of runs"},
+				&cli.StringFlag{Name: "name", Value: "exp", Usage: "`NAME` of this run's folder"},
+				&cli.BoolFlag{Name: "exist-ok", Usage: "write into a folder that is there"}),
 		),
 		Action: val,
 	}
@@ -90,15 +88,13 @@ func val(c *cli.Context) error {
 	if err := checkPolicies(c); err != nil {
 		return err
 	}
-	provider, err := options.ParseProviderOptions(c.StringSlice("provider-option"))
-	if err != nil {
-		return term.Usagef("val: %v", err)
-	}
 	o := validate.Defaults()
-	if o.AMP, err = ampOf(c); err != nil {
+	var err error
+	if o.AMP, err = flags.Products(c); err != nil {
 		return err
 	}
-	if err := step.CheckDevice(c.String("device"), o.AMP, provider); err != nil { // before anything is read or written
+	runtime, err := flags.Runtime(c, o.AMP)
+	if err != nil {
 		return err
 	}
 	m, err := model.LoadForVal(c.String("weights"))
@@ -116,9 +112,9 @@ func val(c *cli.Context) error {
 		case err != nil:
 			return term.BadInputf("%v", err).Hinted("validate with the data that the model was trained for")
 		case moved:
-			t.Logf("classes are matched by name: the data have %s, the model %s", term.OneLine(strings.Join(given, ", ")), term.OneLine(strings.Join(m.Names, ", ")))
+			t.Logf("classes are matched by name: the data have %s, the model %s", dataset.ListNames(given), dataset.ListNames(m.Names))
 		case !slices.Equal(given, m.Names):
-			t.Warnf("the model's classes have other names, and are taken in their order: %s, in the data %s", strings.Join(m.Names, ", "), strings.Join(given, ", "))
+			t.Warnf("the model's classes have other names, and are taken in their order: %s, in the data %s", dataset.ListNames(m.Names), dataset.ListNames(given))
 		}
 	}
 	o.Samples, o.BatchSize, o.ImageSize = set.Splits[split], c.Int("batch-size"), model.ImageSize(m.Net, c.Int("imgsz"), 1)
@@ -152,7 +148,7 @@ func val(c *cli.Context) error {
 	}
 	b := t.Bar("validating", v.Batches())
 	v.Progress = func(int, int) { b.Add(1) }
-	e, err := v.Run(c.Context, m, ort.Options{Device: c.String("device"), ProviderOptions: provider})
+	e, err := v.Run(c.Context, m, runtime)
 	b.Finish()
 	if err != nil {
 		return err
@@ -204,20 +200,6 @@ func valFolder(c *cli.Context, names []string, in disk.Inputs) (dir string, save
 	return o.Dir, saver, err
 }
 
-// ampOf reads the type of products from --amp, or --half as YOLOv5 has it.
-func ampOf(c *cli.Context) (onnx.DType, error) {
-	products, err := step.ParseAMP(c.String("amp"))
-	switch {
-	case err != nil:
-		return products, term.Usagef("val: %v", err)
-	case c.Bool("half") && products == onnx.BFloat16:
-		return products, term.Usagef("val: --half is --amp fp16: want one of them")
-	case c.Bool("half"):
-		return onnx.Float16, nil
-	}
-	return products, nil
-}
-
 func checkVal(c *cli.Context, m *model.Model, set *dataset.Set, o validate.Options) error {
 	switch {
 	case o.AMP != onnx.Undefined && m.Quantised():
@@ -244,23 +226,23 @@ func checkVal(c *cli.Context, m *model.Model, set *dataset.Set, o validate.Optio
 // write prints the lines that YOLOv5 prints.
 func (r *valResult) write(w io.Writer, perClass bool) error {
 	row := func(name string, images, instances int, values ...float64) {
-		fmt.Fprintf(w, "%22s%11d%11d", name, images, instances)
+		term.Fprintf(w, "%22s%11d%11d", name, images, instances)
 		for _, v := range values {
-			fmt.Fprintf(w, "%11.3g", v)
+			term.Fprintf(w, "%11.3g", v)
 		}
-		fmt.Fprintln(w)
+		term.Fprintf(w, "\n")
 	}
-	fmt.Fprintf(w, "%22s%11s%11s%11s%11s%11s%11s\n", "Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95")
+	term.Fprintf(w, "%22s%11s%11s%11s%11s%11s%11s\n", "Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95")
 	row("all", r.Images, r.Instances, r.Precision, r.Recall, r.MAP50, r.MAP)
 	if perClass {
 		for _, c := range r.PerClass {
 			row(c.Name, c.Images, c.Instances, c.Precision, c.Recall, c.AP50, c.AP)
 		}
 	}
-	_, err := fmt.Fprintf(w, "Speed: %.1fms pre-process, %.1fms inference, %.1fms NMS per image at %d pixels\n",
+	_, err := term.Fprintf(w, "Speed: %.1fms pre-process, %.1fms inference, %.1fms NMS per image at %d pixels\n",
 		r.Speed.Pre, r.Speed.Inference, r.Speed.NMS, r.ImageSize)
 	if r.RunDir != "" {
-		_, err = fmt.Fprintf(w, "Results saved to %s\n", r.RunDir)
+		_, err = term.Fprintf(w, "Results saved to %s\n", r.RunDir)
 	}
 	return err
 }

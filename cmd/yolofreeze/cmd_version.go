@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"runtime"
 	"runtime/debug"
@@ -31,7 +30,7 @@ func versionCommand() *cli.Command {
 			}
 			v := readVersion()
 			return term.Of(c).Result(v, func(w io.Writer) error {
-				_, err := fmt.Fprintf(w, "yolofreeze %s (%s, %s)\n", v.Version, v.Go, v.Platform)
+				_, err := term.Fprintf(w, "yolofreeze %s (%s, %s)\n", v.Version, v.Go, v.Platform)
 				return err
 			})
 		},

@@ -67,7 +67,7 @@ func reportProblems(t *term.Terminal, r *dataset.Report) {
 	}
 	for _, split := range []string{"train", "val"} {
 		if names := r.NeverSeen[split]; len(names) > 0 {
-			t.Warnf("classes without an object in %s: %s", split, strings.Join(names, ", "))
+			t.Warnf("classes without an object in %s: %s", split, dataset.ListNames(names))
 		}
 	}
 	if len(r.Shared) > 0 {

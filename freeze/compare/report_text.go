@@ -121,7 +121,7 @@ func (c *Comparison) WriteText(w io.Writer) error {
 			if i > 0 {
 				fmt.Fprint(tab, "\t")
 			}
-			fmt.Fprint(tab, cell.Text)
+			fmt.Fprint(tab, strings.Join(strings.Fields(cell.Text), " ")) // a folder's name may hold anything
 			if cell.Sub != "" {
 				fmt.Fprintf(tab, " (%s)", cell.Sub)
 			}

@@ -57,7 +57,7 @@ func (t *training) openData(ctx context.Context) error {
 	if names := t.model.Names; len(names) == len(set.Names) {
 		given := set.Names
 		if moved, _ := set.MatchNames(names); moved {
-			t.r.Warnf("%s: its classes are matched by name with those of the weights: %s, not %s", set.Path, strings.Join(names, ", "), strings.Join(given, ", "))
+			t.r.Warnf("%s: its classes are matched by name with those of the weights: %s, not %s", set.Path, dataset.ListNames(names), dataset.ListNames(given))
 		}
 	}
 	t.set, t.fingerprint = set, fingerprint(set)
@@ -260,7 +260,7 @@ func planFile(stages []freeze.Stage, unfreeze []string) []byte {
 	text := stages[0].Plan.YAML()
 	if len(stages) > 1 {
 		schedule := strings.Fields(strings.Join(unfreeze, ","))
-		text = fmt.Appendf(text, "# What trains later: --unfreeze %s\n", strings.Join(schedule, ","))
+		text = fmt.Appendf(text, "# What trains later: unfreeze %s\n", strings.Join(schedule, ","))
 	}
 	return text
 }

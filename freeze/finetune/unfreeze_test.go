@@ -31,7 +31,7 @@ func TestUnfreeze(t *testing.T) {
 	q := &quiet{t: t}
 	report := mustRun(t, o, q)
 	file := string(mustRead(t, filepath.Join(report.RunDir, "freeze.yaml")))
-	if !strings.HasPrefix(file, "# What was frozen, tensor by tensor, and why.\n# frozen 24 of 29") || !strings.HasSuffix(file, "\n# What trains later: --unfreeze 1:all\n") {
+	if !strings.HasPrefix(file, "# What was frozen, tensor by tensor, and why.\n# frozen 24 of 29") || !strings.HasSuffix(file, "\n# What trains later: unfreeze 1:all\n") {
 		t.Errorf("freeze.yaml is not of the run's start:\n%s", file)
 	}
 	if report.Frozen.Tensors != 0 || !q.heard("from epoch 1: frozen 0") {
