@@ -24,6 +24,7 @@ type diagnosis struct {
 	Memory    memoryState     `json:"memory"`
 	Driver    string          `json:"nvidia_driver"` // "" where none is loaded
 	Build     buildVersion    `json:"yolofreeze"`
+	Native    nativeState     `json:"native_kernels"`
 }
 
 type runtimeState struct {
@@ -40,6 +41,13 @@ type providerState struct {
 	Error     string `json:"error"`
 	Trained   bool   `json:"trained"`   // steps of a tiny network gave the CPU provider's losses
 	Fallbacks int    `json:"fallbacks"` // nodes of that step that ran on the CPU provider
+}
+
+// nativeState is of the kernels that train uses on the CPU where they can be had.
+type nativeState struct {
+	Path    string `json:"path"` // of oneDNN's library
+	Error   string `json:"error"`
+	Trained bool   `json:"trained"` // steps of a tiny network gave the stock kernels' losses
 }
 
 // memoryState is in bytes; total is zero where the system does not tell.
@@ -104,7 +112,21 @@ func diagnose(t *term.Terminal, device string) (d diagnosis, unfit error) {
 		}
 		d.Providers = append(d.Providers, s)
 	}
+	d.Native = tryNative(t)
 	return d, unfit
+}
+
+// tryNative has native kernels train a tiny network.
+func tryNative(t *term.Terminal) (s nativeState) {
+	err := ort.InitNative()
+	if err == nil {
+		s.Path = ort.NativePath()
+		err = step.TryNative()
+	}
+	if s.Trained = err == nil; !s.Trained {
+		s.Error = t.Spelt(term.OneLine(err.Error()))
+	}
+	return s
 }
 
 // trained has a provider that starts train a tiny network. The error says why it cannot.
@@ -148,6 +170,14 @@ func (d diagnosis) write(w io.Writer) error {
 		case p.Device != "":
 			term.Fprintf(w, "%-28s %s\n", p.Name, strings.ReplaceAll(p.Error, d.Runtime.Path+": ", ""))
 		}
+	}
+	switch n := d.Native; {
+	case n.Trained:
+		term.Fprintf(w, "%-28s work: --kernels native, %s\n", "native kernels", n.Path)
+	case n.Path != "":
+		term.Fprintf(w, "%-28s start, but cannot train: %s\n", "native kernels", n.Error)
+	case n.Error != "":
+		term.Fprintf(w, "%-28s %s\n", "native kernels", n.Error)
 	}
 	return nil
 }

@@ -79,8 +79,12 @@ func writeReport(w io.Writer, r *finetune.Summary) error {
 	if p.Features > 0 {
 		term.Fprintf(w, "caching features took %s\n", seconds(p.Features))
 	}
-	term.Fprintf(w, "time: data %s, step %s, optimizer %s, validation %s, saving %s; %.1f images/s; peak memory %.2f GB\n",
-		seconds(p.Data), seconds(p.Step), seconds(p.Optimizer), seconds(p.Validation), seconds(p.Saving), r.ImagesPerSecond, float64(r.PeakRSS)/1e9)
+	kernels := ""
+	if r.Kernels != "" {
+		kernels = " with " + r.Kernels + " kernels"
+	}
+	term.Fprintf(w, "time: data %s, step %s, optimizer %s, validation %s, saving %s; %.1f images/s%s; peak memory %.2f GB\n",
+		seconds(p.Data), seconds(p.Step), seconds(p.Optimizer), seconds(p.Validation), seconds(p.Saving), r.ImagesPerSecond, kernels, float64(r.PeakRSS)/1e9)
 	if r.Moved.Batches > 0 {
 		term.Fprintf(w, "between host and device: %d bytes a batch; state %.1f MB in, %.1f MB out\n", r.Moved.PerBatch(), float64(r.Moved.State.In)/1e6, float64(r.Moved.State.Out)/1e6)
 	}

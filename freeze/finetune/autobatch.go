@@ -61,7 +61,7 @@ func freeOn(d ort.Device) (int64, bool) {
 func (t *training) stepMemory(device ort.Device) (fixed, picture int64, err error) {
 	fixed, picture, err = step.Memory(step.Spec{Net: t.model.Net, State: t.model.State, Plan: t.stages[len(t.stages)-1].Plan,
 		Height: t.side, Width: t.side, Loss: t.loss, Optimizer: optim.Options{Algorithm: t.o.Optimizer},
-		AMP: t.o.Products, Device: device.Kind})
+		AMP: t.o.Products, Device: device.Kind, Native: t.o.Kernels == step.Native})
 	if err != nil {
 		return 0, 0, fmt.Errorf("estimate a step's memory: %w", err)
 	}

@@ -125,6 +125,7 @@ func ResumeOptions(path string) (options.Options, error) {
 	if err := options.CheckStored(o.Device, nil); err != nil {
 		o.Device, o.Withheld = "", append(o.Withheld, "device "+o.Device)
 	}
+	o.Kernels = step.KernelsAgain(o.Kernels)
 	if len(o.ProviderOptions) > 0 {
 		o.Withheld = append(o.Withheld, "provider-option "+strings.Join(o.ProviderOptions, ","))
 		o.ProviderOptions = nil

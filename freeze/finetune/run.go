@@ -185,6 +185,13 @@ func (t *training) prepare(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	kernels, why, err := step.ChooseKernels(t.o.Kernels, t.o.Device, t.o.Products)
+	if err != nil {
+		return err
+	}
+	if t.o.Kernels = kernels; why != nil {
+		t.r.Logf("training with stock kernels: %v", why)
+	}
 	openData := func() error { return t.openData(ctx) }
 	for _, step := range []func() error{t.openModel, openData, t.fitModel, t.plan, t.checkAnchors, t.makeFolder, t.makeLoaders, t.drawLabels} {
 		if err := step(); err != nil {
@@ -210,7 +217,7 @@ func (t *training) openEngine() error {
 		t.r.Logf("epoch %d: %v", t.p.Epoch, stage.Plan.Summary())
 	}
 	o := t.o.Runtime
-	o.Placement, o.Capture = true, t.o.CUDAGraph
+	o.Placement, o.Capture, o.Native = true, t.o.CUDAGraph, t.o.Kernels == step.Native
 	batch, side := t.stepSize()
 	loss := t.loss
 	loss.Capacity = t.capacity()
@@ -267,6 +274,9 @@ func (t *training) announce() {
 	device := t.engine.Device()
 	if why := t.engine.Why(); why != "" {
 		device += " (" + why + ")"
+	}
+	if t.o.Kernels == step.Native {
+		device += ", native kernels"
 	}
 	if p := t.o.Products; p != onnx.Undefined {
 		device += fmt.Sprintf(", products in %v", p)

@@ -27,6 +27,7 @@ type Summary struct {
 	Skipped   int             `json:"skipped_steps"`   // whose gradients overflowed in mixed precision
 	Moved     step.Traffic    `json:"moved_bytes"`     // between host and device
 	Placement *step.Placement `json:"placement"`       // null where nothing was trained
+	Kernels   string          `json:"kernels"`         // native or stock; "" where nothing was trained
 	// DeviceMemory is the most that the device's allocator had in use for
 	// training, in bytes; 0 on the CPU provider and where it does not tell.
 	DeviceMemory int64 `json:"peak_device_bytes"`
@@ -62,6 +63,7 @@ func (t *training) report() *Summary {
 	s := t.stage.Plan.Summary()
 	r := &Summary{RunDir: t.dir, Epochs: t.p.Epoch, Steps: t.p.Steps, Frozen: s.Frozen, Trainable: s.Trainable, Plans: t.o.Plans, Timing: t.clock.timing(), Moved: t.moved, Placement: t.placement}
 	if t.engine != nil {
+		r.Kernels = t.o.Kernels
 		r.Moved = r.Moved.Plus(t.engine.Moved())
 		if stats, err := t.engine.DeviceMemory(); err == nil { // a figure that is absent spoils no run
 			r.DeviceMemory, _ = strconv.ParseInt(stats["MaxInUse"], 10, 64)

@@ -91,6 +91,7 @@ type Running struct {
 	ProviderOptions []string // KEY=VALUE, of the device's execution provider
 	CUDAGraph       bool     // training and optimizer graphs are captured, and repeated at each step
 	StrictPlacement bool     // nodes that fall back to the CPU provider end the run
+	Kernels         string   // one of step.Kernels; once a run has begun, what it trains with: native or stock
 }
 
 // Keeping says what is measured, drawn and saved, and where.
@@ -124,7 +125,7 @@ func Defaults() Options {
 		Inputs:   Inputs{BadLabels: dataset.Reject, BadImages: dataset.Skip},
 		Learning: Learning{Hyp: hyp, Epochs: 100, BatchSize: 16, ImageSize: 640, Optimizer: step.Optimizers[0], Patience: 100},
 		Loading:  Loading{Cache: Caches[0], FeatureType: "fp16"},
-		Running:  Running{Device: "auto"},
+		Running:  Running{Device: "auto", Kernels: step.Kernels[0]},
 		Keeping:  Keeping{SavePeriod: -1, Project: filepath.Join("runs", "train"), Name: "exp"},
 	}
 }

@@ -101,6 +101,8 @@ func (o *Options) check() error {
 		return bad("optimizer %q: want one of %v", o.Optimizer, step.Optimizers)
 	case !slices.Contains(Caches, o.Cache):
 		return bad("cache %q: want one of %v", o.Cache, Caches)
+	case !slices.Contains(step.Kernels, o.Kernels):
+		return bad("kernels %q: want one of %v", o.Kernels, step.Kernels)
 	case o.Patience < 0:
 		return bad("patience %d: want 0 (never stop early) or more", o.Patience)
 	case o.Rect && o.ImageWeights:

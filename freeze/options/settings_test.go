@@ -14,8 +14,9 @@ func TestDeviceOptions(t *testing.T) {
 		"provider option enable_cuda_graph: `cuda-graph` captures": func(o *Options) {
 			o.ProviderOptions = []string{"enable_cuda_graph=1"}
 		},
-		"cuda-graph repeats a step of one size": func(o *Options) { o.CUDAGraph, o.MultiScale = true, true },
-		"provider option a is given twice":      func(o *Options) { o.ProviderOptions = []string{"a=1", "a=2"} },
+		`kernels "fast": want one of [auto native stock]`: func(o *Options) { o.Kernels = "fast" },
+		"cuda-graph repeats a step of one size":           func(o *Options) { o.CUDAGraph, o.MultiScale = true, true },
+		"provider option a is given twice":                func(o *Options) { o.ProviderOptions = []string{"a=1", "a=2"} },
 	} {
 		o := Defaults()
 		change(&o)
