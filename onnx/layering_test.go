@@ -48,6 +48,7 @@ var rooms = map[string]room{
 	"onnx/testkit":                {allows: []string{"onnx/...", "freeze"}},
 	"onnx/testkit/recorded":       {allows: []string{"onnx", "onnx/safetensors", "onnx/yolov5", "onnx/testkit/shared"}},
 	"onnx/testkit/shared":         {standard: true},
+	"onnx/testkit/standin":        {standard: true},
 	"dataset/...":                 {allows: []string{"dataset/..."}},
 	"freeze/runs":                 {},
 	"freeze/model":                {allows: []string{"onnx/...", "freeze"}, but: []string{"onnx/grad", "onnx/ort", "onnx/testkit/..."}},

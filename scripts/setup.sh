@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Makes ready what yolofreeze needs: Go with cgo, and ONNX Runtime's shared library.
-# usage: scripts/setup.sh [--cuda] [--webgpu] [--openvino] [--native]
+# usage: scripts/setup.sh [--cuda] [--webgpu] [--openvino] [--native] [--standin]
 #   --cuda      the library with its CUDA provider, and CUDA 13 and cuDNN 9 where missing (Linux x64, about 1.2 GB)
 #   --webgpu    the WebGPU provider, and on Debian and Ubuntu a software Vulkan driver for it
 #   --openvino  the OpenVINO provider (Linux x64, Intel processors)
 #   --native    oneDNN, which native kernels for the CPU compute with (Linux x64)
+#   --standin   the CUDA provider without CUDA, for tests over stand-ins (Linux x64, 250 MB)
 # Messages go to standard error; standard output is one line, the library's path.
 # What is fetched is pinned, checksummed, and kept in the user's cache folder,
 # one copy for all clones: ${XDG_CACHE_HOME:-~/.cache}/yolofreeze/
@@ -204,6 +205,12 @@ install_openvino() {
 	settle "$target" "$file" "$tmp"/onnxruntime_ep_openvino/{*.so*,cache.json,*.txt}
 }
 
+# Apart from --cuda's folder, where programs would find it and miss CUDA.
+install_standin() {
+	[ ! -s "$cache/onnxruntime-gpu-$version/$library" ] || { say "--cuda has installed what --standin would"; return; }
+	install_library "$cache/cuda-standin-$version" onnxruntime-gpu
+}
+
 install_native() {
 	local target=$cache/onednn-$onednn file=libdnnl.so.3
 	if [ -s "$target/$file" ]; then
@@ -221,7 +228,7 @@ extras=()
 for argument in "$@"; do
 	case "$argument" in
 	--cuda) cuda=1 ;;
-	--webgpu | --openvino | --native) extras+=("install_${argument#--}") ;;
+	--webgpu | --openvino | --native | --standin) extras+=("install_${argument#--}") ;;
 	*) say "unknown argument $argument; see the head of $0"; exit 2 ;;
 	esac
 done

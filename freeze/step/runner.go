@@ -15,7 +15,7 @@ type runner struct {
 	options    ort.Options
 	state      *State
 	host       map[string]*onnx.Tensor // what else graphs read and write: scalars, padded matches
-	locked     bool                    // to the thread that captured graphs belong to
+	locked     bool                    // to the thread that the device keeps things for
 	rehearsals int                     // further first runs, for tests in which no provider captures; 0 otherwise
 }
 
@@ -140,10 +140,11 @@ func (r *runner) run(b *Bound) error {
 	return r.state.move(b.copyOut)
 }
 
-// lockThread keeps the goroutine on its thread: captured graphs are kept by
-// thread, and another one would record its own, on a state of later.
+// lockThread keeps the goroutine on its thread where a device has things of its own for each:
+// captured graphs, of which another thread would record its own, on a state of later, and
+// CUDA's streams and handles, which another would make anew.
 func (r *runner) lockThread() {
-	if r.options.Capture && !r.locked {
+	if d := r.options.Device; d != "" && d != "cpu" && !r.locked {
 		runtime.LockOSThread()
 		r.locked = true
 	}

@@ -113,12 +113,17 @@ func (b *Binding) Input(name string, v *Value) error {
 	if err := b.admit(isInput, name, v); err != nil {
 		return err
 	}
-	if err := check(C.capi_bind_input(b.c, b.name(name), v.c)); err != nil {
-		return fmt.Errorf("ort: input %s: %w", name, err)
+	if !b.copies(v) { // those are bound by each run, lest they be copied once more here
+		if err := check(C.capi_bind_input(b.c, b.name(name), v.c)); err != nil {
+			return fmt.Errorf("ort: input %s: %w", name, err)
+		}
 	}
 	b.inputs[name] = v
 	return nil
 }
+
+// copies reports whether the runtime copies an input to the device when it is bound.
+func (b *Binding) copies(v *Value) bool { return b.s.device.Kind != cpu && !v.OnDevice() }
 
 // Output binds a value to an output, in place of an earlier one: runs write into it.
 func (b *Binding) Output(name string, v *Value) error {
@@ -178,6 +183,10 @@ func (b *Binding) setOutput(out output) {
 
 // Run runs the model once. It returns when outputs are written.
 func (b *Binding) Run() error {
+	// CUDA's provider has a stream for each thread and orders nothing between two: what a
+	// goroutine copies on one thread the kernels that it starts on another might miss.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	if err := b.ready(); err != nil {
 		return err
 	}
@@ -207,7 +216,7 @@ func (b *Binding) ready() error {
 		if v.closed() {
 			return fmt.Errorf("ort: running: the value bound to input %s is closed", name)
 		}
-		if b.s.device.Kind == cpu || v.OnDevice() {
+		if !b.copies(v) {
 			continue
 		}
 		if err := check(C.capi_bind_input(b.c, b.name(name), v.c)); err != nil {
