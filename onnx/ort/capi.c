@@ -216,3 +216,12 @@ int capi_cuda_memory(int device, size_t *free, size_t *total) {
 	dlclose(library);
 	return known;
 }
+
+int capi_cudnn_version(void) {
+	void *library = dlopen("libcudnn.so.9", RTLD_LAZY | RTLD_NOLOAD);
+	size_t (*get)(void) = library != NULL ? (size_t (*)(void))dlsym(library, "cudnnGetVersion") : NULL;
+	int version = get != NULL ? (int)get() : 0;
+	if (library != NULL)
+		dlclose(library);
+	return version;
+}

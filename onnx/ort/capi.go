@@ -34,9 +34,15 @@ func check(status unsafe.Pointer) error {
 var statusNoise = regexp.MustCompile(`^(?:.*\[ONNXRuntimeError\] : \d+ : \w+ : )?(?:Error creating C session: )?(?:\S*\.(?:h|cc):\d+ )?` +
 	`(?:[\w:<>{}&* ]*::[\w:<>{}&* ]*\([^()]*\)(?: const)? )?| ; GPU=-?\d+ ; hostname=.*$`)
 
+// callNoise is what its checks of CUDA's calls put in the midst of one, once for each layer,
+// and how it says that the number of a device is none.
+var callNoise = regexp.MustCompile(`(?:\S*\.(?:h|cc):\d+ )?std::conditional_t<[^>]*> onnxruntime::CudaCall\([^)]*\) \[with [^]]*\] |` +
+	`\S*\.(?:h|cc):\d+ (?:operator\(\) )?|Parse Failed to parse provider option "device_id": `)
+
 // tidy makes a message of the runtime one line without its noise.
 func tidy(text string) string {
-	return statusNoise.ReplaceAllString(strings.Join(strings.Fields(text), " "), "")
+	line := callNoise.ReplaceAllString(strings.Join(strings.Fields(text), " "), "")
+	return statusNoise.ReplaceAllString(line, "")
 }
 
 // sessionOf returns the OrtSession of an onnxruntime_go session, which guardInternals has looked at.

@@ -124,6 +124,7 @@ void *capi_run(void *session, void *options, void *binding);
 
 int capi_preload(const char *path); // loads a library for all, 0 when it cannot
 int capi_cuda_memory(int device, size_t *free, size_t *total); // 0 where CUDA's runtime is not loaded or does not tell
+int capi_cudnn_version(void); // 91900 is 9.19.0; 0 where cuDNN is not loaded
 
 // Devices of plugin providers. They live as long as the environment.
 void *capi_devices(const void *const **devices, size_t *count);

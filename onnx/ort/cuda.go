@@ -1,5 +1,8 @@
 package ort
 
+// #include "capi.h"
+import "C"
+
 import (
 	"debug/elf"
 	"fmt"
@@ -102,6 +105,23 @@ func older(version, than string) bool {
 	return slices.Compare(numbers(version), numbers(than)) < 0
 }
 
+// What several reasons are cured by.
+const (
+	noCode       = "this library has no code for a GPU of this generation: before Turing (compute capability 7.5) use an older library, for later ones a newer; or use `device cpu`"
+	noGPU        = "no NVIDIA GPU is seen: check nvidia-smi and CUDA_VISIBLE_DEVICES, or use `device cpu`"
+	held         = "another program holds the GPU's memory: nvidia-smi shows which"
+	failedKernel = "a kernel failed on the GPU: dmesg shows faults of the hardware (Xid); with CUDA_LAUNCH_BLOCKING=1 the node named is the right one"
+)
+
+// unfitCUDNN names the version of cuDNN that is loaded, which is what a plan fails by.
+func unfitCUDNN() string {
+	version := int(C.capi_cudnn_version())
+	if version == 0 {
+		return "the loaded cuDNN has no plan for it: run scripts/setup.sh --cuda, which installs one that fits"
+	}
+	return fmt.Sprintf("cuDNN %d.%d.%d, which is loaded, has no plan for it: run scripts/setup.sh --cuda, which installs one that fits", version/10000, version/100%100, version%100)
+}
+
 // cudaCure says what a person can do about the reason the provider gave, for a
 // provider linked with a major version of CUDA (0: not known) and a driver
 // ("": none is loaded).
@@ -128,12 +148,22 @@ func cudaCure(reason string, major int, driver string) string {
 		{"forward compatibility", tooOld},
 		{"unsupported display driver", installed + " and the CUDA libraries do not fit together: reboot after an update of the driver, or reinstall it"},
 		{"driver/library version mismatch", installed + " is loaded, and another version's libcuda.so is installed: reboot after an update of the driver"},
-		{"no kernel image", "this library has no code for a GPU of this generation: use a newer one, or `device cpu`"},
-		{"no cuda-capable device", "no NVIDIA GPU is seen: check nvidia-smi, or use `device cpu`"},
-		{"invalid device ordinal", "there is no GPU of that number: nvidia-smi -L lists them"},
-		{"out of memory", "another program holds the GPU's memory: nvidia-smi shows which"},
+		{"nokernelimage", noCode},
+		{"no kernel image", noCode},
+		{"no cuda-capable device", noGPU},
+		{"and 0 (exclusive)", noGPU}, // the number of a device, of none
+		{"invalid device", "there is no GPU of that number: nvidia-smi -L lists them, CUDA counts the fastest first unless CUDA_DEVICE_ORDER=PCI_BUS_ID"},
+		{"busy or unavailable", "another program has the GPU to itself: nvidia-smi shows which, and whether its compute mode is exclusive"},
+		{"out of memory", held},
+		{"failed to allocate memory", held},
+		{"_alloc_failed", held},
+		{"cublas failure", "cuBLAS does not start, often since the GPU's memory is full: nvidia-smi shows who holds it"},
 		{"libcuda.so", "the NVIDIA driver is missing: install " + oldest + " or newer, nvidia-smi must work"},
 		{"version_mismatch", "the parts of cuDNN are of several versions: leave one in the library path, or run scripts/setup.sh --cuda"},
+		{"illegal memory access", failedKernel},
+		{"launch failure", failedKernel},
+		{"cudnn_fe failure", unfitCUDNN()},
+		{"cudnn failure", unfitCUDNN()},
 		{"libcudnn", "cuDNN 9 is missing from the library path: install it, or run scripts/setup.sh --cuda"},
 		{"undefined symbol", "a library of another version is found first: LD_LIBRARY_PATH must hold " + wanted + " and cuDNN 9 alone"},
 		{"libcu", fmt.Sprintf("the CUDA libraries are missing from the library path, or those of another version are there: install %s, or run scripts/setup.sh --cuda", wanted)},

@@ -1,6 +1,8 @@
 package ort
 
 import (
+	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -86,4 +88,55 @@ func runMany(t *testing.T) {
 	}
 	close(done)
 	others.Wait()
+}
+
+// TestStandinMessages: what the provider says when a GPU is not as it should be comes as one
+// short line with the right cure, without places in its sources.
+func TestStandinMessages(t *testing.T) {
+	for _, c := range []struct{ env, device, want, cure string }{
+		{"STANDIN_DEVICES=1", "cuda:1", "Invalid device ID: 1, must be between 0 (inclusive) and 1 (exclusive)", "CUDA_DEVICE_ORDER"},
+		{"STANDIN_DEVICES=0", "cuda:0", "Invalid device ID: 0", "no NVIDIA GPU is seen"},
+		{"STANDIN_FAULT=cudaGetDeviceCount=100", "cuda:0", "CUDA failure 100: no CUDA-capable device is detected", "no NVIDIA GPU is seen"},
+		{"STANDIN_FAULT=cudaSetDevice=35", "cuda:0", "CUDA failure 35: CUDA driver version is insufficient", "install 580.65"},
+		{"STANDIN_FAULT=cudaSetDevice=46", "cuda:0", "CUDA failure 46: CUDA-capable device(s) is/are busy", "compute mode"},
+		{"STANDIN_FAULT=cudaMalloc=2@3", "cuda:0", "Failed to allocate memory", "another program holds"},
+		{"STANDIN_FAULT=cublasCreate_v2=1", "cuda:0", "CUBLAS failure 1", "cuBLAS does not start"},
+		{"STANDIN_FAULT=cudnnBackendFinalize=3000", "cuda:0", "OP not supported by CUDNN Frontend", "cuDNN 9.19.0, which is loaded, has no plan"},
+		{"STANDIN_FAULT=cudaStreamSynchronize=719", "cuda:0", "CUDA failure 719: unspecified launch failure", "Xid"},
+	} {
+		t.Run(c.env+" "+c.device, func(t *testing.T) {
+			if standin.Rerun(t, c.env) != nil {
+				return
+			}
+			err := Check(c.device, nil)
+			var u *Unavailable
+			if !errors.As(err, &u) {
+				t.Fatalf("error %v", err)
+			}
+			if reason := u.Reason.Error(); !strings.Contains(reason, c.want) || !strings.Contains(u.Cure, c.cure) {
+				t.Errorf("%q, cured by %q, want %q and %q", reason, u.Cure, c.want, c.cure)
+			} else if len(reason) > 240 || strings.Contains(reason, "onnxruntime::") || strings.Contains(reason, ".cc:") {
+				t.Errorf("%q holds places in the runtime's sources", reason)
+			}
+		})
+	}
+}
+
+// TestStandinFull: a device whose memory does not take a tensor says that it is out of memory.
+func TestStandinFull(t *testing.T) {
+	if standin.Rerun(t, "STANDIN_MEMORY=100000000") != nil {
+		return
+	}
+	s, err := Open(unaryModel("Neg", onnx.Float, 1), Options{Device: standin.Device})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	_, err = s.Place(onnx.NewTensor(onnx.Float, 50_000_000))
+	if !OutOfMemory(err) {
+		t.Errorf("error %v", err)
+	}
+	if free, known := s.device.FreeMemory(); !known || free <= 0 || free > 100_000_000 {
+		t.Errorf("%d bytes are free, known %v", free, known)
+	}
 }
