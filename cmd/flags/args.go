@@ -9,56 +9,6 @@ import (
 	"github.com/xrash/smetrics"
 )
 
-// Arrange lets flags stand after arguments, which urfave/cli does not read, and
-// turns "help X" into "X --help" and "--version" into the command.
-func Arrange(a *cli.App, args []string) []string {
-	if len(args) < 2 {
-		return args
-	}
-	rest := args[1:]
-	switch rest[0] {
-	case "help", "h":
-		rest = append(slices.Clone(rest[1:]), "--help")
-	case "--version", "-v":
-		rest = append([]string{"version"}, rest[1:]...)
-	}
-	cmd, depth := command(a, rest)
-	if cmd == nil || len(cmd.Subcommands) > 0 {
-		return append(args[:1:1], rest...)
-	}
-	out := append(args[:1:1], rest[:depth]...)
-	var positional []string
-	for rest = rest[depth:]; len(rest) > 0; rest = rest[1:] {
-		word := rest[0]
-		if word == "--" {
-			positional = append(positional, rest[1:]...)
-			break
-		}
-		if len(word) < 2 || word[0] != '-' {
-			positional = append(positional, word)
-			continue
-		}
-		value := TakesValue(cmd, word)
-		given := value && len(rest) > 1 && !isFlag(cmd, rest[1])
-		if o, ok := Find(cmd.Flags, flagName(word)).(optional); ok && value && !given {
-			out = append(out, word+"="+o.alone())
-			continue
-		}
-		out = append(out, word)
-		if value && !given {
-			return out // package flag then says that the value is missing
-		}
-		if given {
-			out = append(out, rest[1])
-			rest = rest[1:]
-		}
-	}
-	if len(positional) > 0 {
-		out = append(append(out, "--"), positional...)
-	}
-	return out
-}
-
 // command follows words down to a command and returns how many name it, nil when
 // the first names none.
 func command(a *cli.App, words []string) (cmd *cli.Command, depth int) {
@@ -86,7 +36,11 @@ func TakesValue(cmd *cli.Command, word string) bool {
 
 // isFlag reports whether a word names a flag of the command, and so is no other's value.
 func isFlag(cmd *cli.Command, word string) bool {
-	return strings.HasPrefix(word, "--") && Find(cmd.Flags, flagName(word)) != nil
+	if !strings.HasPrefix(word, "--") || word == "--" {
+		return false
+	}
+	full, err := whole(cmd, word)
+	return err != nil || known(cmd, flagName(full))
 }
 
 // flagName is what a word calls the flag that it sets.
@@ -117,7 +71,10 @@ func Nearest(text string, candidates []string) []string {
 	var found []scored
 	for _, c := range candidates {
 		d := smetrics.WagnerFischer(strings.ToLower(text), strings.ToLower(c), 1, 1, 1)
-		if d <= min(1+len(text)/3, len(c)-1) {
+		if letters(text) == letters(c) { // some of which were swapped
+			d = 1
+		}
+		if d <= min((len(text)+1)/3, len(c)-1) {
 			found = append(found, scored{c, d})
 		}
 	}
@@ -127,4 +84,11 @@ func Nearest(text string, candidates []string) []string {
 		out = append(out, f.text)
 	}
 	return out
+}
+
+// letters are those of a text in order.
+func letters(text string) string {
+	all := []rune(strings.ToLower(text))
+	slices.Sort(all)
+	return string(all)
 }

@@ -67,11 +67,7 @@ func NeedArgs(c *cli.Context, least, most int) error {
 	case n < least:
 		return term.Usagef("%s: %d of %d arguments given", Path(c), n, least).Hinted(help)
 	case most >= 0 && n > most:
-		hint := help
-		if most == 0 {
-			hint = "lists are written with commas, such as --freeze 0,1,2"
-		}
-		return term.Usagef("%s: unexpected argument %q", Path(c), c.Args().Get(most)).Hinted(hint)
+		return term.Usagef("%s: unexpected argument %q", Path(c), c.Args().Get(most)).Hinted(help)
 	}
 	return nil
 }

@@ -142,5 +142,8 @@ func (l *list) Set(value string) error {
 
 func (l *list) String() string { return strings.Join(l.values, " ") }
 
+// Get lets package cli hand the values on.
+func (l *list) Get() any { return l.String() }
+
 // List are the values of a list flag.
 func List(c *cli.Context, name string) []string { return c.Generic(name).(*list).values }

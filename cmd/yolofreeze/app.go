@@ -52,7 +52,13 @@ func execute(list []*cli.Command, args []string, stdin io.Reader, stdout, stderr
 	}
 	ctx, stop := t.WatchSignals(context.Background())
 	defer stop()
-	err := a.RunContext(ctx, flags.Arrange(a, args))
+	line, notes, err := flags.Arrange(a, args)
+	for _, note := range notes {
+		t.Logf("%s", note)
+	}
+	if err == nil {
+		err = a.RunContext(ctx, line)
+	}
 	if cause := context.Cause(ctx); err != nil && errors.Is(err, context.Canceled) && cause != nil {
 		err = cause
 	}
@@ -69,7 +75,8 @@ func newApp(list []*cli.Command, t *term.Terminal) *cli.App {
 		UsageText: "yolofreeze COMMAND [flags] [arguments]",
 		Description: "Every flag can come from the environment (YOLOFREEZE_BATCH_SIZE for --batch-size) and from a\n" +
 			"YAML file of flags (--config file.yaml); the command line wins over the environment, and that\n" +
-			"over the file. Lists are written with commas: --freeze 0,1,2.",
+			"over the file. Lists are written with commas or blanks, --freeze 0,1,2 or --freeze 0 1 2; names of\n" +
+			"flags may be cut short where that is unambiguous, and are YOLOv5's.",
 		Commands:        list,
 		HideHelpCommand: true,
 		HideVersion:     true,

@@ -95,6 +95,13 @@ func TestFlags(t *testing.T) {
 		{"m.pt --cache --rect", `cache=ram rect=true args=["m.pt"]`},
 		{"--cache=disk --imgsz 320", "cache=disk imgsz=320 img=320"},
 		{"--data --odd", "data=--odd"},
+		{"--freeze 0 1 2", "freeze=0;1;2"},
+		{"--freeze 0 1 m.pt --rect", `freeze=0;1 rect=true args=["m.pt"]`},
+		{"--freeze 0,1 2 --freeze 3 backbone", "freeze=0;1;2;3;backbone"},
+		{"--im 320 --lr 1e-3 --fr 5 --re", "imgsz=320 img=320 lr0=0.001 freeze=5 rect=true"},
+		{"--imgsz 320 320", "imgsz=320 img=320"},
+		{"--batch_size 8 --da=x", "batch=8 data=x"},
+		{"--ca --re", "cache=ram rect=true"},
 	}
 	for _, group := range [][]string{{"probe"}, {"dataset", "probe"}} {
 		for _, c := range cases {
@@ -140,7 +147,9 @@ func TestUsageErrors(t *testing.T) {
 		{"probe --imgsz 1 --img 2", "Cannot use two forms of the same flag", "--help"},
 		{"probe train --imgsz 3", "probe: flag --data is missing", "see yolofreeze probe --help"},
 		{"probe train --imgsz 3 --data=", "probe: flag --data is missing", "see yolofreeze probe --help"},
-		{"probe --freeze 0 1 2", `probe: unexpected argument "2"`, "usage"},
+		{"probe --freeze 0 ./a b.pt", `probe: unexpected argument "b.pt"`, "usage"},
+		{"probe --imgsz 640 480", "probe: --imgsz 640 480: pictures have one side here", "give the longer side"},
+		{"probe --l 1 --r --im 2 --c x --b 3", "probe: --c is the beginning of --cache, --config", "write out which"},
 		{"probe a b", `probe: unexpected argument "b"`, "usage: yolofreeze probe [flags] MODEL"},
 	}
 	for _, c := range cases {
