@@ -63,8 +63,11 @@ func Runtime(c *cli.Context, products onnx.DType) (ort.Options, error) {
 	if err != nil {
 		return ort.Options{}, term.Usagef("%s: %v", Path(c), err)
 	}
-	o := ort.Options{Device: c.String("device"), ProviderOptions: provider}
-	return o, step.CheckDevice(o.Device, products, provider)
+	device, err := ort.Resolve(c.String("device"))
+	if err != nil {
+		return ort.Options{}, err
+	}
+	return ort.Options{Device: device, ProviderOptions: provider}, step.CheckDevice(device, products, provider)
 }
 
 // Named is the flag of an option of train.

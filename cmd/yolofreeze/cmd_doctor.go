@@ -92,11 +92,14 @@ func diagnose(t *term.Terminal, device string) (d diagnosis, unfit error) {
 		return d, err
 	}
 	if device != "" {
-		p, err := ort.Probe(device)
+		named, err := ort.Resolve(device)
 		if err != nil {
 			return d, err
 		}
-		s, unfit := trained(t, p)
+		s, unfit := trained(t, ort.Probe(named))
+		if s.Name, s.Device = device, device; named.Why != "" {
+			s.Device = named.String()
+		}
 		d.Providers = append(d.Providers, s)
 		return d, unfit
 	}
@@ -131,12 +134,15 @@ func tryNative(t *term.Terminal) (s nativeState) {
 
 // trained has a provider that starts train a tiny network. The error says why it cannot.
 func trained(t *term.Terminal, p ort.Provider) (providerState, error) {
-	s := providerState{Name: p.Name, Device: p.Device, Hardware: p.Hardware, Available: p.Available}
+	s := providerState{Name: p.Name, Hardware: p.Hardware, Available: p.Available}
+	if p.Driven {
+		s.Device = p.Device.Kind.String()
+	}
 	err := p.Error
 	if p.Available {
 		var list []step.Fallback
 		if list, err = step.Try(p.Device); err != nil {
-			err = &ort.Unavailable{What: p.Device, Path: ort.Path(), Reason: err, Cure: "use another version of the provider, or `device cpu`"}
+			err = &ort.Unavailable{What: p.Device.String(), Path: ort.Path(), Reason: err, Cure: "use another version of the provider, or `device cpu`"}
 		}
 		s.Trained, s.Fallbacks = err == nil, len(list)
 	}

@@ -58,7 +58,7 @@ func calibrate(c *cli.Context, m *model.Model, side int) (export.Ranges, error) 
 		return nil, term.BadInputf("%s: split %s has no pictures to calibrate on", set.Path, split)
 	}
 	start := time.Now()
-	ranges, err := export.Calibrate(c.Context, m, side, samples, c.Int("calibration"), ort.Options{Device: "cpu"})
+	ranges, err := export.Calibrate(c.Context, m, side, samples, c.Int("calibration"), ort.Options{})
 	if err != nil {
 		return nil, err
 	}

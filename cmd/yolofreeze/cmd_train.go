@@ -13,6 +13,7 @@ import (
 	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/ort"
 )
 
 func trainCommand() *cli.Command {
@@ -91,7 +92,7 @@ func writeReport(w io.Writer, r *finetune.Summary) error {
 	if r.DeviceMemory > 0 {
 		term.Fprintf(w, "device memory: %.2f GB at most\n", float64(r.DeviceMemory)/1e9)
 	}
-	if p := r.Placement; p != nil && p.Device != "cpu" {
+	if p := r.Placement; p != nil && p.Device.Kind != ort.CPU {
 		term.Fprintf(w, "placement: %v\n", p)
 	}
 	if r.Skipped > 0 {

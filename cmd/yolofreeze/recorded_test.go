@@ -258,7 +258,7 @@ func openGraph(t *testing.T, dir, name string) graph {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := ort.Open(data, ort.Options{Device: "cpu"})
+	s, err := ort.Open(data, ort.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

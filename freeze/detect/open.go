@@ -34,7 +34,7 @@ type Finder struct {
 
 	model interface {
 		Detect(images []uint8, n, height, width int, o metric.NMSOptions) ([][]metric.Detection, error)
-		Device() string
+		Device() ort.Device
 		Close()
 	}
 	names  func() []string // an .onnx file may only tell when it runs
@@ -125,7 +125,7 @@ func (f *Finder) openExported(o Options) error {
 func (f *Finder) Close() { f.model.Close() }
 
 // Device says where the graph runs.
-func (f *Finder) Device() string { return f.model.Device() }
+func (f *Finder) Device() ort.Device { return f.model.Device() }
 
 // classNumbers reads classes given by number or name.
 func classNumbers(given, names []string) ([]int, error) {

@@ -124,7 +124,7 @@ func (e *Detector) readNames(text string, classes int) error {
 func (e *Detector) Close() { e.session.Close() }
 
 // Device says where the graph runs.
-func (e *Detector) Device() string { return e.session.Device() }
+func (e *Detector) Device() ort.Device { return e.session.Device() }
 
 // Detect finds the objects of n pictures, RGB planes [N,3,height,width], in
 // pixels of these planes. A graph of a fixed batch is run as often as it takes.

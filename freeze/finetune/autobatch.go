@@ -22,17 +22,14 @@ func (t *training) chooseBatch() error {
 	if t.o.BatchSize != options.AutoBatch {
 		return nil
 	}
-	device, _, err := ort.Resolve(t.o.Device)
-	if err != nil {
-		return err
-	}
+	device := t.o.Runtime.Device
 	free, known := freeOn(device)
 	if !known {
 		t.o.BatchSize = autoBatchUnknown
 		t.r.Warnf("AutoBatch: the free memory of %s is not known, using batch size %d", device.Kind, t.o.BatchSize)
 		return nil
 	}
-	fixed, picture, err := t.stepMemory(device)
+	fixed, picture, err := t.stepMemory()
 	if err != nil {
 		return err
 	}
@@ -51,17 +48,17 @@ func fitting(budget, fixed, picture int64) int {
 
 // freeOn returns the free bytes of a device's memory, false where they are not known.
 func freeOn(d ort.Device) (int64, bool) {
-	if d.Kind == "cpu" {
+	if d.Kind == ort.CPU {
 		return machine.FreeMemory(), true
 	}
 	return d.FreeMemory()
 }
 
 // stepMemory estimates the memory of the run's last stage, which trains the most.
-func (t *training) stepMemory(device ort.Device) (fixed, picture int64, err error) {
+func (t *training) stepMemory() (fixed, picture int64, err error) {
 	fixed, picture, err = step.Memory(step.Spec{Net: t.model.Net, State: t.model.State, Plan: t.stages[len(t.stages)-1].Plan,
 		Height: t.side, Width: t.side, Loss: t.loss, Optimizer: optim.Options{Algorithm: t.o.Optimizer},
-		AMP: t.o.Products, Device: device.Kind, Native: t.o.Kernels == step.Native})
+		AMP: t.o.Products, Target: step.TargetOf(t.o.Runtime.Device), Native: t.o.Kernels == step.Native})
 	if err != nil {
 		return 0, 0, fmt.Errorf("estimate a step's memory: %w", err)
 	}

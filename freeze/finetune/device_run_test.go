@@ -65,7 +65,7 @@ func TestRunOnDevice(t *testing.T) {
 	o.Epochs = 2
 	onCPU := &quiet{t: t}
 	mustRun(t, o, onCPU)
-	o.Device, o.StrictPlacement = device, true
+	o.Device, o.StrictPlacement = device.String(), true
 	for key, value := range fixture.DeviceOptions(device).ProviderOptions {
 		o.ProviderOptions = append(o.ProviderOptions, key+"="+value)
 	}
@@ -79,7 +79,7 @@ func TestRunOnDevice(t *testing.T) {
 		})
 	}
 
-	if device != "webgpu" {
+	if device.Kind != ort.WebGPU {
 		return
 	}
 	// Without kernels for int64 some nodes go to the CPU provider.
@@ -101,7 +101,7 @@ func TestRunOnDevice(t *testing.T) {
 
 // deviceRun is a small run and the device to do it on, whose provider's library is in the
 // user's own cache folder.
-func deviceRun(t *testing.T) (o options.Options, device string) {
+func deviceRun(t *testing.T) (o options.Options, device ort.Device) {
 	t.Helper()
 	device = fixture.Device(t)
 	cache, set := os.LookupEnv("XDG_CACHE_HOME")
@@ -148,7 +148,7 @@ func TestDeviceWithoutFloat16(t *testing.T) {
 	if ort.CheckFloat16(device, nil) == nil {
 		t.Skipf("%s computes in float16", device)
 	}
-	o.Device, o.AMP = device, "fp16"
+	o.Device, o.AMP = device.String(), "fp16"
 	var unfit *ort.Unavailable
 	if _, err := Run(t.Context(), o, &quiet{t: t}); !errors.As(err, &unfit) || !strings.Contains(unfit.Reason.Error(), "f16") {
 		t.Errorf("error %v", err)
@@ -180,7 +180,7 @@ func runOnDevice(t *testing.T, o options.Options, onCPU []runs.Row) {
 			}
 		}
 	}
-	if m := report.Moved; fixture.HasMemory(o.Device) && (m.Batches != 2 || m.PerBatch() < 3*3*64*64 || m.PerBatch() > 2*3*3*64*64 || m.State.In == 0 || m.State.Out == 0) {
+	if m := report.Moved; fixture.HasMemory(report.Placement.Device) && (m.Batches != 2 || m.PerBatch() < 3*3*64*64 || m.PerBatch() > 2*3*3*64*64 || m.State.In == 0 || m.State.Out == 0) {
 		t.Errorf("moved %+v", m)
 	}
 	t.Logf("moved %+v", report.Moved)
@@ -192,7 +192,7 @@ func runOnDevice(t *testing.T, o options.Options, onCPU []runs.Row) {
 		kept.Placement == nil || kept.Placement.Device != report.Placement.Device {
 		t.Errorf("summary.json has %+v, placement %v (%v)", kept.Moved, kept.Placement, err)
 	}
-	if p := report.Placement; p.Training < 100 || p.Optimizer == 0 || (p.Evaluation == 0) != (o.Device == "cpu") || len(p.Fallbacks) > 0 {
+	if p := report.Placement; p.Training < 100 || p.Optimizer == 0 || (p.Evaluation == 0) != (p.Device.Kind == ort.CPU) || len(p.Fallbacks) > 0 {
 		t.Errorf("placement %v", p)
 	} else {
 		t.Log(p)

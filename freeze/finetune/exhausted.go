@@ -10,7 +10,7 @@ import (
 
 // MemoryError says that a step or a validation needs more memory than the device has.
 type MemoryError struct {
-	Device      string
+	Device      ort.Device
 	Batch, Side int
 	Fits        int  // batch size that would fit; 0 when not even one picture would
 	Estimated   bool // from the graph and the device's memory; half of Batch otherwise
@@ -44,14 +44,9 @@ func (t *training) outOfMemory(err error) error {
 	if !ort.OutOfMemory(err) {
 		return err
 	}
-	e := &MemoryError{Device: t.o.Device, Batch: t.batch, Side: t.side, Fits: t.batch / 2, Err: err}
-	device, _, unknown := ort.Resolve(t.o.Device)
-	if unknown != nil {
-		return e
-	}
-	e.Device = device.String()
-	budget := t.memoryFor(device)
-	fixed, picture, failed := t.stepMemory(device)
+	e := &MemoryError{Device: t.o.Runtime.Device, Batch: t.batch, Side: t.side, Fits: t.batch / 2, Err: err}
+	budget := t.memory()
+	fixed, picture, failed := t.stepMemory()
 	if budget == 0 || failed != nil {
 		return e
 	}
@@ -61,12 +56,12 @@ func (t *training) outOfMemory(err error) error {
 	return e
 }
 
-// memoryFor is what a run may have of a device's memory: what is free, and what
+// memory is what a run may have of its device's memory: what is free, and what
 // the run's own session holds, but no more than a limit that was set; 0 when
 // that is not known.
-func (t *training) memoryFor(device ort.Device) int64 {
-	budget, known := freeOn(device)
-	if t.engine != nil && known && device.Kind != "cpu" {
+func (t *training) memory() int64 {
+	budget, known := freeOn(t.o.Runtime.Device)
+	if t.engine != nil && known && t.o.Runtime.Device.Kind != ort.CPU {
 		if stats, err := t.engine.DeviceMemory(); err == nil {
 			held, _ := strconv.ParseInt(stats["TotalAllocated"], 10, 64)
 			budget += held

@@ -11,6 +11,7 @@ import (
 	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/optim"
+	"yolofreeze/onnx/ort"
 )
 
 // TestMemoryError plants what the CUDA provider's arena says when it is at its limit.
@@ -21,7 +22,7 @@ func TestMemoryError(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := &training{model: m, stages: []freeze.Stage{{Plan: plan}}, side: 64, batch: 48, loss: step.LossOf(options.Defaults().Hyp), o: &options.Settings{Options: options.Defaults()}}
-	run.o.Device = "cuda:0"
+	run.o.Runtime.Device = ort.Device{Kind: ort.CUDA}
 	limited := func(bytes string) { run.o.Runtime.ProviderOptions = map[string]string{"gpu_mem_limit": bytes} }
 	limited("20000000")
 	planted := fmt.Errorf("run the training graph: %w", errors.New("BFCArena::AllocateRawInternal Available memory of 12 is smaller than requested bytes of 256"))

@@ -10,7 +10,7 @@ import (
 // makeFeatures runs the frozen layers on the pictures of as many epochs as there are views.
 func (t *training) makeFeatures(ctx context.Context, dir string) (err error) {
 	f := t.features
-	n := step.ChunkOn(t.engine.Device())
+	n := step.ChunkOn(t.o.Runtime.Device)
 	x, err := step.NewExtractor(t.model.Net, t.model.State, f.cut, n, t.side, t.o.Runtime)
 	if err != nil {
 		return err

@@ -55,7 +55,7 @@ func TestRatesScaleSteps(t *testing.T) {
 func stepped(t *testing.T, m *model.Model, plan *freeze.Plan) map[string]*onnx.Tensor {
 	t.Helper()
 	e, err := step.NewEngine(&step.Spec{Net: m.Net, State: m.State, Plan: plan, Batch: 1, Height: 64, Width: 64,
-		Loss: step.LossOf(options.Defaults().Hyp), Optimizer: optim.Options{Algorithm: "SGD"}}, ort.Options{Device: "cpu"})
+		Loss: step.LossOf(options.Defaults().Hyp), Optimizer: optim.Options{Algorithm: "SGD"}}, ort.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

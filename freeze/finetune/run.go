@@ -177,15 +177,10 @@ func (t *training) prepare(ctx context.Context) (err error) {
 	if t.o, err = t.o.Parse(); err != nil {
 		return err
 	}
-	if err := step.CheckDevice(t.o.Device, t.o.Products, t.o.Runtime.ProviderOptions); err != nil { // before anything is read or written
+	if err := t.o.FindDevice(); err != nil { // before anything is read or written
 		return err
 	}
-	if t.o.CUDAGraph {
-		if err := ort.CheckCapture(t.o.Device); err != nil {
-			return err
-		}
-	}
-	kernels, why, err := step.ChooseKernels(t.o.Kernels, t.o.Device, t.o.Products)
+	kernels, why, err := step.ChooseKernels(t.o.Kernels, t.o.Runtime.Device, t.o.Products)
 	if err != nil {
 		return err
 	}
@@ -271,8 +266,8 @@ func (t *training) announce() {
 	counts := t.engine.Graphs.Groups()
 	t.r.Logf("optimizer: %s(lr=%g) with parameter groups %d weight(decay=0), %d weight(decay=%g), %d bias", t.o.Optimizer, t.o.Hyp.LR0,
 		counts[optim.Norms], counts[optim.Weights], t.schedule.WeightDecay(), counts[optim.Biases])
-	device := t.engine.Device()
-	if why := t.engine.Why(); why != "" {
+	device := t.o.Runtime.Device.String()
+	if why := t.o.Runtime.Device.Why; why != "" {
 		device += " (" + why + ")"
 	}
 	if t.o.Kernels == step.Native {

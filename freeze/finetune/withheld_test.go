@@ -56,7 +56,7 @@ func TestCheckpointRunsNothing(t *testing.T) {
 	}
 
 	// what the user names is loaded: the mark above could have been there
-	if err := ort.Check(library, nil); err == nil || !marked() {
+	if err := ort.Check(ort.Device{Kind: ort.Kind(library), Library: library}, nil); err == nil || !marked() {
 		t.Errorf("asked for by name, the library is not loaded: %v", err)
 	}
 }

@@ -14,7 +14,7 @@ func CheckStored(device string, providerOptions []string) error {
 	if len(providerOptions) > 0 {
 		return fmt.Errorf("provider option %s: only the command line, the environment and `config` may set them", providerOptions[0])
 	}
-	if strings.EqualFold(device, "auto") {
+	if strings.EqualFold(device, ort.Auto) {
 		return nil
 	}
 	d, err := ort.ParseDevice(device)

@@ -6,6 +6,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/ort"
 )
 
 // Options say what a run does, by groups. Table lists them: their names, and what
@@ -125,7 +126,7 @@ func Defaults() Options {
 		Inputs:   Inputs{BadLabels: dataset.Reject, BadImages: dataset.Skip},
 		Learning: Learning{Hyp: hyp, Epochs: 100, BatchSize: 16, ImageSize: 640, Optimizer: step.Optimizers[0], Patience: 100},
 		Loading:  Loading{Cache: Caches[0], FeatureType: "fp16"},
-		Running:  Running{Device: "auto", Kernels: step.Kernels[0]},
+		Running:  Running{Device: ort.Auto, Kernels: step.Kernels[0]},
 		Keeping:  Keeping{SavePeriod: -1, Project: filepath.Join("runs", "train"), Name: "exp"},
 	}
 }

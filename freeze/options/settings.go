@@ -18,7 +18,7 @@ import (
 type Settings struct {
 	Options
 	Frozen   freeze.Request // what Freezing says
-	Runtime  ort.Options    // the device, and options of its provider
+	Runtime  ort.Options    // options of the device's provider, and the device that FindDevice finds
 	Products onnx.DType     // in which they are computed; Undefined: float32
 	Features onnx.DType     // in which those that are cached are kept
 	Reading  dataset.ReadOptions
@@ -38,7 +38,7 @@ func (o Options) Parse() (s *Settings, err error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	s = &Settings{Options: o, Runtime: ort.Options{Device: o.Device}, Features: FeatureTypes[o.FeatureType]}
+	s = &Settings{Options: o, Features: FeatureTypes[o.FeatureType]}
 	s.Reading, err = dataset.ReadOptions{Splits: []string{"train", "val"}, Classes: o.Classes, BadLabels: o.BadLabels,
 		BadImages: o.BadImages, CacheDir: dataset.DefaultCacheDir()}.Checked()
 	if err == nil {
@@ -54,6 +54,17 @@ func (o Options) Parse() (s *Settings, err error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// FindDevice looks for the device, and tells whether it starts and does what is asked of it.
+func (s *Settings) FindDevice() (err error) {
+	if s.Runtime.Device, err = ort.Resolve(s.Device); err != nil {
+		return err
+	}
+	if err := step.CheckDevice(s.Runtime.Device, s.Products, s.Runtime.ProviderOptions); err != nil || !s.CUDAGraph {
+		return err
+	}
+	return ort.CheckCapture(s.Runtime.Device)
 }
 
 // SetFreeze puts other selectors in the place of option freeze.

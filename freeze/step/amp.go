@@ -7,6 +7,7 @@ import (
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/pass"
 )
 
 // ParseAMP returns the type that products are computed in: fp16, bf16, or
@@ -23,29 +24,37 @@ func ParseAMP(text string) (onnx.DType, error) {
 	return onnx.Undefined, fmt.Errorf("amp %q: want fp16 or bf16", text)
 }
 
-// deviceFor resolves a device's name, and refuses one that cannot compute
-// products in a type: CUDA has kernels for bfloat16, and for the CPU provider
-// rounding is written into the graph.
-func deviceFor(products onnx.DType, name string) (ort.Device, error) {
-	d, _, err := ort.Resolve(name)
-	if err == nil && products == onnx.BFloat16 && d.Kind != "cpu" && d.Kind != "cuda" {
-		err = &UnfitError{Device: d.String(), Reason: fmt.Sprintf("products in %v need opset 22, whose kernels for them are known of CUDA alone", products),
-			Cure: "use `amp fp16`, or `device cuda` or cpu"}
+// fits refuses a device that cannot compute products in a type: CUDA has kernels
+// for bfloat16, and for the CPU provider rounding is written into the graph.
+func fits(d ort.Device, products onnx.DType) error {
+	if products != onnx.BFloat16 || d.Kind == ort.CPU || d.Kind == ort.CUDA {
+		return nil
 	}
-	return d, err
+	return &UnfitError{Device: d, Reason: fmt.Sprintf("products in %v need opset 22, whose kernels for them are known of CUDA alone", products),
+		Cure: "use `amp fp16`, or `device cuda` or cpu"}
 }
 
 // CheckDevice tells whether a device starts with options of its provider, and computes
-// products in a type there. The CPU provider needs no kernels for that: see deviceFor.
-func CheckDevice(name string, products onnx.DType, options map[string]string) error {
-	d, err := deviceFor(products, name)
-	if err != nil {
+// products in a type there. The CPU provider needs no kernels for that: see fits.
+func CheckDevice(d ort.Device, products onnx.DType, options map[string]string) error {
+	if err := fits(d, products); err != nil {
 		return err
 	}
-	if err := ort.Check(name, options); err != nil || products != onnx.Float16 || d.Kind == "cpu" {
+	if err := ort.Check(d, options); err != nil || products != onnx.Float16 || d.Kind == ort.CPU {
 		return err
 	}
-	return ort.CheckFloat16(name, options)
+	return ort.CheckFloat16(d, options)
+}
+
+// TargetOf is whom graphs are written for that run on a device.
+func TargetOf(d ort.Device) pass.Target {
+	switch d.Kind {
+	case ort.CPU:
+		return pass.CPUProvider
+	case ort.WebGPU:
+		return pass.WebGPU
+	}
+	return pass.AnyProvider
 }
 
 // scaled reports whether the loss is multiplied before it is differentiated:

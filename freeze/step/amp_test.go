@@ -100,7 +100,7 @@ func TestPlacementAMP(t *testing.T) {
 	for _, products := range []onnx.DType{onnx.Float16, onnx.BFloat16} {
 		for _, frozen := range []string{"0", "10", "24"} {
 			s := specOf(t, m, frozen, "eval", "SGD")
-			s.AMP, s.Device = products, "cuda"
+			s.AMP = products
 			g, err := Build(s)
 			if err != nil {
 				t.Fatal(err)
@@ -174,9 +174,12 @@ func TestBFloat16Devices(t *testing.T) {
 	engine := specOf(t, m, "24", "eval", "SGD")
 	engine.AMP = onnx.BFloat16
 	for name, start := range map[string]func() error{
-		"engine": func() error { _, err := NewEngine(engine, ort.Options{Device: "openvino"}); return err },
+		"engine": func() error {
+			_, err := NewEngine(engine, ort.Options{Device: ort.Device{Kind: ort.OpenVINO}})
+			return err
+		},
 		"validation": func() error {
-			_, err := NewDetectorFor(m.Net, m.State, Cut{}, onnx.BFloat16, ort.Options{Device: "webgpu:1"})
+			_, err := NewDetectorFor(m.Net, m.State, Cut{}, onnx.BFloat16, ort.Options{Device: ort.Device{Kind: ort.WebGPU, Index: 1}})
 			return err
 		},
 	} {

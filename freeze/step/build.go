@@ -22,11 +22,11 @@ type Spec struct {
 	Batch, Height, Width int                     // of one step's pictures
 	Loss                 yolov5.LossOptions      // scaled (see LossOptions.Scaled)
 	Optimizer            optim.Options
-	Predictions          bool       // also output each level's raw prediction: pred0, pred1, …
-	Cut                  Cut        // layers that run beforehand
-	AMP                  onnx.DType // of products, float16 or bfloat16; Undefined: all in float32
-	Native               bool       // whole layers as composite operators, for sessions with ort.Options.Native
-	Device               string     // kind of provider that the training graph is lowered for, as ort.Device has it; "" is any
+	Predictions          bool        // also output each level's raw prediction: pred0, pred1, …
+	Cut                  Cut         // layers that run beforehand
+	AMP                  onnx.DType  // of products, float16 or bfloat16; Undefined: all in float32
+	Native               bool        // whole layers as composite operators, for sessions with ort.Options.Native
+	Target               pass.Target // the training graph is written for
 }
 
 // Outputs of the training graph besides state: scalars.
@@ -142,10 +142,10 @@ func Build(s *Spec) (*Graphs, error) {
 	if b.Err() != nil {
 		return nil, fmt.Errorf("build the training graph: %w", b.Err())
 	}
-	passes, rule := pass.For(s.Device), s.Optimizer
+	passes, rule := pass.For(s.Target), s.Optimizer
 	rule.Scaled = s.scaled()
 	if s.AMP != onnx.Undefined {
-		passes = slices.Concat(passes, pass.Mixed(s.AMP, s.Device))
+		passes = slices.Concat(passes, pass.Mixed(s.AMP, s.Target))
 	}
 	if err := pass.Run(b.Model, passes...); err != nil {
 		return nil, err
@@ -250,11 +250,11 @@ func constants(net *yolov5.Network, state map[string]*onnx.Tensor) (*op.Builder,
 	}}
 }
 
-// buildEvalFor writes the evaluation graph behind a cut for a kind of device, with products in a type.
-func buildEvalFor(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, products onnx.DType, device string) (*onnx.Model, error) {
+// buildEvalFor writes the evaluation graph behind a cut for a provider, with products in a type.
+func buildEvalFor(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, products onnx.DType, target pass.Target) (*onnx.Model, error) {
 	m, err := buildEval(net, state, c)
 	if err == nil && products != onnx.Undefined {
-		err = pass.Run(m, pass.Mixed(products, device)...)
+		err = pass.Run(m, pass.Mixed(products, target)...)
 	}
 	return m, err
 }

@@ -11,6 +11,7 @@ import (
 	"yolofreeze/freeze/fixture"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/testkit/recorded"
 	"yolofreeze/onnx/yolov5"
 )
@@ -190,16 +191,16 @@ func TestCaptureRefused(t *testing.T) {
 	if _, err := NewEngine(s, ort.Options{Capture: true}); err == nil || !strings.Contains(err.Error(), "device cpu captures no graphs") {
 		t.Errorf("the CPU provider gave %v", err)
 	}
-	if device := fixture.Device(t); device != "webgpu" {
+	if device := fixture.Device(t); device.Kind != ort.WebGPU {
 		t.Skipf("%s has kernels for all of it", device)
 	}
-	s.Device = "webgpu"
+	s.Target = pass.WebGPU
 	g, err := Build(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	i := slices.IndexFunc(g.Training.Nodes, func(n *onnx.Node) bool { return n.Op == "Equal" })
-	_, err = NewEngine(s, ort.Options{Device: "webgpu", Capture: true, ProviderOptions: map[string]string{"forceCpuNodeNames": g.Training.Nodes[i].Name}})
+	_, err = NewEngine(s, ort.Options{Device: ort.Device{Kind: ort.WebGPU}, Capture: true, ProviderOptions: map[string]string{"forceCpuNodeNames": g.Training.Nodes[i].Name}})
 	var refused *UnfitError
 	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "1 Equal") {
 		t.Errorf("error %v", err)

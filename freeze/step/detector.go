@@ -25,11 +25,10 @@ func NewDetector(net *yolov5.Network, state map[string]*onnx.Tensor, o ort.Optio
 // NewDetectorFor computes products in a type of 16 bits, or all in float32, and
 // begins behind the cut.
 func NewDetectorFor(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, products onnx.DType, o ort.Options) (*Detector, error) {
-	device, err := deviceFor(products, o.Device)
-	if err != nil {
+	if err := fits(o.Device, products); err != nil {
 		return nil, err
 	}
-	m, err := buildEvalFor(net, state, c, products, device.Kind)
+	m, err := buildEvalFor(net, state, c, products, TargetOf(o.Device))
 	if err != nil {
 		return nil, err
 	}
@@ -49,12 +48,12 @@ func OpenDetector(net *yolov5.Network, m *onnx.Model, o ort.Options) (*Detector,
 func (d *Detector) Close() { d.graph.Close() }
 
 // Device says where the graph runs.
-func (d *Detector) Device() string { return d.graph.session.Device() }
+func (d *Detector) Device() ort.Device { return d.graph.session.Device() }
 
 // ChunkOn returns how many pictures a device infers at once. A CPU is quickest when what
 // one layer leaves still lies in its caches: one picture for four cores.
-func ChunkOn(device string) int {
-	if device == "cpu" {
+func ChunkOn(d ort.Device) int {
+	if d.Kind == ort.CPU {
 		return max(1, runtime.NumCPU()/4)
 	}
 	return 16

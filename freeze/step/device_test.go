@@ -107,7 +107,7 @@ func TestStateStaysOnDevice(t *testing.T) {
 	images, matches := randomBatch(s)
 	const steps = 20
 	var losses [2][steps]Losses
-	for i, device := range []string{"cpu", device} {
+	for i, device := range []ort.Device{{}, device} {
 		e, err := NewEngine(s, fixture.DeviceOptions(device))
 		if err != nil {
 			t.Fatal(err)
@@ -155,12 +155,12 @@ func TestStateStaysOnDevice(t *testing.T) {
 // TestDeviceStateIsKept: state that a caller puts in before the first step, or
 // before Upload, is what the device goes on from; Sync and ClearGradients keep to it.
 func TestDeviceStateIsKept(t *testing.T) {
-	for _, device := range []string{"cpu", "device"} {
-		t.Run(device, func(t *testing.T) {
+	for _, tier := range []string{"cpu", "device"} {
+		t.Run(tier, func(t *testing.T) {
 			fixture.NeedORT(t)
-			limit := 0.0
-			if device == "device" {
-				if device = fixture.Device(t); device != "webgpu" {
+			limit, device := 0.0, ort.Device{}
+			if tier == "device" {
+				if device = fixture.Device(t); device.Kind != ort.WebGPU {
 					limit = 1e-4 // sums by atomic additions come in any order
 				}
 			}

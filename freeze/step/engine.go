@@ -44,12 +44,11 @@ type Rates struct {
 // state starts from spec.State, which is copied; moments start at zero, averages
 // at the weights.
 func NewEngine(spec *Spec, o ort.Options) (*Engine, error) {
-	device, err := deviceFor(spec.AMP, o.Device)
-	if err != nil {
+	if err := fits(o.Device, spec.AMP); err != nil {
 		return nil, err
 	}
 	own := *spec
-	own.Device, own.Native = device.Kind, o.Native
+	own.Target, own.Native = TargetOf(o.Device), o.Native
 	if o.Capture {
 		own.Loss.Capacity = max(own.Loss.Capacity, leastCapacity)
 	}
@@ -160,10 +159,7 @@ func (e *Engine) Close() {
 }
 
 // Device says where the graphs run.
-func (e *Engine) Device() string { return e.training.session.Device() }
-
-// Why says what made device auto choose as it did; "" where it did not choose.
-func (e *Engine) Why() string { return e.training.session.Why() }
+func (e *Engine) Device() ort.Device { return e.training.session.Device() }
 
 // DeviceMemory returns what the device's allocator tells of itself, such as
 // InUse, MaxInUse and Limit in bytes; nil on the CPU provider.

@@ -26,18 +26,14 @@ func (e *kernelsError) Error() string { return e.reason }
 // Usage marks the error as one of what was asked for.
 func (e *kernelsError) Usage() bool { return true }
 
-// ChooseKernels returns Native or Stock for one of Kernels, a device as ort.Options names it
-// and the type of products. Where auto cannot have native ones on the CPU, why says so; where
+// ChooseKernels returns Native or Stock for one of Kernels, a device and the type of
+// products. Where auto cannot have native ones on the CPU, why says so; where
 // they are asked for, that is the error, an *ort.Unavailable within.
-func ChooseKernels(wish, device string, products onnx.DType) (chosen string, why, err error) {
+func ChooseKernels(wish string, d ort.Device, products onnx.DType) (chosen string, why, err error) {
 	if wish == Stock {
 		return Stock, nil, nil
 	}
-	d, _, err := ort.Resolve(device)
-	if err != nil {
-		return "", nil, err
-	}
-	fits := d.Kind == "cpu" && products == onnx.Undefined
+	fits := d.Kind == ort.CPU && products == onnx.Undefined
 	if fits {
 		if why = ort.InitNative(); why == nil {
 			return Native, nil, nil

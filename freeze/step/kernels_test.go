@@ -30,18 +30,19 @@ func TestTryNative(t *testing.T) {
 // left to stock ones otherwise.
 func TestChooseKernels(t *testing.T) {
 	for _, c := range []struct {
-		wish, device string
-		products     onnx.DType
-		reason       string // of refusing
+		wish     string
+		device   ort.Kind
+		products onnx.DType
+		reason   string // of refusing
 	}{
-		{"auto", "cpu", onnx.Float16, ""},
-		{Native, "cpu", onnx.Float16, "native kernels compute in float32"},
-		{"auto", "cuda", onnx.Undefined, ""},
-		{Native, "cuda", onnx.Undefined, "native kernels are the CPU's, and the device is cuda:0"},
-		{Stock, "cuda", onnx.Undefined, ""},
-		{Stock, "cpu", onnx.Undefined, ""},
+		{"auto", ort.CPU, onnx.Float16, ""},
+		{Native, ort.CPU, onnx.Float16, "native kernels compute in float32"},
+		{"auto", ort.CUDA, onnx.Undefined, ""},
+		{Native, ort.CUDA, onnx.Undefined, "native kernels are the CPU's, and the device is cuda:0"},
+		{Stock, ort.CUDA, onnx.Undefined, ""},
+		{Stock, ort.CPU, onnx.Undefined, ""},
 	} {
-		got, why, err := ChooseKernels(c.wish, c.device, c.products)
+		got, why, err := ChooseKernels(c.wish, ort.Device{Kind: c.device}, c.products)
 		if c.reason == "" && (got != Stock || why != nil || err != nil) {
 			t.Errorf("%+v: %q, %v, %v", c, got, why, err)
 		}
@@ -52,7 +53,7 @@ func TestChooseKernels(t *testing.T) {
 	}
 	needNative(t)
 	for _, wish := range []string{"auto", Native} {
-		if got, why, err := ChooseKernels(wish, "cpu", onnx.Undefined); got != Native || why != nil || err != nil {
+		if got, why, err := ChooseKernels(wish, ort.Device{}, onnx.Undefined); got != Native || why != nil || err != nil {
 			t.Errorf("%s on the CPU: %q, %v, %v", wish, got, why, err)
 		}
 	}

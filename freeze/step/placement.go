@@ -3,6 +3,8 @@ package step
 import (
 	"fmt"
 	"slices"
+
+	"yolofreeze/onnx/ort"
 )
 
 // Fallback is a node that runs on the CPU provider although another device was asked for.
@@ -16,7 +18,7 @@ type Fallback struct {
 // Placement says where the nodes of a run's graphs are executed. Those that are
 // not listed as fallbacks run on the device.
 type Placement struct {
-	Device     string     `json:"device"`
+	Device     ort.Device `json:"device"`
 	Training   int        `json:"training_nodes"` // of the graph as it was written
 	Optimizer  int        `json:"optimizer_nodes"`
 	Evaluation int        `json:"evaluation_nodes"` // 0 on the CPU provider, where nothing can fall back
@@ -36,7 +38,7 @@ func (e *Engine) Placement() (*Placement, error) {
 		return nil, err
 	}
 	p := &Placement{Device: e.Device(), Training: e.training.nodes, Optimizer: e.optimizer.nodes, Fallbacks: append([]Fallback{}, list...)}
-	if e.Device() == "cpu" {
+	if e.Device().Kind == ort.CPU {
 		return p, nil
 	}
 	d, err := NewDetectorFor(e.spec.Net, e.spec.State, Cut{}, e.spec.AMP, e.runner.uncaptured())
@@ -54,8 +56,8 @@ func (e *Engine) Placement() (*Placement, error) {
 // fallbacks are the operators that a kind of device is known to leave to the
 // CPU provider, and why no pass replaces them. Training and optimizer graphs
 // have none of them.
-var fallbacks = map[string]map[string]string{
-	"webgpu": {"SpaceToDepth": "WebGPU lacks it, and pass lower-spacetodepth needs pictures of known size: one node, before the first layer of v5 models that are evaluated"},
+var fallbacks = map[ort.Kind]map[string]string{
+	ort.WebGPU: {"SpaceToDepth": "WebGPU lacks it, and pass lower-spacetodepth needs pictures of known size: one node, before the first layer of v5 models that are evaluated"},
 }
 
 // Fallbacks lists the nodes of the engine's graphs that fell back to the CPU
@@ -84,8 +86,8 @@ func (d *Detector) Fallbacks() ([]Fallback, error) {
 }
 
 func (b *Bound) fallbacks(graph string) ([]Fallback, error) {
-	kind := b.session.Kind()
-	if kind == "cpu" {
+	kind := b.session.Device().Kind
+	if kind == ort.CPU {
 		return nil, nil
 	}
 	placed, err := b.session.Placement()
@@ -94,7 +96,7 @@ func (b *Bound) fallbacks(graph string) ([]Fallback, error) {
 	}
 	var list []Fallback
 	for _, p := range placed {
-		if p.Provider == "CPUExecutionProvider" {
+		if p.OnCPU() {
 			list = append(list, Fallback{graph, p.Node, p.Op, fallbacks[kind][p.Op]})
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/op"
 	"yolofreeze/onnx/optim"
+	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/testkit"
 	"yolofreeze/onnx/wire"
 	"yolofreeze/onnx/yolov5"
@@ -74,7 +75,7 @@ func TestPlacementPadded(t *testing.T) {
 	for _, amp := range []onnx.DType{onnx.Undefined, onnx.Float16, onnx.BFloat16} {
 		for _, frozen := range []string{"0", "10"} {
 			s := specOf(t, m, frozen, "batch", "SGD")
-			s.AMP, s.Device, s.Loss.Capacity = amp, "cuda", leastCapacity
+			s.AMP, s.Loss.Capacity = amp, leastCapacity
 			g, err := Build(s)
 			if err != nil {
 				t.Fatal(err)
@@ -96,8 +97,8 @@ func TestPlacementPadded(t *testing.T) {
 // mixed are the kinds of graphs in mixed precision.
 var mixed = map[string]struct {
 	products onnx.DType
-	device   string
-}{"half": {onnx.Float16, ""}, "bfloat16": {onnx.BFloat16, "cuda"}, "bfloat16-cpu": {onnx.BFloat16, "cpu"}}
+	target   pass.Target
+}{"half": {onnx.Float16, pass.AnyProvider}, "bfloat16": {onnx.BFloat16, pass.AnyProvider}, "bfloat16-cpu": {onnx.BFloat16, pass.CPUProvider}}
 
 // graphs builds every graph of a model.
 func graphs(t *testing.T, m *model.Model, policies []string, check func(name string, m *onnx.Model, err error)) {
@@ -113,7 +114,7 @@ func graphs(t *testing.T, m *model.Model, policies []string, check func(name str
 			check(name+"-training", g.Training, nil)
 			for kind, amp := range mixed {
 				mixed := *s
-				mixed.AMP, mixed.Device = amp.products, amp.device
+				mixed.AMP, mixed.Target = amp.products, amp.target
 				half, err := Build(&mixed)
 				if err != nil {
 					t.Fatalf("frozen %s, bn %s, %s: %v", frozen, bn, kind, err)
@@ -137,7 +138,7 @@ func graphs(t *testing.T, m *model.Model, policies []string, check func(name str
 	eval, err := BuildEval(m.Net, m.State)
 	check("eval", eval, err)
 	for kind, amp := range mixed {
-		half, err := buildEvalFor(m.Net, m.State, Cut{}, amp.products, amp.device)
+		half, err := buildEvalFor(m.Net, m.State, Cut{}, amp.products, amp.target)
 		check("eval-"+kind, half, err)
 	}
 }
@@ -195,11 +196,11 @@ func TestPlacementOfChoices(t *testing.T) {
 			graphs := map[string]*onnx.Model{"training": g.Training, "evaluation": eval}
 			for kind, amp := range mixed {
 				narrow := *s
-				narrow.AMP, narrow.Device = amp.products, amp.device
+				narrow.AMP, narrow.Target = amp.products, amp.target
 				if g, err = Build(&narrow); err != nil {
 					t.Fatal(err)
 				}
-				if eval, err = buildEvalFor(m.Net, m.State, Cut{}, amp.products, amp.device); err != nil {
+				if eval, err = buildEvalFor(m.Net, m.State, Cut{}, amp.products, amp.target); err != nil {
 					t.Fatal(err)
 				}
 				graphs["training, "+kind], graphs["evaluation, "+kind] = g.Training, eval

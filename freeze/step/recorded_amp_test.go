@@ -312,7 +312,7 @@ func TestRecordedStepsForCUDA(t *testing.T) {
 		fixture.NeedORT(t)
 		once := r.firstStep()
 		s := r.spec(t)
-		s.AMP, s.Device = onnx.BFloat16, "cuda"
+		s.AMP = onnx.BFloat16
 		g, err := Build(s)
 		if err != nil {
 			t.Fatal(err)
@@ -323,7 +323,7 @@ func TestRecordedStepsForCUDA(t *testing.T) {
 		if err := pass.RoundNarrow(g.Training); err != nil {
 			t.Fatal(err)
 		}
-		s.Device = "cpu"
+		s.Target = pass.CPUProvider
 		got := replay(t, &once, mixedRunner{float32Runner{started(t)(newEngine(s, g, ort.Options{}))}}, unchecked)
 		want := replay(t, &once, newMixed(t, r, onnx.BFloat16, ort.Options{}), unchecked)
 		if d := once.narrowDeviations(got, want); !d.within(narrowDeviations{1e-6, 0, 0, 1e-2, 1e-2}) {

@@ -144,7 +144,7 @@ func (r *runner) run(b *Bound) error {
 // captured graphs, of which another thread would record its own, on a state of later, and
 // CUDA's streams and handles, which another would make anew.
 func (r *runner) lockThread() {
-	if d := r.options.Device; d != "" && d != "cpu" && !r.locked {
+	if r.options.Device.Kind != ort.CPU && !r.locked {
 		runtime.LockOSThread()
 		r.locked = true
 	}

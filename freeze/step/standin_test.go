@@ -40,7 +40,7 @@ func standinSpec(t *testing.T, frozen, bn string) *Spec {
 // standinSteps takes steps over the stand-ins, the third between marks.
 func standinSteps(t *testing.T, s *Spec, o ort.Options) {
 	t.Helper()
-	o.Device, o.Placement = standin.Device, true
+	o.Device, o.Placement = ort.Device{Kind: ort.CUDA}, true
 	e, err := NewEngine(s, o)
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ type State struct {
 	Gradients map[string]*onnx.Tensor // what batches since the last step have added up, by optim.Gradient
 
 	dict      map[string]*onnx.Tensor // the state dict that it began with; frozen tensors are its own
-	device    string
+	device    ort.Device
 	values    map[string]*ort.Value // by name, in the tensors' own shapes
 	away      bool                  // in a device's memory
 	newer     side                  // which copy is ahead of the other

@@ -15,8 +15,8 @@ const trialSteps = 3
 // Try trains a tiny network on a device for a few steps and holds its losses
 // against the CPU provider's. It returns the nodes that fell back to the CPU
 // provider; an error says that the device cannot train here.
-func Try(device string) ([]Fallback, error) {
-	return try("on "+device, ort.Options{Device: device, Placement: true})
+func Try(device ort.Device) ([]Fallback, error) {
+	return try("on "+device.String(), ort.Options{Device: device, Placement: true})
 }
 
 func try(where string, o ort.Options) ([]Fallback, error) {

@@ -1,10 +1,14 @@
 package step
 
-import "strings"
+import (
+	"strings"
+
+	"yolofreeze/onnx/ort"
+)
 
 // UnfitError says that a device cannot do what is asked of it.
 type UnfitError struct {
-	Device string
+	Device ort.Device
 	Reason string
 	Nodes  []string // that it leaves to the CPU provider: operators with their number
 	Cure   string
@@ -15,7 +19,7 @@ func (e *UnfitError) Error() string {
 	if len(e.Nodes) > 0 {
 		reason += ": " + strings.Join(e.Nodes, ", ")
 	}
-	return e.Device + ": " + reason + "; " + e.Cure
+	return e.Device.String() + ": " + reason + "; " + e.Cure
 }
 
 // Unavailable marks the error for the exit code.

@@ -123,7 +123,7 @@ func (b *Binding) Input(name string, v *Value) error {
 }
 
 // copies reports whether the runtime copies an input to the device when it is bound.
-func (b *Binding) copies(v *Value) bool { return b.s.device.Kind != cpu && !v.OnDevice() }
+func (b *Binding) copies(v *Value) bool { return b.s.device.Kind != CPU && !v.OnDevice() }
 
 // Output binds a value to an output, in place of an earlier one: runs write into it.
 func (b *Binding) Output(name string, v *Value) error {

@@ -6,7 +6,7 @@ import (
 )
 
 // captureKeys are the options by which providers record a run and repeat it.
-var captureKeys = map[string]string{cuda: "enable_cuda_graph", "webgpu": "enableGraphCapture"}
+var captureKeys = map[Kind]string{CUDA: "enable_cuda_graph", WebGPU: "enableGraphCapture"}
 
 // CaptureKey reports whether a provider's option is the one that Options.Capture sets.
 func CaptureKey(option string) bool {
@@ -26,15 +26,14 @@ func (d Device) capturing(options map[string]string) map[string]string {
 	return all
 }
 
-// CheckCapture tells whether Options.Capture is there for a device, as
-// Options.Device names it: only CUDA and WebGPU have it.
-func CheckCapture(device string) error {
-	d, why, err := Resolve(device)
-	if err != nil || captureKeys[d.Kind] != "" {
-		return err
+// CheckCapture tells whether Options.Capture is there for a device: only CUDA and WebGPU have it.
+func CheckCapture(d Device) error {
+	if captureKeys[d.Kind] != "" {
+		return nil
 	}
-	if why != "" {
-		why = " (" + why + ")"
+	why := ""
+	if d.Why != "" {
+		why = " (" + d.Why + ")"
 	}
 	return asked("device %v captures no graphs, only cuda and webgpu do%s", d, why)
 }

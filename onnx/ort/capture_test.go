@@ -13,8 +13,8 @@ import (
 // they hold by then. What it would not see is refused: host memory, other values,
 // outputs that the runtime allocates.
 func TestCapture(t *testing.T) {
-	for _, kind := range []string{"webgpu", cuda} {
-		t.Run(kind, func(t *testing.T) {
+	for _, kind := range []Kind{WebGPU, CUDA} {
+		t.Run(kind.String(), func(t *testing.T) {
 			const n = 1000
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
@@ -76,8 +76,8 @@ func TestCaptureNowhere(t *testing.T) {
 	model := encode(t, add(1))
 	_, err := Open(model, Options{Capture: true})
 	refused(t, err, "device cpu captures no graphs, only cuda and webgpu do")
-	refused(t, CheckCapture("openvino:1"), "device openvino:1 captures no graphs")
-	if err := CheckCapture("cuda"); err != nil {
+	refused(t, CheckCapture(Device{Kind: OpenVINO, Index: 1}), "device openvino:1 captures no graphs")
+	if err := CheckCapture(Device{Kind: CUDA}); err != nil {
 		t.Error(err)
 	}
 }

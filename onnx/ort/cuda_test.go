@@ -78,14 +78,14 @@ func TestOlder(t *testing.T) {
 // driver's, as old ones look to it, each in a process of its own.
 func TestOldDriver(t *testing.T) {
 	if want := os.Getenv("YOLOFREEZE_TEST_DRIVER"); want != "" {
-		err := Check("cuda", nil)
+		err := Check(Device{Kind: CUDA}, nil)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q in it", err, want)
 		}
 		return
 	}
 	needLibrary(t)
-	if !has("CUDAExecutionProvider") || Driver() != "" {
+	if !has(cudaProvider) || Driver() != "" {
 		t.Skip("tier cuda: it takes a library with CUDA and no NVIDIA driver")
 	}
 	for _, source := range oldDrivers {

@@ -13,23 +13,43 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 )
 
-// Device names an execution provider and, where it has several, one of its devices.
-type Device struct {
-	Kind    string // cpu, cuda, webgpu, openvino or, of a provider that is not known, its library's path
-	Index   int
-	Library string // of the provider, where its path was given
-}
+// Kind is an execution provider: one of these, or the path of a library whose provider is none of them.
+type Kind string
 
 const (
-	cpu  = "cpu"
-	cuda = "cuda"
-	auto = "auto"
+	CPU      Kind = "" // the zero value
+	CUDA     Kind = "cuda"
+	WebGPU   Kind = "webgpu"
+	OpenVINO Kind = "openvino"
 )
 
+// Auto asks for CUDA where it starts, for the CPU provider otherwise.
+const Auto = "auto"
+
+// cpuName is what users call the CPU provider.
+const cpuName = "cpu"
+
+func (k Kind) String() string {
+	if k == CPU {
+		return cpuName
+	}
+	return string(k)
+}
+
+// Device is an execution provider and, where it has several, one of its devices.
+// The zero Device is the CPU provider.
+type Device struct {
+	Kind    Kind
+	Index   int
+	Library string // of the provider, where its path was given
+	Why     string // it was chosen for auto; "" where it was named
+}
+
+// String is what ParseDevice reads: cpu, or the provider and its device, such as cuda:0.
 func (d Device) String() string {
 	switch {
-	case d.Kind == cpu:
-		return cpu
+	case d.Kind == CPU:
+		return cpuName
 	case d.Library != "":
 		return fmt.Sprintf("%s:%d", d.Library, d.Index)
 	}
@@ -53,47 +73,57 @@ var libraryName = regexp.MustCompile(`\.(so(\.\d+)*|dylib)$`)
 
 // kindOf knows a provider by the name of its library's file, wherever that is, since what
 // one needs of graphs and options goes by its kind; others are of the kind of their path.
-func kindOf(library string) string {
+func kindOf(library string) Kind {
 	for kind, p := range plugins {
 		if file := filepath.Base(library); file == p.library || strings.HasPrefix(file, p.library+".") {
 			return kind
 		}
 	}
-	return library
+	return Kind(library)
 }
 
-// ParseDevice reads what Options.Device may hold, but auto; "" is cpu.
+// MarshalText is String.
+func (d Device) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText is ParseDevice.
+func (d *Device) UnmarshalText(text []byte) (err error) {
+	*d, err = ParseDevice(string(text))
+	return err
+}
+
+// ParseDevice reads the name of a device: cpu (or ""), cuda, cuda:N, N (the same,
+// as YOLOv5 writes it), webgpu[:N], openvino[:N], or the path of a plugin provider's
+// library (ending in .so or .dylib, :N may follow). Auto is no name, but a question
+// to Resolve. Errors are *[RequestError].
 func ParseDevice(text string) (Device, error) {
-	kind, index := text, ""
+	name, index := text, ""
 	if i := strings.LastIndexByte(text, ':'); i >= 0 {
-		kind, index = text[:i], text[i+1:]
+		name, index = text[:i], text[i+1:]
 		if index == "" {
 			return Device{}, asked("device %q: a number must follow the colon", text)
 		}
 	}
-	library := ""
-	if libraryName.MatchString(kind) {
-		library = kind
-		kind = kindOf(library)
+	var d Device
+	if libraryName.MatchString(name) {
+		d.Kind, d.Library = kindOf(name), name
 	} else {
-		kind = strings.ToLower(kind)
-		if _, err := strconv.Atoi(kind); err == nil && index == "" {
-			kind, index = cuda, kind
+		d.Kind = Kind(strings.ToLower(name))
+		if _, err := strconv.Atoi(name); err == nil && index == "" {
+			d.Kind, index = CUDA, name
 		}
-		if strings.Contains(kind, ",") {
+		if strings.Contains(name, ",") {
 			return Device{}, asked("device %q: one device trains: name one of them, such as cuda:0", text)
 		}
-		if _, ok := plugins[kind]; !ok && kind != "" && kind != cpu && kind != cuda {
+		if d.Kind == cpuName {
+			d.Kind = CPU
+		}
+		if _, ok := plugins[d.Kind]; !ok && d.Kind != CPU && d.Kind != CUDA {
 			return Device{}, asked("device %q is not known: cpu, cuda[:N], N, webgpu[:N], openvino[:N], a provider's library (.so or .dylib) or auto", text)
 		}
 	}
-	d := Device{Kind: kind, Library: library}
-	if kind == "" {
-		d.Kind = cpu
-	}
 	if index != "" {
 		var err error
-		if d.Index, err = strconv.Atoi(index); err != nil || d.Index < 0 || d.Kind == cpu {
+		if d.Index, err = strconv.Atoi(index); err != nil || d.Index < 0 || d.Kind == CPU {
 			return Device{}, asked("device %q: %q is no number of a device", text, index)
 		}
 	}
@@ -103,14 +133,14 @@ func ParseDevice(text string) (Device, error) {
 // appendTo puts the device's provider, if it is not the CPU's, before the CPU provider.
 func (d Device) appendTo(s *ort.SessionOptions, options map[string]string) error {
 	switch {
-	case d.Kind == cpu && len(options) > 0:
+	case d.Kind == CPU && len(options) > 0:
 		return asked("the CPU provider takes no provider options, got %s", pairs(options))
-	case d.Kind == cpu:
+	case d.Kind == CPU:
 		return nil
-	case d.Kind != cuda:
+	case d.Kind != CUDA:
 		return d.appendPlugin(s, options)
 	}
-	if !has("CUDAExecutionProvider") {
+	if !has(cudaProvider) {
 		return &Unavailable{d.String(), Path(), errors.New("this library was built without CUDA"),
 			"run scripts/setup.sh --cuda, or use `device cpu`"}
 	}
@@ -144,7 +174,7 @@ func (d Device) unavailable(reason error) error {
 
 // cure says what a person can do about the reason that a provider gave.
 func (d Device) cure(reason string) string {
-	if d.Kind == cuda {
+	if d.Kind == CUDA {
 		return cudaCure(reason, needsCUDA(filepath.Dir(Path())), Driver())
 	}
 	p, known := plugins[d.Kind]
@@ -162,45 +192,40 @@ func (d Device) cure(reason string) string {
 }
 
 // chooseAuto tries CUDA once per process.
-var chooseAuto = sync.OnceValues(func() (Device, string) {
-	d := Device{Kind: cuda}
+var chooseAuto = sync.OnceValue(func() Device {
+	d := Device{Kind: CUDA}
 	if err := try(d, nil); err != nil {
-		return Device{Kind: cpu}, fmt.Sprintf("auto chose cpu: %v", err)
+		return Device{Why: fmt.Sprintf("auto chose cpu: %v", err)}
 	}
-	return d, "auto chose " + d.String()
+	d.Why = "auto chose " + d.String()
+	return d
 })
 
-// Resolve returns the device that text asks for and, for auto, a line that says
-// what was chosen and why. Asking for a named device does not try it: Open does.
-func Resolve(text string) (d Device, why string, err error) {
-	if strings.ToLower(text) != auto {
-		d, err = ParseDevice(text)
-		return d, "", err
+// Resolve returns the device that a program's user asks for: what ParseDevice reads,
+// or for Auto what starts here. A device that was named is not tried: Check and Open do.
+func Resolve(text string) (Device, error) {
+	if !strings.EqualFold(text, Auto) {
+		return ParseDevice(text)
 	}
 	if err := Init(); err != nil {
-		return Device{}, "", err
+		return Device{}, err
 	}
-	d, why = chooseAuto()
-	return d, why, nil
+	return chooseAuto(), nil
 }
 
-// Check tells whether a session on a device, as Options.Device names it, would
-// start with options of its provider, by running a tiny model there. Its errors
-// are *[Unavailable] or *[RequestError].
-func Check(device string, options map[string]string) error {
-	d, why, err := Resolve(device)
-	if err != nil {
-		return err
-	}
+// Check tells whether a session on a device would start with options of its
+// provider, by running a tiny model there. Its errors are *[Unavailable] or
+// *[RequestError].
+func Check(d Device, options map[string]string) error {
 	if err := Init(); err != nil {
 		return err
 	}
-	if why != "" && len(options) == 0 { // auto has tried what it chose
+	if d.Why != "" && len(options) == 0 { // auto has tried what it chose
 		return nil
 	}
-	err = try(d, options)
-	if wrong := (*RequestError)(nil); why != "" && errors.As(err, &wrong) {
-		return asked("%w (%s)", err, why)
+	err := try(d, options)
+	if wrong := (*RequestError)(nil); d.Why != "" && errors.As(err, &wrong) {
+		return asked("%w (%s)", err, d.Why)
 	}
 	return err
 }

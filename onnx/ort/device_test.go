@@ -12,14 +12,24 @@ import (
 	"yolofreeze/onnx/disk"
 )
 
+// named reads a device's name.
+func named(t *testing.T, text string) Device {
+	t.Helper()
+	d, err := ParseDevice(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
 // TestNamedDevice: a named device that does not start is an error, never another device.
 func TestNamedDevice(t *testing.T) {
 	needLibrary(t)
 	for _, name := range []string{"cuda", "cuda:7", "0"} {
-		s, err := Open(encode(t, add(1)), Options{Device: name})
+		s, err := Open(encode(t, add(1)), Options{Device: named(t, name)})
 		if err == nil {
-			if !strings.HasPrefix(s.Device(), "cuda:") {
-				t.Errorf("asked for %s, got %s", name, s.Device())
+			if s.Device().Kind != CUDA {
+				t.Errorf("asked for %s, got %v", name, s.Device())
 			}
 			s.Close()
 			continue
@@ -32,16 +42,20 @@ func TestNamedDevice(t *testing.T) {
 			t.Errorf("%s: more than one line: %q", name, err)
 		}
 	}
-	s, err := Open(encode(t, add(1)), Options{Device: "auto"})
+	chosen, err := Resolve("AUTO")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(encode(t, add(1)), Options{Device: chosen})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if !strings.Contains(s.Why(), "auto chose "+s.Device()) {
-		t.Errorf("on %s, why: %q", s.Device(), s.Why())
+	if got := s.Device(); got != chosen || !strings.Contains(got.Why, "auto chose "+got.String()) {
+		t.Errorf("on %v, why: %q", got, got.Why)
 	}
-	t.Log(s.Why())
-	if err := Check("auto", map[string]string{"none": "1"}); err == nil || !strings.Contains(err.Error(), "none") || !strings.Contains(err.Error(), "auto chose "+s.Device()) {
+	t.Log(chosen.Why)
+	if err := Check(chosen, map[string]string{"none": "1"}); err == nil || !strings.Contains(err.Error(), "none") || !strings.Contains(err.Error(), chosen.Why) {
 		t.Errorf("an option that nothing takes: %v", err)
 	}
 }
@@ -52,18 +66,20 @@ func TestProviders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := map[string]Provider{}
+	seen := map[Kind]Provider{}
 	for _, p := range list {
-		seen[p.Device] = p
+		if p.Driven {
+			seen[p.Device.Kind] = p
+		}
 		if p.Available == (p.Error != nil) {
 			t.Errorf("%s: available %v, error %v", p.Name, p.Available, p.Error)
 		}
 		t.Logf("%s %v %s %v", p.Name, p.Available, p.Hardware, p.Error)
 	}
-	if !seen["cpu"].Available {
-		t.Errorf("the CPU provider does not run: %v", seen["cpu"].Error)
+	if !seen[CPU].Available {
+		t.Errorf("the CPU provider does not run: %v", seen[CPU].Error)
 	}
-	for _, device := range []string{"cuda", "webgpu", "openvino"} {
+	for _, device := range []Kind{CUDA, WebGPU, OpenVINO} {
 		if _, ok := seen[device]; !ok {
 			t.Errorf("%s is not listed", device)
 		}
@@ -82,8 +98,8 @@ func TestAbsentPlugin(t *testing.T) {
 	for device, want := range map[string]string{
 		"webgpu": "setup.sh --webgpu", "openvino:1": "setup.sh --openvino", none: "no library " + none, junk + ":0": "junk.so",
 	} {
-		_, err := Open(encode(t, add(1)), Options{Device: device})
-		if checked := Check(device, nil); checked == nil || err == nil || checked.Error() != err.Error() {
+		_, err := Open(encode(t, add(1)), Options{Device: named(t, device)})
+		if checked := Check(named(t, device), nil); checked == nil || err == nil || checked.Error() != err.Error() {
 			t.Errorf("%s: opening a session gives %v, Check %v", device, err, checked)
 		}
 		var u *Unavailable
@@ -95,30 +111,30 @@ func TestAbsentPlugin(t *testing.T) {
 
 // TestLibraryOfKnownProvider: a provider that is known gets its options, however it is named.
 func TestLibraryOfKnownProvider(t *testing.T) {
-	plugged(t, "webgpu", add(1), Options{}) // which has had the Vulkan driver found
+	plugged(t, WebGPU, add(1), Options{}) // which has had the Vulkan driver found
 	cache, err := disk.CacheFolder()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := plugins["webgpu"]
+	p := plugins[WebGPU]
 	x, y := value("x", onnx.Int64, onnx.Dims(3)...), value("y", onnx.Bool, onnx.Dims(3)...)
 	m := graph([]*onnx.Value{x}, []*onnx.Value{y}, nil, &onnx.Node{Op: "Equal", Inputs: []*onnx.Value{x, x}, Outputs: []*onnx.Value{y}})
-	s := plugged(t, filepath.Join(cache, p.folder, p.library), m, Options{Strict: true}) // it starts by enableInt64 alone
-	if s.Kind() != "webgpu" || !strings.HasSuffix(s.Device(), p.library+":0") {
-		t.Errorf("%s, %s", s.Kind(), s.Device())
+	s := open1(t, m, Options{Strict: true, Device: named(t, filepath.Join(cache, p.folder, p.library))}) // it starts by enableInt64 alone
+	if d := s.Device(); d.Kind != WebGPU || !strings.HasSuffix(d.String(), p.library+":0") {
+		t.Errorf("%v of kind %v", d, d.Kind)
 	}
 }
 
 // TestWrongOptions: an option that a provider which starts does not take, or would pass
 // over, is a mistake in what was asked for, whatever the model.
 func TestWrongOptions(t *testing.T) {
-	plugged(t, "webgpu", add(1), Options{ProviderOptions: map[string]string{"enableInt64": "0"}})
+	plugged(t, WebGPU, add(1), Options{ProviderOptions: map[string]string{"enableInt64": "0"}})
 	for want, options := range map[string]map[string]string{
 		"the provider of webgpu:0 has no option enableint64, foo":         {"foo": "1", "enableint64": "0"},
 		"device webgpu:0 does not take enableInt64=maybe: Invalid enable": {"enableInt64": "maybe"},
 	} {
-		_, err := Open(encode(t, add(1)), Options{Device: "webgpu", ProviderOptions: options})
-		for _, err := range []error{err, Check("webgpu", options)} {
+		_, err := Open(encode(t, add(1)), Options{Device: Device{Kind: WebGPU}, ProviderOptions: options})
+		for _, err := range []error{err, Check(Device{Kind: WebGPU}, options)} {
 			var request *RequestError
 			if !errors.As(err, &request) || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("error %v, want %q in it", err, want)
@@ -149,7 +165,7 @@ func TestOptionKeys(t *testing.T) {
 // there is, as OpenVINO's does on processors that are not Intel's.
 func TestNoDevice(t *testing.T) {
 	needLibrary(t)
-	err := Check("openvino", nil)
+	err := Check(Device{Kind: OpenVINO}, nil)
 	if err == nil || strings.Contains(err.Error(), noLibrary) {
 		t.Skipf("tier openvino: %v", err)
 	}
@@ -162,11 +178,11 @@ func TestNoDevice(t *testing.T) {
 // TestFloat16: where a type is lacking, that is said before any graph is built. The
 // Vulkan driver in software lacks it.
 func TestFloat16(t *testing.T) {
-	for _, kind := range append(deviceKinds, cpu) {
-		t.Run(kind, func(t *testing.T) {
+	for _, kind := range append(deviceKinds, CPU) {
+		t.Run(kind.String(), func(t *testing.T) {
 			plugged(t, kind, add(1), Options{})
-			_, err := open1(t, unary("Neg", onnx.Float16, onnx.Dims(1)...), Options{Device: kind}).Run(map[string]*onnx.Tensor{"x": onnx.Of([]float32{1}, 1).ToFloat16()})
-			checked := CheckFloat16(kind, nil)
+			_, err := open1(t, unary("Neg", onnx.Float16, onnx.Dims(1)...), Options{Device: Device{Kind: kind}}).Run(map[string]*onnx.Tensor{"x": onnx.Of([]float32{1}, 1).ToFloat16()})
+			checked := CheckFloat16(Device{Kind: kind}, nil)
 			var u *Unavailable
 			if (checked == nil) != (err == nil) || checked != nil && (!errors.As(checked, &u) || u.Cure == "" || strings.Contains(checked.Error(), "\n")) {
 				t.Errorf("checked %v, ran %v", checked, err)
@@ -177,15 +193,21 @@ func TestFloat16(t *testing.T) {
 }
 
 func TestParseDevice(t *testing.T) {
-	web := plugins["webgpu"].library
+	web := plugins[WebGPU].library
 	for text, want := range map[string]Device{
-		"": {Kind: cpu}, "cpu": {Kind: cpu}, "CPU": {Kind: cpu}, "cuda": {Kind: cuda}, "cuda:2": {Kind: cuda, Index: 2}, "3": {Kind: cuda, Index: 3},
-		"webgpu": {Kind: "webgpu"}, "WebGPU:1": {Kind: "webgpu", Index: 1}, "openvino": {Kind: "openvino"},
-		"/x/My.so": {"/x/My.so", 0, "/x/My.so"}, "/x/My.so.1.2:2": {"/x/My.so.1.2", 2, "/x/My.so.1.2"}, "My.dylib": {"My.dylib", 0, "My.dylib"},
-		"/x/" + web: {"webgpu", 0, "/x/" + web}, web + ".4:1": {"webgpu", 1, web + ".4"}, "My" + web: {"My" + web, 0, "My" + web},
+		"": {}, "cpu": {}, "CPU": {}, "cuda": {Kind: CUDA}, "cuda:2": {Kind: CUDA, Index: 2}, "3": {Kind: CUDA, Index: 3},
+		"webgpu": {Kind: WebGPU}, "WebGPU:1": {Kind: WebGPU, Index: 1}, "openvino": {Kind: OpenVINO},
+		"/x/My.so": {Kind: "/x/My.so", Library: "/x/My.so"}, "/x/My.so.1.2:2": {Kind: "/x/My.so.1.2", Index: 2, Library: "/x/My.so.1.2"}, "My.dylib": {Kind: "My.dylib", Library: "My.dylib"},
+		"/x/" + web: {Kind: WebGPU, Library: "/x/" + web}, web + ".4:1": {Kind: WebGPU, Index: 1, Library: web + ".4"}, "My" + web: {Kind: Kind("My" + web), Library: "My" + web},
 	} {
 		if got, err := ParseDevice(text); err != nil || got != want {
 			t.Errorf("%q: got %v, %v, want %v", text, got, err, want)
+		}
+	}
+	for text, want := range map[string]Device{"cuda:1": {Kind: CUDA, Index: 1}, "cpu": {}} { // as files keep it
+		var got Device
+		if kept, err := want.MarshalText(); err != nil || string(kept) != text || got.UnmarshalText(kept) != nil || got != want {
+			t.Errorf("%v is kept as %s and read as %v", want, kept, got)
 		}
 	}
 	for _, text := range []string{"tpu", "cuda:", "cuda:x", "cuda:-1", "cpu:1", "0:1", "0,1", ":", "webgpu:a", "/x/folder", "x.so.txt"} {
@@ -200,12 +222,12 @@ func TestParseDevice(t *testing.T) {
 // TestDeviceBeyondLast: a provider that works has no more devices than it says.
 func TestDeviceBeyondLast(t *testing.T) {
 	needLibrary(t)
-	devices, err := (Device{Kind: "webgpu"}).Devices()
+	devices, err := (Device{Kind: WebGPU}).Devices()
 	if err != nil {
 		t.Skipf("tier webgpu: %v", err)
 	}
 	var u *Unavailable
-	if err := Check("webgpu:99", nil); !errors.As(err, &u) || u.Cure != fmt.Sprintf("the last one is `device webgpu:%d`", len(devices)-1) {
+	if err := Check(Device{Kind: WebGPU, Index: 99}, nil); !errors.As(err, &u) || u.Cure != fmt.Sprintf("the last one is `device webgpu:%d`", len(devices)-1) {
 		t.Error(err)
 	}
 }

@@ -18,7 +18,7 @@ func OutOfMemory(err error) bool { return err != nil && exhausted.MatchString(er
 // FreeMemory returns the bytes of a device's own memory that no program holds;
 // false where that is not known. CUDA tells once a session has been tried there.
 func (d Device) FreeMemory() (int64, bool) {
-	if d.Kind != cuda {
+	if d.Kind != CUDA {
 		return 0, false
 	}
 	var free, total C.size_t

@@ -42,14 +42,14 @@ func TestRunOutOfMemory(t *testing.T) {
 
 // TestFreeMemory has a library answer in the place of CUDA's runtime.
 func TestFreeMemory(t *testing.T) {
-	if _, known := (Device{Kind: "webgpu"}).FreeMemory(); known {
+	if _, known := (Device{Kind: WebGPU}).FreeMemory(); known {
 		t.Error("the memory of a WebGPU device is known")
 	}
 	needLibrary(t)
 	if has("CUDAExecutionProvider") || dynamic != ".so" {
 		t.Skip("the true library of CUDA may be loaded")
 	}
-	if _, known := (Device{Kind: cuda}).FreeMemory(); known {
+	if _, known := (Device{Kind: CUDA}).FreeMemory(); known {
 		t.Error("the memory of a GPU is known without CUDA")
 	}
 	folder := t.TempDir()
@@ -63,11 +63,11 @@ int cudaMemGetInfo(size_t *free, size_t *total) { *free = 1000 + current; *total
 		t.Fatal("it cannot be loaded")
 	}
 	for range 2 { // the thread's own device is put back
-		if free, known := (Device{Kind: cuda, Index: 1}).FreeMemory(); !known || free != 1001 {
+		if free, known := (Device{Kind: CUDA, Index: 1}).FreeMemory(); !known || free != 1001 {
 			t.Errorf("%d bytes, known %v", free, known)
 		}
 	}
-	if _, known := (Device{Kind: cuda, Index: 9}).FreeMemory(); known {
+	if _, known := (Device{Kind: CUDA, Index: 9}).FreeMemory(); known {
 		t.Error("a GPU that is not there has memory")
 	}
 }

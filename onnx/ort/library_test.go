@@ -58,7 +58,7 @@ func TestPinned(t *testing.T) {
 	}
 	for kind, p := range plugins {
 		version := p.folder[strings.LastIndexByte(p.folder, '-')+1:]
-		if !strings.Contains(string(script), "\n"+kind+"="+version+"\n") {
+		if !strings.Contains(string(script), "\n"+kind.String()+"="+version+"\n") {
 			t.Errorf("scripts/setup.sh does not install version %s of %s", version, kind)
 		}
 	}
@@ -95,7 +95,7 @@ func TestCUDAOptions(t *testing.T) {
 	}
 	defer c.Destroy()
 	for _, options := range []map[string]string{
-		cudaDefaults, Device{Kind: cuda}.capturing(nil),
+		cudaDefaults, Device{Kind: CUDA}.capturing(nil),
 		{"gpu_mem_limit": "2147483648"}, {"arena_extend_strategy": "kNextPowerOfTwo"}, {"use_tf32": "0"}, {"prefer_nhwc": "1"},
 		{"cudnn_conv_algo_search": "EXHAUSTIVE"}, {"cudnn_conv_use_max_workspace": "0"},
 	} {

@@ -60,9 +60,9 @@ func (m *memory) change(by func()) {
 func (s *Session) openMemory() error {
 	var info unsafe.Pointer
 	switch s.device.Kind {
-	case cpu:
+	case CPU:
 		return nil
-	case cuda:
+	case CUDA:
 		if err := check(C.capi_named_memory(cudaMemory, C.int(s.device.Index), &info)); err != nil {
 			return err
 		}
@@ -224,7 +224,7 @@ func (s *Session) carrier(dtype onnx.DType, rank int) (*Session, error) {
 	defer s.carriersLock.Unlock()
 	key := [2]int{int(dtype), rank}
 	if s.carriers[key] == nil {
-		c, err := open(unaryModel("Identity", dtype, rank), s.device, Options{Threads: 1, ProviderOptions: s.options})
+		c, err := open(unaryModel("Identity", dtype, rank), Options{Device: s.device, Threads: 1, ProviderOptions: s.options})
 		if err != nil {
 			return nil, err
 		}

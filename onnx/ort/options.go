@@ -27,11 +27,8 @@ var optLevels = map[OptLevel]ort.GraphOptimizationLevel{
 // Options says how a session runs. The zero value is the runtime's own defaults
 // on the CPU provider.
 type Options struct {
-	// Device is cpu (or ""), cuda, cuda:N, N (the same, as YOLOv5 writes it),
-	// webgpu[:N], openvino[:N], the path of a plugin provider's library (ending
-	// in .so or .dylib, :N may follow) or auto: CUDA where it starts, the CPU
-	// provider otherwise.
-	Device string
+	// Device is where it runs, as Resolve or ParseDevice reads it.
+	Device Device
 	// Strict refuses a model of which any node would run on another provider than Device's.
 	Strict bool
 	// Threads that work on one operator; 0 is one for each physical core.
@@ -75,8 +72,8 @@ type Options struct {
 // in NHWC, computes it wrongly.
 const padFusion = "Pad_Fusion"
 
-// build makes the runtime's session options for a device; the caller destroys them.
-func (o Options) build(d Device) (*ort.SessionOptions, error) {
+// build makes the runtime's session options; the caller destroys them.
+func (o Options) build() (*ort.SessionOptions, error) {
 	level, ok := optLevels[o.Optimize]
 	if !ok {
 		return nil, fmt.Errorf("ort: no optimization level %d", o.Optimize)
@@ -97,10 +94,10 @@ func (o Options) build(d Device) (*ort.SessionOptions, error) {
 	if o.Placement {
 		config["session.record_ep_graph_assignment_info"] = "1"
 	}
-	if o.Strict && d.Kind != cpu {
+	if o.Strict && o.Device.Kind != CPU {
 		config["session.disable_cpu_ep_fallback"] = "1"
 	}
-	if d.Kind == cuda || d.Kind == "webgpu" {
+	if d := o.Device; d.Kind == CUDA || d.Kind == WebGPU {
 		config["optimization.disable_specified_optimizers"] = padFusion
 	}
 	maps.Copy(config, o.ConfigEntries)
@@ -122,9 +119,9 @@ func (o Options) build(d Device) (*ort.SessionOptions, error) {
 		},
 		func() error {
 			if o.Capture {
-				return d.appendTo(s, d.capturing(o.ProviderOptions))
+				return o.Device.appendTo(s, o.Device.capturing(o.ProviderOptions))
 			}
-			return d.appendTo(s, o.ProviderOptions)
+			return o.Device.appendTo(s, o.ProviderOptions)
 		},
 	}
 	for _, step := range steps {

@@ -15,6 +15,9 @@ type Placed struct {
 	Provider, Node, Op string
 }
 
+// OnCPU tells whether it is the CPU provider.
+func (p Placed) OnCPU() bool { return p.Provider == cpuProvider }
+
 // Placement lists which provider runs which node, of the graph as it is after
 // the runtime's basic rewrites. The session must have been opened with
 // Options.Placement. Of a plugin provider's nodes the runtime leaves out most

@@ -34,8 +34,8 @@ type plugin struct {
 	cure    string
 }
 
-var plugins = map[string]plugin{
-	"webgpu": {"WebGpuExecutionProvider", "onnxruntime-ep-webgpu-0.4.0", "libonnxruntime_providers_webgpu" + dynamic, prepareVulkan,
+var plugins = map[Kind]plugin{
+	WebGPU: {"WebGpuExecutionProvider", "onnxruntime-ep-webgpu-0.4.0", "libonnxruntime_providers_webgpu" + dynamic, prepareVulkan,
 		// Cast, Equal, Unsqueeze and others of int64: it computes with the low 32
 		// bits, which hold every index and class. NCHW, since gradients are matrix
 		// products over it: in NHWC every Conv stands between two Transposes. Checked
@@ -44,7 +44,7 @@ var plugins = map[string]plugin{
 		// segmentation fault, in a GPU's whatever it makes of it.
 		map[string]string{"enableInt64": "1", "preferredLayout": "NCHW", "enableRobustness": "1"},
 		"install a Vulkan driver, or have scripts/setup.sh --webgpu fetch one in software; or use `device cpu`"},
-	"openvino": {"OpenVINOExecutionProvider", "onnxruntime-ep-openvino-1.8.1", "libonnxruntime_providers_openvino_plugin" + dynamic, nil,
+	OpenVINO: {"OpenVINOExecutionProvider", "onnxruntime-ep-openvino-1.8.1", "libonnxruntime_providers_openvino_plugin" + dynamic, nil,
 		// Where a processor has bfloat16, it would compute in that: gradients are then
 		// half wrong.
 		map[string]string{"load_config": `{"CPU": {"INFERENCE_PRECISION_HINT": "f32"}}`},

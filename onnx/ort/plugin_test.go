@@ -13,24 +13,24 @@ import (
 )
 
 // plugged opens a session on a plugin provider, or skips where it does not start.
-func plugged(t *testing.T, kind string, m *onnx.Model, o Options) *Session {
+func plugged(t *testing.T, kind Kind, m *onnx.Model, o Options) *Session {
 	t.Helper()
 	needLibrary(t)
-	if err := Check(kind, nil); err != nil {
+	o.Device = Device{Kind: kind}
+	if err := Check(o.Device, nil); err != nil {
 		t.Skipf("tier %s: %v", kind, err)
 	}
-	o.Device = kind
 	return open1(t, m, o)
 }
 
 // deviceKinds are devices with a memory of their own.
-var deviceKinds = []string{"webgpu", "openvino", cuda}
+var deviceKinds = []Kind{WebGPU, OpenVINO, CUDA}
 
 // TestDeviceState keeps state on the device over runs: bound in place, and
 // handed on as output of one run and input of the next.
 func TestDeviceState(t *testing.T) {
-	for _, kind := range append(deviceKinds, cpu) {
-		t.Run(kind, func(t *testing.T) {
+	for _, kind := range append(deviceKinds, CPU) {
+		t.Run(kind.String(), func(t *testing.T) {
 			const n = 1000
 			s := plugged(t, kind, add(n), Options{})
 			start, delta := onnx.NewTensor(onnx.Float, n), onnx.NewTensor(onnx.Float, n)
@@ -127,8 +127,8 @@ func expect(t *testing.T, v *Value, want func(i int) float32) {
 
 // TestPlace carries tensors of every type to a device and back.
 func TestPlace(t *testing.T) {
-	for _, kind := range append(deviceKinds, cpu) {
-		t.Run(kind, func(t *testing.T) {
+	for _, kind := range append(deviceKinds, CPU) {
+		t.Run(kind.String(), func(t *testing.T) {
 			s := plugged(t, kind, add(1), Options{})
 			for _, x := range []*onnx.Tensor{
 				onnx.Of([]float32{1, 2, 3, 4, 5, 6}, 2, 3), onnx.Scalar(float32(3)), onnx.NewTensor(onnx.Float, 0, 2),
@@ -147,7 +147,7 @@ func TestPlace(t *testing.T) {
 					t.Errorf("%v%v: %v came back as %v", x.DType, x.Shape, x.Raw, back.Raw)
 				}
 				other := onnx.NewTensor(x.DType, x.Shape...)
-				if err := errors.Join(v.Write(other), v.Read(x)); err != nil || !bytes.Equal(x.Raw, other.Raw) && kind != cpu {
+				if err := errors.Join(v.Write(other), v.Read(x)); err != nil || !bytes.Equal(x.Raw, other.Raw) && kind != CPU {
 					t.Errorf("%v%v: written zeros came back as %v, %v", x.DType, x.Shape, x.Raw, err)
 				}
 				if err := v.Read(onnx.NewTensor(onnx.Double, 7)); err == nil {
@@ -164,8 +164,8 @@ func TestPlace(t *testing.T) {
 
 // TestView updates state through a view of another shape, in host and device memory.
 func TestView(t *testing.T) {
-	for _, kind := range append(deviceKinds, cpu) {
-		t.Run(kind, func(t *testing.T) {
+	for _, kind := range append(deviceKinds, CPU) {
+		t.Run(kind.String(), func(t *testing.T) {
 			s := plugged(t, kind, add(6), Options{})
 			state, err := s.Place(onnx.Of([]float32{0, 1, 2, 3, 4, 5}, 2, 3))
 			if err != nil {
@@ -214,16 +214,16 @@ func TestView(t *testing.T) {
 // is freed, where the provider would else still find its buffers' owner.
 func TestValueOutlivesSession(t *testing.T) {
 	for _, kind := range deviceKinds {
-		t.Run(kind, func(t *testing.T) {
+		t.Run(kind.String(), func(t *testing.T) {
 			plugged(t, kind, add(1), Options{}).Close()
 			if os.Getenv("MALLOC_PERTURB_") == "" {
-				if out, err := rerun(t, "TestValueOutlivesSession/"+kind, "MALLOC_PERTURB_=165"); err != nil {
+				if out, err := rerun(t, "TestValueOutlivesSession/"+kind.String(), "MALLOC_PERTURB_=165"); err != nil {
 					t.Errorf("%v\n%.2000s", err, out)
 				}
 				return
 			}
 			for i := range 10 {
-				s := open1(t, add(1000), Options{Device: kind})
+				s := open1(t, add(1000), Options{Device: Device{Kind: kind}})
 				v, err := s.Place(onnx.NewTensor(onnx.Float, 1000))
 				if err != nil {
 					t.Fatal(err)
@@ -246,7 +246,7 @@ func TestValueOutlivesSession(t *testing.T) {
 // would end, gives each buffer pages of its own.
 func TestPadWithinItsInput(t *testing.T) {
 	if os.Getenv("YOLOFREEZE_TEST_PAD") == "" {
-		plugged(t, "webgpu", add(1), Options{})
+		plugged(t, WebGPU, add(1), Options{})
 		if out, err := rerun(t, "TestPadWithinItsInput", "YOLOFREEZE_TEST_PAD=1", "MALLOC_MMAP_THRESHOLD_=65536"); err != nil {
 			t.Errorf("%v\n%.2000s", err, out)
 		}
@@ -256,7 +256,7 @@ func TestPadWithinItsInput(t *testing.T) {
 	x, y := value("x", onnx.Float, onnx.Dims(n, 1, m)...), value("y", onnx.Float, onnx.Dims(n, 2, m)...)
 	pads := constant("pads", onnx.Of([]int64{0, 0, 0, 0, 1, 0}, 6))
 	s := open1(t, graph([]*onnx.Value{x}, []*onnx.Value{y}, []*onnx.Value{pads},
-		&onnx.Node{Op: "Pad", Inputs: []*onnx.Value{x, pads}, Outputs: []*onnx.Value{y}}), Options{Device: "webgpu", Strict: true})
+		&onnx.Node{Op: "Pad", Inputs: []*onnx.Value{x, pads}, Outputs: []*onnx.Value{y}}), Options{Device: Device{Kind: WebGPU}, Strict: true})
 	in := onnx.NewTensor(onnx.Float, n, 1, m)
 	for i := range onnx.Data[float32](in) {
 		onnx.Data[float32](in)[i] = 1
@@ -302,7 +302,7 @@ func TestPlacement(t *testing.T) {
 		t.Error("a placement that nobody asked to record")
 	}
 	for _, kind := range deviceKinds {
-		t.Run(kind, func(t *testing.T) {
+		t.Run(kind.String(), func(t *testing.T) {
 			placed, err := plugged(t, kind, add(4), Options{Placement: true, Strict: true}).Placement()
 			if err != nil || slices.ContainsFunc(placed, func(p Placed) bool { return p.Provider == "CPUExecutionProvider" }) {
 				t.Errorf("placed %v, %v", placed, err)
@@ -316,15 +316,15 @@ func TestStrict(t *testing.T) {
 	needLibrary(t)
 	m := identity(onnx.Double, onnx.Dims(4)...) // WebGPU has no float64
 	m.Nodes[0].Op = "Neg"
-	if _, err := (Device{Kind: "webgpu"}).Devices(); err != nil {
+	if _, err := (Device{Kind: WebGPU}).Devices(); err != nil {
 		t.Skipf("tier webgpu: %v", err)
 	}
-	if _, err := Open(encode(t, m), Options{Device: "webgpu", Strict: true}); err == nil {
+	if _, err := Open(encode(t, m), Options{Device: Device{Kind: WebGPU}, Strict: true}); err == nil {
 		t.Error("a float64 node passed")
 	} else {
 		t.Log(err)
 	}
-	s := open1(t, m, Options{Device: "webgpu", Placement: true})
+	s := open1(t, m, Options{Device: Device{Kind: WebGPU}, Placement: true})
 	placed, err := s.Placement()
 	if err != nil || !slices.ContainsFunc(placed, func(p Placed) bool { return p.Provider == "CPUExecutionProvider" }) {
 		t.Errorf("placed %v, %v", placed, err)

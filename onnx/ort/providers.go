@@ -25,7 +25,8 @@ var probe []byte
 // Provider is an execution provider as a machine offers it.
 type Provider struct {
 	Name      string // the runtime's name, such as CPUExecutionProvider
-	Device    string // what Options.Device calls it; "" when this package does not drive it
+	Device    Device // the first of it
+	Driven    bool   // by this package; Device says nothing otherwise
 	Hardware  string // what a plugin provider says it runs on
 	Available bool   // it ran a model and the result was right
 	Error     error  // why it is not available
@@ -41,11 +42,11 @@ func Providers() ([]Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	devices := map[string]string{"CPUExecutionProvider": cpu, "CUDAExecutionProvider": cuda}
+	kinds := map[string]Kind{cpuProvider: CPU, cudaProvider: CUDA}
 	for kind, p := range plugins {
-		devices[p.name] = kind
+		kinds[p.name] = kind
 	}
-	for name := range devices {
+	for name := range kinds {
 		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -53,34 +54,30 @@ func Providers() ([]Provider, error) {
 	slices.Sort(names)
 	list := make([]Provider, len(names))
 	for i, name := range names {
-		list[i] = Provider{Name: name, Device: devices[name], Error: errors.New("yolofreeze does not use this provider")}
-		if kind := devices[name]; kind != "" {
-			d := Device{Kind: kind}
-			list[i].Error = try(d, nil)
-			list[i].Available = list[i].Error == nil
-			list[i].Hardware = d.hardware()
+		kind, driven := kinds[name]
+		if list[i] = (Provider{Name: name, Error: errors.New("yolofreeze does not use this provider")}); driven {
+			list[i] = Probe(Device{Kind: kind})
+			list[i].Name = name
 		}
 	}
 	return list, nil
 }
 
-// Probe tries one device, as Options.Device names it, like those of Providers. For auto
-// it is the one that was chosen. The error is a *[RequestError].
-func Probe(device string) (Provider, error) {
-	d, why, err := Resolve(device)
-	if err != nil {
-		return Provider{}, err
-	}
-	p := Provider{Name: device, Device: device, Hardware: d.hardware(), Error: Check(device, nil)}
-	if p.Available = p.Error == nil; why != "" {
-		p.Device = d.String()
-	}
-	return p, nil
+// Probe tries one device like those of Providers; its Name is the device's.
+func Probe(d Device) Provider {
+	err := Check(d, nil)
+	return Provider{Name: d.String(), Device: d, Driven: true, Hardware: d.hardware(), Available: err == nil, Error: err}
 }
+
+// The runtime's names for the providers that are no plugins.
+const (
+	cpuProvider  = "CPUExecutionProvider"
+	cudaProvider = "CUDAExecutionProvider"
+)
 
 // hardware says what a plugin provider's device is, "" for others.
 func (d Device) hardware() string {
-	if d.Kind == cpu || d.Kind == cuda {
+	if d.Kind == CPU || d.Kind == CUDA {
 		return ""
 	}
 	devices, err := d.Devices()
@@ -121,7 +118,7 @@ func try(d Device, options map[string]string) error {
 }
 
 func runProbe(d Device, options map[string]string) error {
-	s, err := open(probe, d, Options{Strict: true, Threads: 1, ProviderOptions: options})
+	s, err := open(probe, Options{Device: d, Strict: true, Threads: 1, ProviderOptions: options})
 	if err != nil {
 		return asUnavailable(d, err)
 	}
@@ -139,11 +136,7 @@ func runProbe(d Device, options map[string]string) error {
 
 // CheckFloat16 tells whether a device that Check has passed computes in float16, as not
 // every adapter of WebGPU does. Its errors are *[Unavailable].
-func CheckFloat16(device string, options map[string]string) error {
-	d, _, err := Resolve(device)
-	if err != nil {
-		return err
-	}
+func CheckFloat16(d Device, options map[string]string) error {
 	lacking := func(err error) error {
 		reason := tidy(err.Error())
 		if _, inner, ok := strings.Cut(reason, "Status Message: "); ok { // of the node that failed
@@ -151,7 +144,7 @@ func CheckFloat16(device string, options map[string]string) error {
 		}
 		return &Unavailable{"float16 on " + d.String(), Path(), errors.New(strings.TrimSuffix(reason, ".")), "compute in float32, or use `device cpu`"}
 	}
-	s, err := open(unaryModel("Neg", onnx.Float16, 1), d, Options{Strict: true, Threads: 1, ProviderOptions: options})
+	s, err := open(unaryModel("Neg", onnx.Float16, 1), Options{Device: d, Strict: true, Threads: 1, ProviderOptions: options})
 	if err != nil {
 		return lacking(err)
 	}
@@ -168,16 +161,16 @@ func CheckFloat16(device string, options map[string]string) error {
 
 // blame decides whether a session failed to open because of its model or of its
 // device and options: where not even the probe runs with them, it is these.
-func blame(d Device, options map[string]string, model []byte, err error) error {
+func blame(o Options, model []byte, err error) error {
 	if unsafe.SliceData(model) == unsafe.SliceData(probe) {
 		return err
 	}
-	if d.Kind != cpu {
-		if unfit := try(d, options); unfit != nil {
+	if o.Device.Kind != CPU {
+		if unfit := try(o.Device, o.ProviderOptions); unfit != nil {
 			return unfit
 		}
 	}
-	return fmt.Errorf("opening a session on %v: %w", d, err)
+	return fmt.Errorf("opening a session on %v: %w", o.Device, err)
 }
 
 // pairs writes options as they are given.

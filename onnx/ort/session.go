@@ -30,7 +30,6 @@ type Session struct {
 	c        unsafe.Pointer // its OrtSession
 	run      unsafe.Pointer // OrtRunOptions of every run, nil for the defaults
 	device   Device
-	why      string
 	inputs   []IO
 	outputs  []IO
 	types    [2]map[string]onnx.Type // of inputs, of outputs
@@ -50,38 +49,29 @@ func Open(model []byte, o Options) (*Session, error) {
 	if err := Init(); err != nil {
 		return nil, err
 	}
-	device, why, err := Resolve(o.Device)
-	if err != nil {
-		return nil, err
-	}
 	if o.Capture {
 		if err := CheckCapture(o.Device); err != nil {
 			return nil, err
 		}
 	}
-	s, err := open(model, device, o)
-	if err != nil {
-		return nil, err
-	}
-	s.why = why
-	return s, nil
+	return open(model, o)
 }
 
-func open(model []byte, device Device, o Options) (*Session, error) {
-	options, err := o.build(device)
+func open(model []byte, o Options) (*Session, error) {
+	options, err := o.build()
 	if err != nil {
 		return nil, err
 	}
 	defer options.Destroy()
-	s := &Session{device: device, options: o.ProviderOptions, captures: o.Capture}
+	s := &Session{device: o.Device, options: o.ProviderOptions, captures: o.Capture}
 	s.s, err = ort.NewDynamicAdvancedSessionWithONNXData(model, nil, nil, options)
 	if err != nil {
-		return nil, blame(device, o.ProviderOptions, model, errors.New(tidy(err.Error())))
+		return nil, blame(o, model, errors.New(tidy(err.Error())))
 	}
 	s.c = sessionOf(s.s)
 	if err := s.prepare(o); err != nil {
 		s.Close()
-		return nil, fmt.Errorf("opening a session on %v: %w", device, err)
+		return nil, fmt.Errorf("opening a session on %v: %w", o.Device, err)
 	}
 	return s, nil
 }
@@ -100,7 +90,7 @@ func (s *Session) prepare(o Options) (err error) {
 		return err
 	}
 	arenas := "cpu:0"
-	if s.device.Kind == cuda {
+	if s.device.Kind == CUDA {
 		arenas += fmt.Sprintf(";gpu:%d", s.device.Index)
 	}
 	return s.setRun("memory.enable_memory_arena_shrinkage", arenas)
@@ -161,14 +151,8 @@ func (s *Session) describe(kind C.int) ([]IO, error) {
 // Captures tells whether the provider records and repeats runs (Options.Capture).
 func (s *Session) Captures() bool { return s.captures }
 
-// Device returns the device the session runs on: what auto chose, or what was asked for.
-func (s *Session) Device() string { return s.device.String() }
-
-// Kind returns the kind of that device: cpu, cuda, webgpu, openvino or a library's path.
-func (s *Session) Kind() string { return s.device.Kind }
-
-// Why says why auto chose the device; "" when the device was named.
-func (s *Session) Why() string { return s.why }
+// Device returns the device the session runs on.
+func (s *Session) Device() Device { return s.device }
 
 // Inputs returns the model's inputs in its order.
 func (s *Session) Inputs() []IO { return s.inputs }

@@ -41,7 +41,7 @@ const standinRuns = 3000
 
 // runMany runs y = -x on a device while other goroutines want its thread.
 func runMany(t *testing.T) {
-	s, err := Open(unaryModel("Neg", onnx.Float, 1), Options{Device: standin.Device})
+	s, err := Open(unaryModel("Neg", onnx.Float, 1), Options{Device: Device{Kind: CUDA}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestStandinMessages(t *testing.T) {
 			if standin.Rerun(t, c.env) != nil {
 				return
 			}
-			err := Check(c.device, nil)
+			err := Check(named(t, c.device), nil)
 			var u *Unavailable
 			if !errors.As(err, &u) {
 				t.Fatalf("error %v", err)
@@ -127,7 +127,7 @@ func TestStandinFull(t *testing.T) {
 	if standin.Rerun(t, "STANDIN_MEMORY=100000000") != nil {
 		return
 	}
-	s, err := Open(unaryModel("Neg", onnx.Float, 1), Options{Device: standin.Device})
+	s, err := Open(unaryModel("Neg", onnx.Float, 1), Options{Device: Device{Kind: CUDA}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,14 +9,14 @@ import (
 	"yolofreeze/onnx/op"
 )
 
-// Mixed are the passes, after those of For, that make a graph for a kind of
-// device compute in mixed precision, with products in float16 or bfloat16.
-func Mixed(products onnx.DType, device string) []Pass {
+// Mixed are the passes, after those of For, that make a graph for a
+// provider compute in mixed precision, with products in float16 or bfloat16.
+func Mixed(products onnx.DType, target Target) []Pass {
 	list := []Pass{{"mixed-precision", func(m *onnx.Model) error { return MixedPrecision(m, products) }}}
 	switch {
-	case device == "cpu":
+	case target == CPUProvider:
 		list = append(list, Pass{"round-narrow", RoundNarrow})
-	case products == onnx.BFloat16: // CUDA: a newer opset, which lacks a kernel for MaxPool there
+	case products == onnx.BFloat16: // on CUDA alone: a newer opset, which lacks a kernel for MaxPool there
 		list = slices.Concat([]Pass{{"lower-maxpool-indices", LowerMaxPoolIndices}, {"lower-maxpool", LowerMaxPool}}, list, []Pass{{"raise-opset", RaiseOpset}})
 	}
 	return append(list, Pass{"merge-equal", MergeEqual}, Pass{"drop-unused", DropUnused})

@@ -26,7 +26,7 @@ func TestMixedPrecision(t *testing.T) {
 		t.Run(c.products.String(), func(t *testing.T) {
 			m := convolutions(t)
 			want := run(t, m, feeds(m))
-			apply(t, m, pass.Mixed(c.products, "cuda")...)
+			apply(t, m, pass.Mixed(c.products, pass.AnyProvider)...)
 			casts := 0
 			for _, n := range m.Nodes {
 				d, want := n.Inputs[0].Type.DType, onnx.Float
@@ -93,7 +93,7 @@ func TestBeyondFloat16(t *testing.T) {
 	b.Output("small", b.MatMul(b.Transpose(x, 1, 0), b.Const(onnx.Of([]float32{3, 0, 0, 1}, 2, 2))))
 	m := b.Model
 	want := run(t, m, feeds(m))
-	apply(t, m, pass.Mixed(onnx.Float16, "")...)
+	apply(t, m, pass.Mixed(onnx.Float16, pass.AnyProvider)...)
 	equal(t, run(t, m, feeds(m)), want, 1e-3)
 	var types []onnx.DType
 	for _, n := range m.Nodes {

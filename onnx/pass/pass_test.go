@@ -152,7 +152,7 @@ func training(b *op.Builder, x *onnx.Value) *onnx.Value {
 }
 
 // all are the standard passes and those that only some provider needs.
-var all = pass.For("webgpu")
+var all = pass.For(pass.WebGPU)
 
 func passNamed(t *testing.T, name string) pass.Pass {
 	i := slices.IndexFunc(all, func(p pass.Pass) bool { return p.Name == name })

@@ -2,11 +2,20 @@ package pass
 
 import "slices"
 
-// lowerings are the passes that a provider needs besides those of Standard, by
-// the kind of device; providers that are not listed need none.
-var lowerings = map[string][]Pass{
+// Target is who runs a graph, as far as it is written otherwise for one provider than for others.
+type Target int
+
+const (
+	AnyProvider Target = iota
+	CPUProvider        // without kernels of 16 bits: products are rounded instead
+	WebGPU             // with lowerings of its own
+)
+
+// lowerings are the passes that a provider needs besides those of Standard;
+// providers that are not listed need none.
+var lowerings = map[Target][]Pass{
 	// What the WebGPU plugin 0.4.0 leaves to the CPU provider, a copy each way, or does wrongly.
-	"webgpu": {
+	WebGPU: {
 		{"lower-maxpool-indices", LowerMaxPoolIndices},
 		{"lower-sign", LowerSign},
 		{"lower-spacetodepth", LowerSpaceToDepth},
@@ -14,9 +23,8 @@ var lowerings = map[string][]Pass{
 	},
 }
 
-// For returns the passes of graphs for a kind of device: cpu, cuda, webgpu,
-// openvino, a provider's library; "" is any.
-func For(device string) []Pass {
+// For returns the passes of graphs for a provider.
+func For(target Target) []Pass {
 	i := slices.IndexFunc(Standard, func(p Pass) bool { return p.Name == "fold-constants" })
-	return slices.Concat(Standard[:i], lowerings[device], Standard[i:])
+	return slices.Concat(Standard[:i], lowerings[target], Standard[i:])
 }

@@ -31,7 +31,7 @@ func TestRoundNarrow(t *testing.T) {
 			m := b.Model
 			fed := map[string]*onnx.Tensor{"x": normal(random, 2, 8, 9, 9), "v": normal(random, 8, 8, 3, 3)}
 			wide := arrays(onRuntime(t, m, fed))
-			apply(t, m, pass.Mixed(products, "cpu")...)
+			apply(t, m, pass.Mixed(products, pass.CPUProvider)...)
 			for _, n := range m.Nodes {
 				if n.Op != "Cast" && n.Inputs[0].Type.DType == products {
 					t.Errorf("%s %q works on %v", n.Op, n.Name, products)
@@ -128,7 +128,7 @@ func TestInfinity(t *testing.T) {
 	b := op.NewBuilder("case")
 	x := b.Input("x", onnx.Float, onnx.Dims(1, 2))
 	b.Output("y", b.MatMul(x, b.Input("w", onnx.Float, onnx.Dims(2, 1))))
-	apply(t, b.Model, pass.Mixed(onnx.Float16, "cpu")...)
+	apply(t, b.Model, pass.Mixed(onnx.Float16, pass.CPUProvider)...)
 	y := onRuntime(t, b.Model, map[string]*onnx.Tensor{"x": onnx.Of([]float32{300, 300}, 1, 2), "w": onnx.Of([]float32{300, 300}, 2, 1)})["y"]
 	if got := y.Float64s()[0]; !math.IsInf(got, 1) {
 		t.Errorf("180000 in float16 is %g", got)

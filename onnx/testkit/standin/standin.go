@@ -21,9 +21,6 @@ import (
 	"yolofreeze/onnx/disk"
 )
 
-// Device is the stand-in's name as a device.
-const Device = "cuda:0"
-
 const traceVariable = "STANDIN_TRACE"
 
 // Rerun runs the test that calls it once more, in a process of its own over the stand-ins,

@@ -34,7 +34,7 @@ func main() {
 	threads := flag.Int("threads", 2, "threads for one operator")
 	steps := flag.Int("steps", 12, "timed steps")
 	nc := flag.Int("nc", 20, "classes")
-	device := flag.String("device", "cpu", "execution provider")
+	device := flag.String("device", ort.CPU.String(), "execution provider")
 	memory := flag.String("memory", "", "comma list of noarena, nopattern, noprepack: memory against speed")
 	profile := flag.String("profile", "", "prefix of a trace file")
 	amp := flag.String("amp", "", "type of products: fp16 or bf16")
@@ -43,10 +43,11 @@ func main() {
 	provider := flag.String("provider-option", "", "comma list of KEY=VALUE for the execution provider")
 	flag.Parse()
 	has := func(word string) bool { return slices.Contains(strings.Split(*memory, ","), word) }
-	o := ort.Options{Device: *device, Threads: *threads, Profile: *profile,
+	o := ort.Options{Threads: *threads, Profile: *profile,
 		NoArena: has("noarena"), NoMemPattern: has("nopattern"), NoPrepack: has("noprepack"), Capture: *graph, Native: *native}
-	err := error(nil)
-	if *provider != "" {
+	var err error
+	o.Device, err = ort.Resolve(*device)
+	if err == nil && *provider != "" {
 		o.ProviderOptions, err = options.ParseProviderOptions(strings.Split(*provider, ","))
 	}
 	if err == nil {
