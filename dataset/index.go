@@ -143,6 +143,9 @@ func collect(s Source, results []Recorder, o ReadOptions) (*Set, error) {
 		counts.add(r.counts)
 		rep.Splits[it.Split] = counts
 		rep.add(r.counts)
+		if r.misnamed != nil {
+			rep.Misnamed = append(rep.Misnamed, *r.misnamed)
+		}
 		if r.left && f.corrupt == nil {
 			f.corrupt = &r.problems[len(r.problems)-1]
 		}

@@ -2,6 +2,7 @@ package dataset_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
@@ -213,6 +214,9 @@ func TestReport(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "images", "val", "z.png"), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(root, "images", "val", "y.jpg"), encoded(t, image.NewGray(image.Rect(0, 0, 30, 30))), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	yaml := "train: images/train\nval: [images/val, list.txt]\nnames: [cat, dog, cow]\n"
 	if err := os.WriteFile(file, []byte(yaml), 0o644); err != nil {
 		t.Fatal(err)
@@ -237,6 +241,9 @@ func TestReport(t *testing.T) {
 	}
 	if !strings.Contains(fmt.Sprint(r.Problems), "c.png: listed twice in split val (used once: ") {
 		t.Errorf("problems %v", r.Problems)
+	}
+	if len(r.Misnamed) != 1 || !strings.HasSuffix(r.Misnamed[0].Path, "y.jpg") || r.Misnamed[0].Format != "png" {
+		t.Errorf("of other formats: %v", r.Misnamed)
 	}
 	if err := dataset.Check(set, dataset.CheckOptions{Decode: true}); err != nil {
 		t.Fatal(err)
@@ -379,4 +386,17 @@ func encoded(t testing.TB, m image.Image) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// TestLabelsThatAreNoFile: labels that are no regular file are named, once, and nothing waits for them.
+func TestLabelsThatAreNoFile(t *testing.T) {
+	file := smallSet(t, map[string]string{"train/a": "0 .5 .5 .5 .5", "val/b": "0 .5 .5 .5 .5"})
+	label := filepath.Join(filepath.Dir(file), "labels", "train", "a.txt")
+	if err := errors.Join(os.Remove(label), os.Mkdir(label, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := yolo.Open(file, dataset.ReadOptions{})
+	if err == nil || strings.Count(err.Error(), label) != 1 || !strings.Contains(err.Error(), "a folder") {
+		t.Errorf("error %v", err)
+	}
 }

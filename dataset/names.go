@@ -22,6 +22,20 @@ var pictureTypes = map[string]bool{
 	".png": true, ".tif": true, ".tiff": true, ".webp": true, ".pfm": true,
 }
 
+// formatOf is the format that a picture's name promises, as package picture names it; "" for
+// names that promise none of its formats.
+func formatOf(path string) string {
+	switch ext := strings.ToLower(filepath.Ext(path)); ext {
+	case ".jpg", ".jpeg", ".mpo":
+		return "jpeg"
+	case ".tif", ".tiff":
+		return "tiff"
+	case ".png", ".gif", ".bmp", ".webp":
+		return ext[1:]
+	}
+	return ""
+}
+
 // IsPicture tells by its name whether a file is taken for a picture.
 func IsPicture(path string) bool {
 	return pictureTypes[strings.ToLower(filepath.Ext(path))] && !IsStray(path)

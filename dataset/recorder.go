@@ -25,6 +25,7 @@ type Recorder struct {
 	upright  int // EXIF orientation of the picture, heeded already
 	turn     int // EXIF orientation that the labels have not heeded yet; 0: they have
 	missing  bool
+	misnamed *Misnamed
 	classes  int
 	o        ReadOptions
 }
@@ -50,6 +51,9 @@ func (r *Recorder) picture(it Item, classes int, sizes *sizes, read Reader, o Re
 	}
 	r.sample = Sample{Path: it.Picture, Width: info.Width, Height: info.Height}
 	r.upright = info.Orientation
+	if named := formatOf(it.Picture); named != "" && info.Format != named {
+		r.misnamed = &Misnamed{it.Picture, info.Format}
+	}
 	read(it, info.Width, info.Height, r)
 	if r.seen = nil; r.left || r.fault != nil {
 		return
@@ -82,7 +86,7 @@ func (r *Recorder) Missing() { r.missing = true }
 
 // Note reports something that is not the reader's to change.
 func (r *Recorder) Note(p Problem) {
-	p.Value = shortened(p.Value)
+	p = p.shortened()
 	if len(r.problems) < MaxProblems {
 		r.problems = append(r.problems, p)
 		return
@@ -139,7 +143,7 @@ func (r *Recorder) Unread(file string, err error) {
 		r.fault = picture.Pathed(file, err)
 		return
 	}
-	r.BadSource(Problem{File: file, Want: err.Error()})
+	r.BadSource(Problem{File: file, Want: withoutPath(err, file)})
 }
 
 // BadSource reports a label source that cannot be read as a whole: its picture
@@ -153,7 +157,8 @@ func (r *Recorder) BadSource(p Problem) {
 }
 
 func (r *Recorder) leaveOut(p Problem, policy Policy) {
-	p.Action, p.Value = "left out", shortened(p.Value)
+	p = p.shortened()
+	p.Action = "left out"
 	if policy == Reject {
 		p.Action = actionRejected
 	}

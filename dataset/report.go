@@ -53,7 +53,15 @@ type Report struct {
 	NeverSeen map[string][]string `json:"never_seen"`    // per split, the classes without an object
 	Shared    []Shared            `json:"shared"`        // pictures in more than one split
 
+	Misnamed []Misnamed `json:"misnamed,omitempty"` // pictures of another format than their names say
+
 	Unfit []Unfit `json:"unfit"` // what would waste a run, of splits as wholes
+}
+
+// Misnamed is a picture whose name promises another format; its content counts.
+type Misnamed struct {
+	Path   string `json:"path"`
+	Format string `json:"format"` // of the content
 }
 
 // Shared is one picture that several splits hold.
@@ -101,19 +109,25 @@ func (p Problem) String() string {
 	return s.String()
 }
 
-// maxValue is how much of a value as written a problem repeats.
-const maxValue = 80
+// maxValue is how much of a value as written a problem repeats; maxWant how much it says,
+// since a parser's words may quote the file, too.
+const maxValue, maxWant = 80, 400
 
-func shortened(text string) string {
-	if len(text) > maxValue {
-		return text[:maxValue] + "…"
+// shortened is the problem without more of the file than anybody reads.
+func (p Problem) shortened() Problem {
+	cut := func(text string, most int) string {
+		if len(text) > most {
+			return text[:most] + "…"
+		}
+		return text
 	}
-	return text
+	p.Value, p.Want = cut(p.Value, maxValue), cut(p.Want, maxWant)
+	return p
 }
 
 // Add notes a problem, counting those beyond MaxProblems.
 func (r *Report) Add(p Problem) {
-	p.Value = shortened(p.Value)
+	p = p.shortened()
 	if len(r.Problems) < MaxProblems {
 		r.Problems = append(r.Problems, p)
 		return

@@ -110,6 +110,18 @@ var (
 	bearer      = regexp.MustCompile(`(?i)\b(bearer|basic) [A-Za-z0-9+/=._~-]{8,}`)
 )
 
+// clipped leaves out the middle of a line that nobody would read: what it quotes is a file's,
+// and may be as long as that.
+func clipped(line string) string {
+	if len(line) <= mostLine {
+		return line
+	}
+	head, tail := line[:mostLine/4*3], line[len(line)-mostLine/8:]
+	return strings.ToValidUTF8(head, "") + fmt.Sprintf(" … (%d bytes left out) … ", len(line)-len(head)-len(tail)) + strings.ToValidUTF8(tail, "")
+}
+
+const mostLine = 4096 // bytes
+
 // Shorten cuts a text to at most n characters.
 func Shorten(text string, n int) string {
 	if r := []rune(text); len(r) > n {

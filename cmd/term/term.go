@@ -97,7 +97,7 @@ func (t *Terminal) Stage(label, format string, args ...any) {
 
 // say prints a line behind a label, the only part of it that may be coloured.
 func (t *Terminal) say(label, text string) {
-	fmt.Fprintln(t.Err, label+t.Spelt(visible(withheld(text))))
+	fmt.Fprintln(t.Err, label+t.Spelt(visible(clipped(withheld(text)))))
 }
 
 // Warnf prints a warning of one line.

@@ -3,9 +3,11 @@ package term
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestResult(t *testing.T) {
@@ -86,6 +88,17 @@ func TestSpelt(t *testing.T) {
 		if got := log.String(); got != "yolofreeze: "+want+"\nhint: "+want+"\n" {
 			t.Errorf("%q is printed as %q", text, got)
 		}
+	}
+}
+
+// TestLongLines: what an error quotes does not fill the screen, and its beginning and end are there.
+func TestLongLines(t *testing.T) {
+	var log bytes.Buffer
+	term := New(nil, io.Discard, &log)
+	term.Fail(fmt.Errorf("data.yaml:3: %s: must be a number", strings.Repeat("å", 10<<20)))
+	got := log.String()
+	if len(got) > 2*mostLine || !strings.Contains(got, "data.yaml:3") || !strings.HasSuffix(got, "must be a number\n") || !utf8.ValidString(got) {
+		t.Errorf("%d bytes: %.100q", len(got), got)
 	}
 }
 

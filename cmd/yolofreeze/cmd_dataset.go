@@ -133,6 +133,9 @@ func (r *checkResult) write(w io.Writer) error {
 			term.Fprintf(w, "%s has no object of: %s\n", split, strings.Join(names, ", "))
 		}
 	}
+	if list := r.Report.Misnamed; len(list) > 0 {
+		term.Fprintf(w, "%d pictures have names of other formats, the first %s, a %s: read by content\n", len(list), list[0].Path, list[0].Format)
+	}
 	for _, s := range r.Report.Shared {
 		term.Fprintf(w, "in %s: %s\n", strings.Join(s.Splits, " and "), strings.Join(s.Paths, " = "))
 	}

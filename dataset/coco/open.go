@@ -183,7 +183,9 @@ func (rd *reader) add(doc *document, split string, items []dataset.Item) ([]data
 		items = append(items, it)
 		rd.pending = append(rd.pending, pending{doc: len(rd.docs), image: im})
 	}
-	doc.count()
+	if err := doc.count(); err != nil {
+		return nil, err
+	}
 	for i := range doc.annotations {
 		a := &doc.annotations[i]
 		at, known := byID[a.ImageID]
@@ -343,14 +345,18 @@ func (rd *reader) object(i int, doc *document, classes map[key]int, w, h int, r 
 	r.Object(l, place)
 }
 
-// count prepares what places and names are told from.
-func (doc *document) count() {
+// count prepares what places and names are told from. An id of two categories is an error.
+func (doc *document) count() error {
 	doc.ids = make(map[key]int, len(doc.annotations))
 	for i := range doc.annotations {
 		doc.ids[doc.annotations[i].ID]++
 	}
 	doc.names = make(map[key]string, len(doc.categories))
 	for _, c := range doc.categories {
+		if have, twice := doc.names[c.ID]; twice && have != string(c.Name) {
+			return fmt.Errorf("%s: category %v: the id belongs to %q already, and to %q: which its objects are cannot be known", doc.file, c.ID, have, c.Name)
+		}
 		doc.names[c.ID] = string(c.Name)
 	}
+	return nil
 }

@@ -80,6 +80,7 @@ func TestDocuments(t *testing.T) {
 		{name: "image twice under two ids", json: document1(imageA+`,{"id":8,"file_name":"a.png","width":40,"height":20}`, noteA+`,{"id":2,"image_id":8,"category_id":90,"bbox":[1,1,2,2]}`, cats), objects: 2, counts: dataset.Counts{Found: 1}},
 		{name: "strays", json: document1(imageA+`,{"id":8,"file_name":"._a.png","width":40,"height":20}`, noteA, cats), objects: 1, counts: dataset.Counts{Found: 1}},
 		{name: "name not in UTF-8", json: document1(imageA+",{\"id\":8,\"file_name\":\"\xe9.png\"}", noteA, cats), want: `images[1]: byte`},
+		{name: "category id twice", json: document1(imageA, noteA, cats+`,{"id":3,"name":"x"}`), want: `category 3: the id belongs to "cat" already, and to "x"`},
 		{name: "image id twice", json: document1(imageA+`,{"id":7,"file_name":"b.png","width":40,"height":20}`, noteA, cats), want: `image 7: the id belongs to "a.png" already, and to "b.png"`},
 		{name: "unknown image", json: document1(imageA, noteA+`,{"id":2,"image_id":8,"category_id":90,"bbox":[1,1,2,2]}`, cats), want: `annotation 2: image_id "8": no image has this id`},
 		{name: "unknown image dropped", json: document1(imageA, noteA+`,{"id":2,"image_id":8,"category_id":90,"bbox":[1,1,2,2]}`, cats), policy: dataset.Drop, objects: 1, problem: "dropped", counts: dataset.Counts{Found: 1, Dropped: 1}},

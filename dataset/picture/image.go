@@ -57,7 +57,7 @@ func (l Limits) Check(w, h int) error {
 		return fmt.Errorf("%dx%d pixels: both sides must be at least %d", w, h, l.MinSide)
 	}
 	if int64(w)*int64(h) > l.MaxPixels {
-		return fmt.Errorf("%dx%d pixels are more than the limit of %d (max-pixels)", w, h, l.MaxPixels)
+		return fmt.Errorf("%dx%d pixels are more than the limit of %d: make it smaller", w, h, l.MaxPixels)
 	}
 	return nil
 }

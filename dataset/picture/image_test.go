@@ -282,7 +282,7 @@ func TestPictureErrors(t *testing.T) {
 		filepath.Join(dir, "gone.jpg"):            "no such file",
 		write("lfs.jpg", []byte("version https://git-lfs.github.com/spec/v1\n")):        "a Git LFS pointer",
 		write("a.heic", []byte("\x00\x00\x00\x18ftypheic")):                             "HEIC, AVIF or a film",
-		write("huge.png", hugePNG(60000, 60000)):                                        "60000x60000 pixels are more than the limit of 134217728 (max-pixels)",
+		write("huge.png", hugePNG(60000, 60000)):                                        "60000x60000 pixels are more than the limit of 134217728: make it smaller",
 		write("wide.png", hugePNG(25486, 12743)):                                        "more than the limit",
 		write("small.png", encode(t, "png", image.NewGray(image.Rect(0, 0, 9, 9)))):     "9x9 pixels: both sides must be at least 10",
 		write("strip.png", encode(t, "png", image.NewGray(image.Rect(0, 0, 1, 10000)))): "1x10000 pixels: both sides",
