@@ -42,6 +42,7 @@ var rooms = map[string]room{
 	"onnx/optim":                  {allows: []string{"onnx", "onnx/op"}},
 	"onnx/pass":                   {allows: []string{"onnx", "onnx/op", "onnx/ref"}},
 	"onnx/yolov5":                 {allows: []string{"onnx", "onnx/op", "onnx/torch"}},
+	"onnx/yolov5/names":           {},
 	"onnx/artifact":               {allows: []string{"onnx", "onnx/wire", "onnx/safetensors", "freeze"}},
 	"onnx/ort":                    {allows: []string{"onnx", "onnx/ort/native"}},
 	"onnx/ort/native":             {standard: true},

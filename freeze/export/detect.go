@@ -11,7 +11,7 @@ import (
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/wire"
-	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/names"
 )
 
 // Detector runs an exported .onnx file, ours or YOLOv5's, as it is: one input
@@ -111,7 +111,7 @@ func (e *Detector) readNames(text string, classes int) error {
 		return nil
 	}
 	var err error
-	if e.Names, err = yolov5.ParseNames(text); err != nil {
+	if e.Names, err = names.Parse(text); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
 	if classes > 0 && len(e.Names) != classes {

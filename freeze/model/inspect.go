@@ -14,7 +14,7 @@ import (
 	"yolofreeze/onnx/safetensors"
 	"yolofreeze/onnx/torch"
 	"yolofreeze/onnx/wire"
-	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/names"
 )
 
 // Info is what a model file says of itself; its JSON keys are stable. What the
@@ -281,7 +281,7 @@ func inspectONNX(path string) (*Info, error) {
 // describe reads the classes from the metadata of a graph, and its weights from their names.
 func (info *Info) describe(g *onnx.Model) error {
 	if text, ok := g.Metadata["names"]; ok {
-		names, err := yolov5.ParseNames(text)
+		names, err := names.Parse(text)
 		if err != nil {
 			return &disk.InputError{Path: info.Path, Err: fmt.Errorf("metadata: %w", err)}
 		}

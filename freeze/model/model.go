@@ -18,6 +18,7 @@ import (
 	"yolofreeze/onnx/safetensors"
 	"yolofreeze/onnx/torch"
 	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/names"
 )
 
 // Model is a network with its weights and class names, whatever file it came from.
@@ -232,7 +233,7 @@ func (m *Model) ExportMetadata(source artifact.Source, version string) (map[stri
 	}
 	all := map[string]string{
 		"stride":      strconv.FormatInt(m.Net.MaxStride(), 10),
-		"names":       yolov5.FormatNames(m.Names),
+		"names":       names.Format(m.Names),
 		ModelKey:      about,
 		SourceFileKey: source.File,
 		SourceHashKey: source.SHA256,

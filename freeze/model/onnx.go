@@ -9,6 +9,7 @@ import (
 	"yolofreeze/onnx/ref"
 	"yolofreeze/onnx/wire"
 	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/names"
 )
 
 func loadONNX(path string) (*Model, error) {
@@ -44,7 +45,7 @@ func modelOfONNX(path string, g *onnx.Model) (*Model, error) {
 		return m, nil
 	}
 	if text, ok := g.Metadata["names"]; ok {
-		if m.Names, err = yolov5.ParseNames(text); err != nil {
+		if m.Names, err = names.Parse(text); err != nil {
 			return nil, &disk.InputError{Path: path, Err: fmt.Errorf("metadata: %w", err)}
 		}
 	}

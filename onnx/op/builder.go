@@ -9,15 +9,27 @@ import (
 	"yolofreeze/onnx"
 )
 
-// Builder appends nodes to a model. Its first error sticks: later calls do
-// nothing, and Err tells.
+// Builder appends nodes to a model: any operator by Op and Ops, the usual ones by
+// the methods of its families. Its first error sticks: later calls do nothing, and
+// Err tells.
 type Builder struct {
+	Arithmetic
+	Layout
+	Layers
+
 	Model  *onnx.Model
 	scope  string
 	used   map[string]int
 	consts map[string]*onnx.Value
 	err    error
 }
+
+// The families of operators that a Builder has methods for.
+type (
+	Arithmetic struct{ b *Builder } // element by element, and sums over axes
+	Layout     struct{ b *Builder } // what moves, joins, divides and picks elements
+	Layers     struct{ b *Builder } // convolution, matrix product, pooling, normalization
+)
 
 // NewBuilder starts an empty model at Opset.
 func NewBuilder(name string) *Builder {
@@ -27,6 +39,7 @@ func NewBuilder(name string) *Builder {
 // Extend continues an existing model.
 func Extend(m *onnx.Model) *Builder {
 	b := &Builder{Model: m, used: map[string]int{}, consts: map[string]*onnx.Value{}}
+	b.Arithmetic, b.Layout, b.Layers = Arithmetic{b}, Layout{b}, Layers{b}
 	for _, list := range [][]*onnx.Value{m.Inputs, m.Initializers} {
 		for _, v := range list {
 			b.used[v.Name]++

@@ -46,14 +46,15 @@ func (l Layer) attrs() Attrs {
 }
 
 // ConvBatchNorm appends the operator of that name and returns y, mean and variance.
-func (b *Builder) ConvBatchNorm(x, w, scale, shift *onnx.Value, l Layer) (y, mean, variance *onnx.Value) {
+func (o Layers) ConvBatchNorm(x, w, scale, shift *onnx.Value, l Layer) (y, mean, variance *onnx.Value) {
+	b := o.b
 	out := b.Ops("ConvBatchNorm", 4, l.attrs(), x, w, scale, shift)
 	return out[0], out[2], out[3]
 }
 
 // ConvAct appends the operator of that name; bias may be nil.
-func (b *Builder) ConvAct(x, w, bias *onnx.Value, l Layer) *onnx.Value {
-	return b.Op("ConvAct", l.attrs(), x, w, bias)
+func (o Layers) ConvAct(x, w, bias *onnx.Value, l Layer) *onnx.Value {
+	return o.b.Op("ConvAct", l.attrs(), x, w, bias)
 }
 
 // convolved returns the type of the convolution of the pictures and the kernel that

@@ -137,7 +137,8 @@ func inferConvTranspose(n *onnx.Node) ([]onnx.Type, error) {
 }
 
 // Conv convolves x [N,C,H,W] with w [K,C/groups,kh,kw] and adds bias [K] unless it is nil.
-func (b *Builder) Conv(x, w, bias *onnx.Value, win Window) *onnx.Value {
+func (o Layers) Conv(x, w, bias *onnx.Value, win Window) *onnx.Value {
+	b := o.b
 	attrs := win.attrs()
 	if win.Groups > 1 {
 		attrs["group"] = win.Groups

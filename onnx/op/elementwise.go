@@ -111,22 +111,23 @@ func inferWhere(n *onnx.Node) ([]onnx.Type, error) {
 	return []onnx.Type{{DType: n.Inputs[1].Type.DType, Shape: shape}}, err
 }
 
-func (b *Builder) Add(x, y *onnx.Value) *onnx.Value           { return b.Op("Add", nil, x, y) }
-func (b *Builder) Sub(x, y *onnx.Value) *onnx.Value           { return b.Op("Sub", nil, x, y) }
-func (b *Builder) Mul(x, y *onnx.Value) *onnx.Value           { return b.Op("Mul", nil, x, y) }
-func (b *Builder) Div(x, y *onnx.Value) *onnx.Value           { return b.Op("Div", nil, x, y) }
-func (b *Builder) Max(x, y *onnx.Value) *onnx.Value           { return b.Op("Max", nil, x, y) }
-func (b *Builder) Min(x, y *onnx.Value) *onnx.Value           { return b.Op("Min", nil, x, y) }
-func (b *Builder) Sqrt(x *onnx.Value) *onnx.Value             { return b.Op("Sqrt", nil, x) }
-func (b *Builder) Neg(x *onnx.Value) *onnx.Value              { return b.Op("Neg", nil, x) }
-func (b *Builder) Sigmoid(x *onnx.Value) *onnx.Value          { return b.Op("Sigmoid", nil, x) }
-func (b *Builder) Square(x *onnx.Value) *onnx.Value           { return b.Mul(x, x) }
-func (b *Builder) OneMinus(x *onnx.Value) *onnx.Value         { return b.Sub(b.Float(1), x) }
-func (b *Builder) Scale(x *onnx.Value, f float64) *onnx.Value { return b.Mul(x, b.Float(f)) }
-func (b *Builder) Shift(x *onnx.Value, f float64) *onnx.Value { return b.Add(x, b.Float(f)) }
+func (o Arithmetic) Add(x, y *onnx.Value) *onnx.Value           { return o.b.Op("Add", nil, x, y) }
+func (o Arithmetic) Sub(x, y *onnx.Value) *onnx.Value           { return o.b.Op("Sub", nil, x, y) }
+func (o Arithmetic) Mul(x, y *onnx.Value) *onnx.Value           { return o.b.Op("Mul", nil, x, y) }
+func (o Arithmetic) Div(x, y *onnx.Value) *onnx.Value           { return o.b.Op("Div", nil, x, y) }
+func (o Arithmetic) Max(x, y *onnx.Value) *onnx.Value           { return o.b.Op("Max", nil, x, y) }
+func (o Arithmetic) Min(x, y *onnx.Value) *onnx.Value           { return o.b.Op("Min", nil, x, y) }
+func (o Arithmetic) Sqrt(x *onnx.Value) *onnx.Value             { return o.b.Op("Sqrt", nil, x) }
+func (o Arithmetic) Neg(x *onnx.Value) *onnx.Value              { return o.b.Op("Neg", nil, x) }
+func (o Arithmetic) Sigmoid(x *onnx.Value) *onnx.Value          { return o.b.Op("Sigmoid", nil, x) }
+func (o Arithmetic) Square(x *onnx.Value) *onnx.Value           { return o.b.Mul(x, x) }
+func (o Arithmetic) OneMinus(x *onnx.Value) *onnx.Value         { return o.b.Sub(o.b.Float(1), x) }
+func (o Arithmetic) Scale(x *onnx.Value, f float64) *onnx.Value { return o.b.Mul(x, o.b.Float(f)) }
+func (o Arithmetic) Shift(x *onnx.Value, f float64) *onnx.Value { return o.b.Add(x, o.b.Float(f)) }
 
 // Cast converts to an element type.
-func (b *Builder) Cast(x *onnx.Value, to onnx.DType) *onnx.Value {
+func (o Arithmetic) Cast(x *onnx.Value, to onnx.DType) *onnx.Value {
+	b := o.b
 	if x.Type.DType == to {
 		return x
 	}
@@ -134,7 +135,8 @@ func (b *Builder) Cast(x *onnx.Value, to onnx.DType) *onnx.Value {
 }
 
 // FromBytes brings bytes of 0…255, the pixels of pictures, to 0…1 in a type of floats.
-func (b *Builder) FromBytes(x *onnx.Value, to onnx.DType) *onnx.Value {
+func (o Arithmetic) FromBytes(x *onnx.Value, to onnx.DType) *onnx.Value {
+	b := o.b
 	white := onnx.Scalar(float32(255))
 	if to == onnx.Float16 {
 		white = white.ToFloat16()
@@ -143,7 +145,7 @@ func (b *Builder) FromBytes(x *onnx.Value, to onnx.DType) *onnx.Value {
 }
 
 // SiLU is x·σ(x) (Elfwing et al., arXiv:1702.03118), written so that ONNX Runtime and gradMul recognise it.
-func (b *Builder) SiLU(x *onnx.Value) *onnx.Value { return b.Mul(x, b.Sigmoid(x)) }
+func (o Arithmetic) SiLU(x *onnx.Value) *onnx.Value { return o.b.Mul(x, o.b.Sigmoid(x)) }
 
 func gradAdd(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
 	return []*onnx.Value{dy[0], dy[0]}
@@ -259,8 +261,8 @@ func gradRelu(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
 }
 
 // positive is 1 where x > 0 and 0 elsewhere.
-func (b *Builder) positive(x *onnx.Value) *onnx.Value {
-	return b.Cast(b.Op("Greater", nil, x, b.Float(0)), x.Type.DType)
+func (o Arithmetic) positive(x *onnx.Value) *onnx.Value {
+	return o.b.Cast(o.b.Op("Greater", nil, x, o.b.Float(0)), x.Type.DType)
 }
 
 func gradLeakyRelu(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {

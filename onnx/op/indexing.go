@@ -28,8 +28,8 @@ func inferGather(n *onnx.Node) ([]onnx.Type, error) {
 }
 
 // Gather picks slices of data along an axis.
-func (b *Builder) Gather(data, indices *onnx.Value, axis int64) *onnx.Value {
-	return b.Op("Gather", Attrs{"axis": axis}, data, indices)
+func (o Layout) Gather(data, indices *onnx.Value, axis int64) *onnx.Value {
+	return o.b.Op("Gather", Attrs{"axis": axis}, data, indices)
 }
 
 // gradGather adds rows up where an index occurs several times; rows of axis 0 only.
@@ -43,7 +43,8 @@ func gradGather(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
 }
 
 // zerosLike is a tensor of zeros of the shape of x: a constant where the shape is static.
-func (b *Builder) zerosLike(x *onnx.Value) *onnx.Value {
+func (o Layout) zerosLike(x *onnx.Value) *onnx.Value {
+	b := o.b
 	if sizes, ok := x.Type.Static(); ok {
 		return b.Op("Expand", nil, b.Const(onnx.NewTensor(x.Type.DType)), b.Ints(sizes...))
 	}

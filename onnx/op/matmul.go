@@ -28,10 +28,11 @@ func inferMatMul(n *onnx.Node) ([]onnx.Type, error) {
 }
 
 // MatMul multiplies matrices, batched over leading dimensions.
-func (b *Builder) MatMul(x, y *onnx.Value) *onnx.Value { return b.Op("MatMul", nil, x, y) }
+func (o Layers) MatMul(x, y *onnx.Value) *onnx.Value { return o.b.Op("MatMul", nil, x, y) }
 
 // swapLast transposes the last two dimensions.
-func (b *Builder) swapLast(x *onnx.Value) *onnx.Value {
+func (o Layout) swapLast(x *onnx.Value) *onnx.Value {
+	b := o.b
 	rank := len(x.Type.Shape)
 	perm := make([]int64, rank)
 	for i := range perm {

@@ -23,14 +23,15 @@ func inferBatchNorm(n *onnx.Node) ([]onnx.Type, error) {
 }
 
 // BatchNorm normalises x [N,C,H,W] by the given mean and variance [C] (Ioffe and Szegedy, arXiv:1502.03167).
-func (b *Builder) BatchNorm(x, scale, bias, mean, variance *onnx.Value, epsilon float32) *onnx.Value {
-	return b.Op("BatchNormalization", Attrs{"epsilon": epsilon}, x, scale, bias, mean, variance)
+func (o Layers) BatchNorm(x, scale, bias, mean, variance *onnx.Value, epsilon float32) *onnx.Value {
+	return o.b.Op("BatchNormalization", Attrs{"epsilon": epsilon}, x, scale, bias, mean, variance)
 }
 
 // BatchStatistics returns the mean and the biased variance of x [N,C,H,W] over
 // all but its channels, as [1,C,1,1], and x minus that mean. The variance is
 // that of the centred values: E[x²]-E[x]² cancels where |mean| ≫ deviation.
-func (b *Builder) BatchStatistics(x *onnx.Value) (mean, variance, centred *onnx.Value) {
+func (o Layers) BatchStatistics(x *onnx.Value) (mean, variance, centred *onnx.Value) {
+	b := o.b
 	mean = b.ReduceMean(x, true, 0, 2, 3)
 	centred = b.Sub(x, mean)
 	return mean, b.ReduceMean(b.Square(centred), true, 0, 2, 3), centred

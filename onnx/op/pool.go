@@ -36,8 +36,8 @@ func inferPool(n *onnx.Node) ([]onnx.Type, error) {
 }
 
 // MaxPool takes the maximum over each window; padding never wins.
-func (b *Builder) MaxPool(x *onnx.Value, w Window) *onnx.Value {
-	return b.Op("MaxPool", w.attrs(), x)
+func (o Layers) MaxPool(x *onnx.Value, w Window) *onnx.Value {
+	return o.b.Op("MaxPool", w.attrs(), x)
 }
 
 // gradMaxPool sends each gradient to the place of its maximum: the node gets

@@ -54,7 +54,8 @@ func inferReduce(n *onnx.Node) ([]onnx.Type, error) {
 }
 
 // ReduceSum adds over axes, which it keeps as 1 or drops; no axes means all of them.
-func (b *Builder) ReduceSum(x *onnx.Value, keep bool, axes ...int64) *onnx.Value {
+func (o Arithmetic) ReduceSum(x *onnx.Value, keep bool, axes ...int64) *onnx.Value {
+	b := o.b
 	var list *onnx.Value
 	if len(axes) > 0 {
 		list = b.Ints(axes...)
@@ -63,7 +64,8 @@ func (b *Builder) ReduceSum(x *onnx.Value, keep bool, axes ...int64) *onnx.Value
 }
 
 // ReduceMean averages over axes, which it keeps as 1 or drops.
-func (b *Builder) ReduceMean(x *onnx.Value, keep bool, axes ...int64) *onnx.Value {
+func (o Arithmetic) ReduceMean(x *onnx.Value, keep bool, axes ...int64) *onnx.Value {
+	b := o.b
 	attrs := Attrs{"keepdims": toInt(keep)}
 	if len(axes) > 0 {
 		attrs["axes"] = axes

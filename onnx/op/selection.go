@@ -36,7 +36,8 @@ func inferTopK(n *onnx.Node) ([]onnx.Type, error) {
 }
 
 // TopK returns the k largest values along an axis, falling, and their indices.
-func (b *Builder) TopK(x *onnx.Value, k, axis int64) (values, indices *onnx.Value) {
+func (o Layout) TopK(x *onnx.Value, k, axis int64) (values, indices *onnx.Value) {
+	b := o.b
 	out := b.Ops("TopK", 2, Attrs{"axis": axis}, x, b.Ints(k))
 	return out[0], out[1]
 }

@@ -104,12 +104,13 @@ func inferReshape(n *onnx.Node) ([]onnx.Type, error) {
 }
 
 // Reshape gives x a new shape; 0 copies a dimension, -1 takes what is left.
-func (b *Builder) Reshape(x *onnx.Value, shape ...int64) *onnx.Value {
-	return b.Op("Reshape", nil, x, b.Ints(shape...))
+func (o Layout) Reshape(x *onnx.Value, shape ...int64) *onnx.Value {
+	return o.b.Op("Reshape", nil, x, o.b.Ints(shape...))
 }
 
 // reshapeLike gives x the shape of a type with at most one unknown dimension.
-func (b *Builder) reshapeLike(x *onnx.Value, t onnx.Type) *onnx.Value {
+func (o Layout) reshapeLike(x *onnx.Value, t onnx.Type) *onnx.Value {
+	b := o.b
 	shape, wild := make([]int64, len(t.Shape)), 0
 	for i, d := range t.Shape {
 		shape[i] = d.Size
@@ -147,8 +148,8 @@ func inferTranspose(n *onnx.Node) ([]onnx.Type, error) {
 }
 
 // Transpose permutes dimensions.
-func (b *Builder) Transpose(x *onnx.Value, perm ...int64) *onnx.Value {
-	return b.Op("Transpose", Attrs{"perm": perm}, x)
+func (o Layout) Transpose(x *onnx.Value, perm ...int64) *onnx.Value {
+	return o.b.Op("Transpose", Attrs{"perm": perm}, x)
 }
 
 func gradTranspose(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
@@ -194,7 +195,8 @@ func inferConcat(n *onnx.Node) ([]onnx.Type, error) {
 }
 
 // Concat joins tensors along an axis.
-func (b *Builder) Concat(axis int64, xs ...*onnx.Value) *onnx.Value {
+func (o Layout) Concat(axis int64, xs ...*onnx.Value) *onnx.Value {
+	b := o.b
 	if len(xs) == 1 {
 		return xs[0]
 	}
@@ -247,8 +249,8 @@ func inferSplit(n *onnx.Node) ([]onnx.Type, error) {
 }
 
 // Split cuts x along an axis into parts of the given sizes.
-func (b *Builder) Split(x *onnx.Value, axis int64, sizes ...int64) []*onnx.Value {
-	return b.Ops("Split", len(sizes), Attrs{"axis": axis}, x, b.Ints(sizes...))
+func (o Layout) Split(x *onnx.Value, axis int64, sizes ...int64) []*onnx.Value {
+	return o.b.Ops("Split", len(sizes), Attrs{"axis": axis}, x, o.b.Ints(sizes...))
 }
 
 func gradSplit(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
@@ -326,13 +328,13 @@ func inferUnsqueeze(n *onnx.Node) ([]onnx.Type, error) {
 }
 
 // Squeeze drops dimensions of size 1.
-func (b *Builder) Squeeze(x *onnx.Value, axes ...int64) *onnx.Value {
-	return b.Op("Squeeze", nil, x, b.Ints(axes...))
+func (o Layout) Squeeze(x *onnx.Value, axes ...int64) *onnx.Value {
+	return o.b.Op("Squeeze", nil, x, o.b.Ints(axes...))
 }
 
 // Unsqueeze inserts dimensions of size 1.
-func (b *Builder) Unsqueeze(x *onnx.Value, axes ...int64) *onnx.Value {
-	return b.Op("Unsqueeze", nil, x, b.Ints(axes...))
+func (o Layout) Unsqueeze(x *onnx.Value, axes ...int64) *onnx.Value {
+	return o.b.Op("Unsqueeze", nil, x, o.b.Ints(axes...))
 }
 
 func gradSqueeze(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {

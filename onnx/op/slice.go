@@ -100,8 +100,8 @@ func inferSlice(n *onnx.Node) ([]onnx.Type, error) {
 }
 
 // Slice takes x[start:end] along one axis.
-func (b *Builder) Slice(x *onnx.Value, axis, start, end int64) *onnx.Value {
-	return b.Op("Slice", nil, x, b.Ints(start), b.Ints(end), b.Ints(axis))
+func (o Layout) Slice(x *onnx.Value, axis, start, end int64) *onnx.Value {
+	return o.b.Op("Slice", nil, x, o.b.Ints(start), o.b.Ints(end), o.b.Ints(axis))
 }
 
 // gradSlice pads with zeros; steps other than 1 are not differentiated.
@@ -151,7 +151,8 @@ func inferPad(n *onnx.Node) ([]onnx.Type, error) {
 }
 
 // Pad adds zeros around x: all begins, then all ends, as ONNX orders them. Negative pads crop.
-func (b *Builder) Pad(x *onnx.Value, pads ...int64) *onnx.Value {
+func (o Layout) Pad(x *onnx.Value, pads ...int64) *onnx.Value {
+	b := o.b
 	for _, p := range pads {
 		if p != 0 {
 			return b.Op("Pad", nil, x, b.Ints(pads...))

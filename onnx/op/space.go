@@ -43,13 +43,13 @@ func inferSpaceToDepth(n *onnx.Node) ([]onnx.Type, error) {
 
 // DepthToSpace moves blocks of channels into space, in the order DCR:
 // channel (r·block+c)·C+k becomes pixel (r,c) of each block of channel k.
-func (b *Builder) DepthToSpace(x *onnx.Value, block int64) *onnx.Value {
-	return b.Op("DepthToSpace", Attrs{"blocksize": block, "mode": "DCR"}, x)
+func (o Layout) DepthToSpace(x *onnx.Value, block int64) *onnx.Value {
+	return o.b.Op("DepthToSpace", Attrs{"blocksize": block, "mode": "DCR"}, x)
 }
 
 // SpaceToDepth is the inverse of DepthToSpace.
-func (b *Builder) SpaceToDepth(x *onnx.Value, block int64) *onnx.Value {
-	return b.Op("SpaceToDepth", Attrs{"blocksize": block}, x)
+func (o Layout) SpaceToDepth(x *onnx.Value, block int64) *onnx.Value {
+	return o.b.Op("SpaceToDepth", Attrs{"blocksize": block}, x)
 }
 
 func gradDepthToSpace(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
@@ -88,7 +88,8 @@ func inferResize(n *onnx.Node) ([]onnx.Type, error) {
 }
 
 // Upsample2 doubles height and width by repeating pixels, as nn.Upsample(scale_factor=2, mode="nearest") does.
-func (b *Builder) Upsample2(x *onnx.Value) *onnx.Value {
+func (o Layout) Upsample2(x *onnx.Value) *onnx.Value {
+	b := o.b
 	attrs := Attrs{"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 	return b.Op("Resize", attrs, x, nil, b.Const(onnx.Of([]float32{1, 1, 2, 2}, 4)))
 }

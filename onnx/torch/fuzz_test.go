@@ -18,7 +18,7 @@ func FuzzPickle(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := newStore(len(data))
 		s.record = func(key string) ([]byte, error) { return make([]byte, 8), nil }
-		m := &machine{data: data, store: s}
+		m := newMachine(data, s)
 		root, err := m.run()
 		if err != nil {
 			oneLine(t, err)

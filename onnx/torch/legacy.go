@@ -22,7 +22,7 @@ func maybeLegacy(data []byte) bool {
 
 func unpickleLegacy(data []byte) (any, *store, error) {
 	s := newStore(len(data))
-	m := &machine{data: data}
+	m := newMachine(data, nil)
 	magic, err := m.run()
 	if err != nil {
 		return nil, nil, err

@@ -61,7 +61,7 @@ func TestPickleValues(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			m := &machine{data: []byte(proto(c.body))}
+			m := newMachine([]byte(proto(c.body)), nil)
 			v, err := m.run()
 			if err != nil {
 				t.Fatal(err)
@@ -134,7 +134,7 @@ func TestPickleRefuses(t *testing.T) {
 func refusals(t *testing.T, cases []struct{ name, body, want string }) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			m := &machine{data: []byte(proto(c.body))}
+			m := newMachine([]byte(proto(c.body)), nil)
 			_, err := m.run()
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v, want %q", err, c.want)
@@ -213,7 +213,7 @@ func TestPickleCorrupt(t *testing.T) {
 		{"tensor of little", call(glob("torch._utils", "_rebuild_tensor_v2"), num(1)), "1 arguments"},
 		{"parameter of a number", param(num(1)), "argument is an int, not a tensor"},
 	})
-	m := &machine{data: []byte("\x80\x02N")}
+	m := newMachine([]byte("\x80\x02N"), nil)
 	if _, err := m.run(); err == nil || err.Error() != "corrupt pickle at byte 3: end of data: no STOP" {
 		t.Errorf("missing STOP: %v", err)
 	}
@@ -255,7 +255,7 @@ func TestPickleLimits(t *testing.T) {
 			runtime.GC()
 			runtime.ReadMemStats(&before)
 			begin := time.Now()
-			m := &machine{data: data}
+			m := newMachine(data, nil)
 			v, err := m.run()
 			if err == nil {
 				_, err = plain(v)

@@ -195,7 +195,7 @@ func unpickleZip(data []byte) (any, *store, error) {
 		}
 		return record, nil
 	}
-	m := &machine{data: pickle, store: s}
+	m := newMachine(pickle, s)
 	root, err := m.run()
 	if err == nil && m.at != len(pickle) {
 		err = fmt.Errorf("corrupt pickle at byte %d: %d bytes after STOP", m.at, len(pickle)-m.at)

@@ -1,4 +1,4 @@
-package yolov5
+package names
 
 import (
 	"slices"
@@ -17,10 +17,10 @@ func TestNames(t *testing.T) {
 		`{0: 'Übergrößenträger', 1: '猫', 2: '😀'}`: {"Übergrößenträger", "猫", "😀"},
 		`{0: '\x00\x7f\xa0', 1: '\u200b'}`:        {"\x00\x7f\u00a0", "\u200b"},
 	} {
-		if got := FormatNames(names); got != text {
+		if got := Format(names); got != text {
 			t.Errorf("%q is written %s, want %s", names, got, text)
 		}
-		if got, err := ParseNames(text); err != nil || !slices.Equal(got, names) {
+		if got, err := Parse(text); err != nil || !slices.Equal(got, names) {
 			t.Errorf("%s is read %q, %v", text, got, err)
 		}
 	}
@@ -38,13 +38,13 @@ func TestNames(t *testing.T) {
 		`[0, 'a', True]`:                        {"0", "a", "True"},
 		`{0: 'Дорога', 1: "кот'ик", 2: 'مرور'}`: {"Дорога", "кот'ик", "مرور"},
 	} {
-		if got, err := ParseNames(text); err != nil || !slices.Equal(got, names) {
+		if got, err := Parse(text); err != nil || !slices.Equal(got, names) {
 			t.Errorf("%s is read %q, %v", text, got, err)
 		}
 	}
 }
 
-func TestParseNamesRefuses(t *testing.T) {
+func TestParseRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                      "neither { nor [ nor (",
 		"person":                "neither { nor [ nor (",
@@ -64,22 +64,22 @@ func TestParseNamesRefuses(t *testing.T) {
 		`{0: '\q'}`:             "not an escape",
 		"{0: __import__('os')}": "quoted name is missing",
 	} {
-		if got, err := ParseNames(text); err == nil || !strings.Contains(err.Error(), want) {
+		if got, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %q, %v, want %q", text, got, err, want)
 		}
 	}
 }
 
-func FuzzParseNames(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	f.Add(`{0: 'person', 1: "it's"}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		names, err := ParseNames(text)
+		names, err := Parse(text)
 		if err != nil {
 			return
 		}
-		again, err := ParseNames(FormatNames(names))
+		again, err := Parse(Format(names))
 		if err != nil || !slices.Equal(again, names) {
-			t.Errorf("%q is written %s and read %q, %v", names, FormatNames(names), again, err)
+			t.Errorf("%q is written %s and read %q, %v", names, Format(names), again, err)
 		}
 	})
 }

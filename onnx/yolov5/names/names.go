@@ -1,4 +1,8 @@
-package yolov5
+// Package names reads and writes class names as the metadata of exported YOLOv5
+// models carry them: as the literal of a Python dict.
+//
+//	names.Format([]string{"cat", "dog"}) // {0: 'cat', 1: 'dog'}
+package names
 
 import (
 	"fmt"
@@ -9,10 +13,10 @@ import (
 	"unicode/utf8"
 )
 
-// FormatNames writes class names as the metadata of an exported YOLOv5 carries
+// Format writes class names as the metadata of an exported YOLOv5 carries
 // them: the literal of a Python dict, {0: 'person', 1: 'bicycle'}
 // (https://docs.python.org/3/library/stdtypes.html#str, repr).
-func FormatNames(names []string) string {
+func Format(names []string) string {
 	var b strings.Builder
 	b.WriteByte('{')
 	for i, name := range names {
@@ -59,11 +63,11 @@ func pythonQuote(s string) string {
 	return b.String()
 }
 
-// ParseNames reads the names of an export's metadata: the literal of a Python
+// Parse reads the names of an export's metadata: the literal of a Python
 // dict from 0, 1, 2, … to strings, or of a list or tuple of strings. A number,
 // True, False or None, which a data.yaml's unquoted names become, is the name
 // that it is printed as. Errors name the place, counted in bytes from 0.
-func ParseNames(text string) ([]string, error) {
+func Parse(text string) ([]string, error) {
 	p := literal{text: text}
 	names, err := p.names()
 	if err != nil {
@@ -72,7 +76,7 @@ func ParseNames(text string) ([]string, error) {
 	return names, nil
 }
 
-// maxNames bounds what a file can make ParseNames allocate.
+// maxNames bounds what a file can make Parse allocate.
 const maxNames = 1 << 16
 
 // literal reads a Python literal from left to right.
