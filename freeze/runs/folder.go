@@ -12,7 +12,8 @@ import (
 )
 
 // NewFolder makes the folder of a run: project/name, or project/name2, name3 …
-// where that is taken; with reuse it takes what is there, if a run made that. No folder
+// where that is taken; with reuse it takes what is there, if a run made that, as a mark says
+// or results.csv, opt.yaml and freeze.yaml do. No folder
 // is one of the inputs, holds one, or lies in a data set (see [disk.Claim]).
 func NewFolder(project, name string, reuse bool, in disk.Inputs) (string, error) {
 	first := filepath.Join(project, name)
@@ -29,6 +30,9 @@ func NewFolder(project, name string, reuse bool, in disk.Inputs) (string, error)
 		}
 		err := os.Mkdir(dir, 0o777)
 		if err == nil || reuse && errors.Is(err, os.ErrExist) {
+			if trained(dir) && !disk.Claimed(dir) && disk.CheckOutput(dir, in) == nil {
+				disk.Adopt(dir) // what does not succeed here Claim tells
+			}
 			err = disk.Claim(dir, in)
 		} else if errors.Is(err, os.ErrExist) {
 			continue
@@ -38,6 +42,17 @@ func NewFolder(project, name string, reuse bool, in disk.Inputs) (string, error)
 		}
 		return dir, err
 	}
+}
+
+// trained reports whether a folder holds what a training run of ours leaves, such as one from
+// before folders were marked, or whose mark was lost in copying. freeze.yaml nobody else writes.
+func trained(dir string) bool {
+	for _, name := range []string{ResultsFile, "opt.yaml", "freeze.yaml"} {
+		if !disk.IsFile(filepath.Join(dir, name)) {
+			return false
+		}
+	}
+	return true
 }
 
 // WriteFile replaces a file whole or not at all.

@@ -156,6 +156,11 @@ func Claim(dir string, in Inputs) error {
 	if len(entries) > 0 {
 		return nil
 	}
+	return Adopt(dir)
+}
+
+// Adopt marks a folder as made by Claim, for those who know it to be.
+func Adopt(dir string) error {
 	return Write(filepath.Join(dir, mark), []byte("This folder was made by yolofreeze, which may write into it again.\n"))
 }
 
