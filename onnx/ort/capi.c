@@ -1,6 +1,6 @@
 #include "capi.h"
 
-#include <dlfcn.h>
+#include "dl.h"
 
 // struct OrtApiBase: the two functions behind the library's one export.
 struct base {

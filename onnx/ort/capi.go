@@ -1,7 +1,7 @@
 package ort
 
 /*
-#cgo LDFLAGS: -ldl
+#cgo !windows LDFLAGS: -ldl
 #include <stdlib.h>
 #include "capi.h"
 */

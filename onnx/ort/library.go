@@ -59,8 +59,9 @@ func (e *Unavailable) Unwrap() error { return e.Reason }
 func (e *Unavailable) ExitCode() int { return 4 }
 
 // Find returns the path of the shared library: the one that
-// ONNXRUNTIME_SHARED_LIBRARY_PATH names, then that of scripts/setup.sh in the
-// user's cache folder (with CUDA before without), then the system's.
+// ONNXRUNTIME_SHARED_LIBRARY_PATH names, then one with CUDA in the user's cache folder,
+// where setup puts it, then the one in lib beside the program, as archives of releases
+// have it, then one without CUDA in the cache folder, then the system's.
 func Find() (string, error) {
 	if path := os.Getenv(libraryVariable); path != "" {
 		if info, err := os.Stat(path); err != nil || info.IsDir() {
@@ -91,14 +92,28 @@ type libraryPlace struct {
 
 func libraryPlaces() []libraryPlace {
 	file, exact := "libonnxruntime.so*", "libonnxruntime.so."+pinned
-	if runtime.GOOS == "darwin" {
+	switch runtime.GOOS {
+	case "darwin":
 		file, exact = "libonnxruntime*.dylib", "libonnxruntime."+pinned+".dylib"
+	case "windows":
+		file, exact = "onnxruntime.dll", "onnxruntime.dll"
 	}
 	var places []libraryPlace
-	if cache, err := disk.CacheFolder(); err == nil {
-		for _, name := range []string{"onnxruntime-gpu-", "onnxruntime-"} {
+	cache, err := disk.CacheFolder()
+	add := func(name string) {
+		if err == nil {
 			places = append(places, libraryPlace{filepath.Join(cache, name+pinned), exact, true})
 		}
+	}
+	add("onnxruntime-gpu-")
+	if program, err := os.Executable(); err == nil {
+		if program, err = filepath.EvalSymlinks(program); err == nil {
+			places = append(places, libraryPlace{filepath.Join(filepath.Dir(program), "lib"), exact, true})
+		}
+	}
+	add("onnxruntime-")
+	if runtime.GOOS == "windows" {
+		return places // the system's own may be of any age
 	}
 	folders := filepath.SplitList(os.Getenv("LD_LIBRARY_PATH"))
 	folders = append(folders, "/usr/local/lib", "/usr/lib", "/usr/lib64", "/usr/lib/"+multiarch[runtime.GOARCH], "/opt/homebrew/lib")

@@ -30,6 +30,25 @@ func TestFind(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+	t.Run("beside the program", func(t *testing.T) { // before that of the cache, but not before CUDA
+		t.Setenv(libraryVariable, "")
+		t.Setenv("XDG_CACHE_HOME", t.TempDir())
+		program, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lib := filepath.Join(filepath.Dir(program), "lib")
+		t.Cleanup(func() { os.RemoveAll(lib) })
+		beside, cuda := filepath.Join(lib, libraryPlaces()[0].pattern), filepath.Join(libraryPlaces()[0].folder, libraryPlaces()[0].pattern)
+		for _, file := range []string{libraryPlaces()[2].folder + "/" + libraryPlaces()[2].pattern, beside, cuda} {
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, nil, 0o644)); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := Find(); err != nil || got != file {
+				t.Errorf("got %q, %v, want %s", got, err, file)
+			}
+		}
+	})
 	t.Run("cache", func(t *testing.T) {
 		cache := filepath.Join(t.TempDir(), "of [me]") // no pattern
 		t.Setenv(libraryVariable, "")

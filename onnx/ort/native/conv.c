@@ -1,3 +1,5 @@
+//go:build !windows
+
 #include "conv.h"
 
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+//go:build !windows
+
 #include "dnnl.h"
 
 #include <dlfcn.h>

@@ -1,3 +1,5 @@
+//go:build !windows
+
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3", "no-math-errno", "no-trapping-math") // what vector code takes; no sums in another order
 #endif

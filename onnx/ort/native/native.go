@@ -1,3 +1,5 @@
+//go:build !windows
+
 // Package native computes whole layers of a training step on the CPU, forward and
 // backward: oneDNN's convolutions and loops that do in one pass over memory what
 // single operators do in ten. ONNX Runtime calls it for the nodes of domain

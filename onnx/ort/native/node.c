@@ -1,3 +1,5 @@
+//go:build !windows
+
 #include "node.h"
 
 #include <math.h>

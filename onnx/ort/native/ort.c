@@ -1,3 +1,5 @@
+//go:build !windows
+
 #include "ort.h"
 
 #include <stdlib.h>
