@@ -108,7 +108,7 @@ func libraryPlaces() []libraryPlace {
 	add("onnxruntime-gpu-")
 	if program, err := os.Executable(); err == nil {
 		if program, err = filepath.EvalSymlinks(program); err == nil {
-			places = append(places, libraryPlace{filepath.Join(filepath.Dir(program), "lib"), exact, true})
+			places = append(places, libraryPlace{filepath.Join(filepath.Dir(program), "lib"), exact, false})
 		}
 	}
 	add("onnxruntime-")
