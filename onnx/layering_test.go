@@ -62,6 +62,8 @@ var rooms = map[string]room{
 	"freeze/fixture":              {allows: []string{"onnx/...", "freeze", "freeze/model"}},
 	"freeze/finetune":             {allows: []string{"onnx/...", "freeze/...", "dataset/..."}, but: []string{"onnx/op", "onnx/grad", "onnx/ref", "onnx/torch", "onnx/testkit/...", "freeze/compare", "freeze/detect", "freeze/fixture", "freeze/weights"}},
 	"dataset/picture":             {},
+	"freeze/checkpoint":           {allows: []string{"freeze/model", "freeze/options", "freeze/runs", "freeze/step", "onnx", "onnx/artifact", "onnx/optim", "onnx/safetensors"}},
+	"freeze/features":             {allows: []string{"dataset", "dataset/loader", "onnx", "onnx/safetensors"}},
 	"freeze/validate":             {allows: []string{"freeze/model", "freeze/step", "freeze/runs", "dataset", "dataset/loader", "dataset/metric", "onnx", "onnx/ort", "onnx/pass", "onnx/yolov5"}},
 	"freeze/finetune/plot":        {allows: []string{"dataset", "dataset/loader", "dataset/picture", "dataset/metric"}},
 	"freeze/finetune/tensorboard": {},

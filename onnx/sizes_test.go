@@ -20,10 +20,9 @@ const (
 
 // oversize are what is larger than that, and by how much at most: these may shrink, not grow.
 var oversize = map[string]struct{ files, lines, fields, methods int }{
-	"freeze/finetune.training": {fields: 27, methods: 68},
-	"freeze/compare.Run":       {fields: 28},
-	"dataset.Hyp":              {fields: 30},
-	"dataset/loader.Options":   {fields: 24},
+	"freeze/compare.Run":     {fields: 28},
+	"dataset.Hyp":            {fields: 30},
+	"dataset/loader.Options": {fields: 24},
 }
 
 // size is what a package's own files hold.

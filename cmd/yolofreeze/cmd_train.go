@@ -9,6 +9,7 @@ import (
 
 	"yolofreeze/cmd/flags"
 	"yolofreeze/cmd/term"
+	"yolofreeze/freeze/checkpoint"
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
@@ -33,6 +34,7 @@ func train(c *cli.Context) error {
 	}
 	o := options.Defaults()
 	from := c.String("resume-from")
+	var state *checkpoint.State // of the run that is resumed
 	var err error
 	if c.IsSet("resume-from") {
 		if from == "" {
@@ -44,9 +46,10 @@ func train(c *cli.Context) error {
 			}
 			term.Of(c).Logf("resuming %s, the newest run", from)
 		}
-		if o, err = finetune.ResumeOptions(from); err != nil {
+		if state, err = checkpoint.Read(from); err != nil {
 			return term.BadInput(err)
 		}
+		o = state.Resumed()
 	} else if err := flags.Need(c, "weights", "data"); err != nil {
 		return err
 	} else if weights := c.String("weights"); artifact.Is(weights) {
@@ -65,7 +68,7 @@ func train(c *cli.Context) error {
 	t := term.Of(c)
 	t.StopGracefully(term.Saving)
 	r := &trainReporter{t: t}
-	report, err := finetune.Run(c.Context, o, r)
+	report, err := finetune.Resume(c.Context, state, o, r)
 	r.close()
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 	"yolofreeze/dataset/loader"
+	"yolofreeze/freeze/features"
 )
 
 // loaders are both kinds of batches, of the same ten pictures in five batches.
@@ -23,27 +24,26 @@ func loaders(t *testing.T) map[string]batches {
 	if err != nil {
 		t.Fatal(err)
 	}
-	layout := featureLayout{Layers: []int{0}, Bytes: []int64{4}, Views: 1, Images: 10, Classes: 1}
+	layout := features.Layout{Layers: []int{0}, Bytes: []int64{4}, Views: 1, Images: 10, Classes: 1}
 	dir := filepath.Join(t.TempDir(), "cache")
-	w, err := newFeatureWriter(dir, layout)
+	w, err := features.Create(dir, layout)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range layout.Images {
-		if err := w.put(0, i, [][]byte{{byte(i), 0, 0, 0}}, nil); err != nil {
+		if err := w.Put(0, i, [][]byte{{byte(i), 0, 0, 0}}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := w.finish(); err != nil {
+	if err := w.Finish(); err != nil {
 		t.Fatal(err)
 	}
-	store, err := openFeatures(dir, layout)
+	store, err := features.Open(dir, layout)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(store.close)
-	prepare := func(b *loader.Batch) error { b.Extra = stepInput{}; return nil }
-	return map[string]batches{"pictures": pictures, "features": newFeatureLoader(store, pictures, 64, prepare)}
+	t.Cleanup(store.Close)
+	return map[string]batches{"pictures": pictureSource{pictures}, "features": newFeatureSource(store, pictures, 64)}
 }
 
 // TestLoadersCancelled: an epoch of which not all batches were given ends in the context's

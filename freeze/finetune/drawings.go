@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
 	"yolofreeze/dataset/loader"
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/finetune/plot"
@@ -19,76 +18,76 @@ import (
 // longTable is the number of classes from which on the last validation lists only the mean.
 const longTable = 50
 
+// artist draws a run for those who look at it.
+type artist struct {
+	*job
+	*folder
+	clock *clock
+}
+
 // look does what a run does for those who look at it: should it fail, the run goes on.
-func (t *training) look(do func() error) {
-	if t.o.NoPlots {
+func (a *artist) look(do func() error) {
+	if a.o.NoPlots {
 		return
 	}
 	start := time.Now()
 	defer func() {
-		t.clock.saving += time.Since(start)
+		a.clock.saving += time.Since(start)
 		if p := recover(); p != nil {
-			t.r.Warnf("draw: %v", p)
+			a.r.Warnf("draw: %v", p)
 		}
 	}()
 	if err := do(); err != nil {
-		t.r.Warnf("%v", err)
+		a.r.Warnf("%v", err)
 	}
 }
 
-// picture is the path of a picture in the run's folder.
-func (t *training) picture(name string) string { return filepath.Join(t.dir, name) }
-
-// drawLabels shows what is trained on.
-func (t *training) drawLabels() error {
-	if t.resumed != nil {
-		return nil
-	}
-	train := t.set.Splits["train"]
-	t.look(func() error { return plot.Labels(t.picture("labels.jpg"), train, t.model.Names) })
-	t.look(func() error { return plot.Correlogram(t.picture("labels_correlogram.jpg"), train) })
-	return nil
+// labels shows what is trained on.
+func (a *artist) labels() {
+	train := a.set.Splits["train"]
+	a.look(func() error { return plot.Labels(a.picture("labels.jpg"), train, a.model.Names) })
+	a.look(func() error { return plot.Correlogram(a.picture("labels_correlogram.jpg"), train) })
 }
 
-// drawTrainSheet shows one of the run's first batches.
-func (t *training) drawTrainSheet(index int, b *loader.Batch) {
-	t.look(func() error { return plot.TrainBatch(t.dir, index, b, t.model.Names, t.set.Splits["train"]) })
+// trainSheet shows one of the run's first batches.
+func (a *artist) trainSheet(index int, b *loader.Batch) {
+	a.look(func() error { return plot.TrainBatch(a.dir, index, b, a.model.Names, a.set.Splits["train"]) })
 }
 
-// lookAtBest validates the best weights once more, to draw what they find.
-func (t *training) lookAtBest(ctx context.Context, best *model.Model) {
-	if t.o.NoPlots {
+// best validates the best weights once more, to draw what they find.
+func (a *artist) best(ctx context.Context, v *validate.Validator, best *model.Model) {
+	if a.o.NoPlots {
 		return
 	}
-	t.r.Logf("Validating %s", t.weights(bestName))
+	a.r.Logf("Validating %s", a.weights(bestName))
 	start := time.Now()
-	t.validator.Seen = func(index int, b *loader.Batch, found [][]metric.Detection) {
-		t.look(func() error { return plot.ValBatch(t.dir, index, b, found, t.model.Names, t.set.Splits["val"]) })
+	v.Seen = func(index int, b *loader.Batch, found [][]metric.Detection) {
+		a.look(func() error { return plot.ValBatch(a.dir, index, b, found, a.model.Names, a.set.Splits["val"]) })
 	}
-	e, err := t.validator.Run(ctx, best, t.o.Runtime)
-	t.validator.Seen = nil
-	t.clock.validation += time.Since(start)
+	e, err := v.Run(ctx, best, a.o.Runtime)
+	v.Seen = nil
+	a.clock.validation += time.Since(start)
 	if err != nil {
-		t.r.Warnf("curves and sheets of the best weights are missing: %v", err)
+		a.r.Warnf("curves and sheets of the best weights are missing: %v", err)
 		return
 	}
-	t.logTable(e)
-	for name, draw := range plot.Evaluation(&e.Result, t.model.Names) {
-		t.look(func() error { return draw(t.picture(name)) })
+	a.logTable(e)
+	for name, draw := range plot.Evaluation(&e.Result, a.model.Names) {
+		a.look(func() error { return draw(a.picture(name)) })
 	}
 }
 
 // logTable says what the best weights find, by class unless these are many.
-func (t *training) logTable(e *validate.Evaluation) {
+func (a *artist) logTable(e *validate.Evaluation) {
 	row := func(name string, images, instances int, p, r, map50, mAP float64) {
-		t.r.Logf("%22s%11d%11d%11.3g%11.3g%11.3g%11.3g", name, images, instances, p, r, map50, mAP)
+		a.r.Logf("%22s%11d%11d%11.3g%11.3g%11.3g%11.3g", name, images, instances, p, r, map50, mAP)
 	}
-	t.r.Logf("%22s%11s%11s%11s%11s%11s%11s", "Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95")
+	a.r.Logf("%22s%11s%11s%11s%11s%11s%11s", "Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95")
 	row("all", e.Images, e.Instances, e.Precision, e.Recall, e.MAP50, e.MAP)
-	if len(t.model.Names) >= longTable || len(t.model.Names) < 2 {
+	if len(a.model.Names) >= longTable || len(a.model.Names) < 2 {
 		return
 	}
-	for _, c := range e.Classes(t.model.Names) {
+	for _, c := range e.Classes(a.model.Names) {
 		row(c.Name, c.Images, c.Instances, c.Precision, c.Recall, c.AP50, c.AP)
 	}
 }
@@ -97,10 +96,10 @@ func (t *training) logTable(e *validate.Evaluation) {
 // losses, precision and recall above, losses of validation and mAP below.
 var panels = [plot.Panels]int{1, 2, 3, 4, 5, 8, 9, 10, 6, 7}
 
-// drawResults draws every results*.csv of a run's folder over the others.
-func drawResults(dir string) error {
+// results draws every results*.csv of a run's folder over the others.
+func (a *artist) results() error {
 	var series []plot.Series
-	for _, path := range disk.Glob(dir, "results*.csv") {
+	for _, path := range disk.Glob(a.dir, "results*.csv") {
 		curve, _, err := runs.ReadCurve(path)
 		if err != nil {
 			return fmt.Errorf("draw results.png: %w", err)
@@ -118,5 +117,5 @@ func drawResults(dir string) error {
 	for i, column := range panels {
 		titles[i] = runs.Columns[column].Name
 	}
-	return plot.Results(filepath.Join(dir, "results.png"), titles, series)
+	return plot.Results(a.picture("results.png"), titles, series)
 }

@@ -40,17 +40,17 @@ func (e *MemoryError) Hint() string {
 
 // outOfMemory makes an error that came of too little memory name the batch size
 // that would fit; others stay as they are.
-func (t *training) outOfMemory(err error) error {
+func (t *trainer) outOfMemory(err error) error {
 	if !ort.OutOfMemory(err) {
 		return err
 	}
 	e := &MemoryError{Device: t.o.Runtime.Device, Batch: t.batch, Side: t.side, Fits: t.batch / 2, Err: err}
 	budget := t.memory()
-	fixed, picture, failed := t.stepMemory()
+	m, failed := t.stepMemory()
 	if budget == 0 || failed != nil {
 		return e
 	}
-	if fits := fitting(budget, fixed, picture); fits < t.batch { // else what was too much is no measure of it
+	if fits := m.fits(budget); fits < t.batch { // else what was too much is no measure of it
 		e.Fits, e.Estimated = fits, true
 	}
 	return e
@@ -59,7 +59,7 @@ func (t *training) outOfMemory(err error) error {
 // memory is what a run may have of its device's memory: what is free, and what
 // the run's own session holds, but no more than a limit that was set; 0 when
 // that is not known.
-func (t *training) memory() int64 {
+func (t *trainer) memory() int64 {
 	budget, known := freeOn(t.o.Runtime.Device)
 	if t.engine != nil && known && t.o.Runtime.Device.Kind != ort.CPU {
 		if stats, err := t.engine.DeviceMemory(); err == nil {

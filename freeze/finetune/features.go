@@ -12,79 +12,78 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
-
-	"yolofreeze/dataset"
 	"yolofreeze/dataset/picture"
 	"yolofreeze/freeze"
+	"yolofreeze/freeze/features"
 	"yolofreeze/freeze/step"
+	"yolofreeze/freeze/validate"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/machine"
 )
 
-// features is the cache of what frozen first layers make of augmented
+// featureCache is the cache of what frozen first layers make of augmented
 // pictures. They give the same output for the same picture all through
 // training, so each view of a picture runs through them once.
-type features struct {
+type featureCache struct {
+	*job
 	cut    step.Cut
-	layout featureLayout
-	store  *featureStore
-	loader *featureLoader
+	layout features.Layout
+	store  *features.Store // nil until an epoch needs it
 	// validation says that there is room for the validation split's, too: a file
 	// that a process makes for itself.
 	validation bool
 }
 
 // planFeatures finds the cut of the run's first stage, says what its cache takes, and refuses
-// what does not fit.
-func (t *training) planFeatures() error {
-	if t.o.CacheFeatures == 0 {
-		return nil
+// what does not fit. nil: none is asked for.
+func planFeatures(j *job) (*featureCache, error) {
+	if j.o.CacheFeatures == 0 {
+		return nil, nil
 	}
-	plan := t.stages[0].Plan
-	cut := step.Cut{Layers: step.CutOf(plan), DType: t.o.Features}
+	plan := j.stages[0].Plan
+	cut := step.Cut{Layers: step.CutOf(plan), DType: j.o.Features}
 	if cut.Layers == 0 {
-		return &disk.InputError{Path: t.o.Weights, Err: fmt.Errorf("`cache-features` keeps what frozen first layers put out, but %s: freeze layers from the first one on, with fixed statistics, such as `freeze 10` `bn eval`", plan.Moves(plan.FixedPrefix()))}
+		return nil, &disk.InputError{Path: j.o.Weights, Err: fmt.Errorf("`cache-features` keeps what frozen first layers put out, but %s: freeze layers from the first one on, with fixed statistics, such as `freeze 10` `bn eval`", plan.Moves(plan.FixedPrefix()))}
 	}
-	shapes, err := cut.Shapes(t.model.Net, 1, t.side, t.side)
+	shapes, err := cut.Shapes(j.model.Net, 1, j.side, j.side)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	l := featureLayout{Layers: t.model.Net.Cut(cut.Layers), Views: min(t.o.CacheFeatures, max(t.o.Epochs, 1)), Images: len(t.set.Splits["train"]), Classes: t.model.Net.NC}
+	l := features.Layout{Layers: j.model.Net.Cut(cut.Layers), Views: min(j.o.CacheFeatures, max(j.o.Epochs, 1)), Images: len(j.set.Splits["train"]), Classes: j.model.Net.NC}
 	for _, layer := range l.Layers {
 		l.Bytes = append(l.Bytes, onnx.NumElements(shapes[layer])*int64(cut.DType.Size()))
 	}
-	t.features = &features{cut: cut, layout: l}
-	t.r.Logf("feature cache: outputs of layers %v in %s, %d views of %d pictures of %d bytes: %s",
-		l.Layers, t.o.FeatureType, l.Views, l.Images, l.record(), sizeText(l.total()))
-	if err := disk.Private(featureFolder()); err != nil {
-		return fmt.Errorf("feature cache: %w", err)
+	c := &featureCache{job: j, cut: cut, layout: l}
+	j.r.Logf("feature cache: outputs of layers %v in %s, %d views of %d pictures of %d bytes: %s",
+		l.Layers, j.o.FeatureType, l.Views, l.Images, l.Record(), sizeText(l.Total()))
+	if err := disk.Private(features.Folder()); err != nil {
+		return nil, fmt.Errorf("feature cache: %w", err)
 	}
-	budget, what := t.featureBudget()
-	if err := t.checkFeatureBudget(budget, what); err != nil {
-		return err
+	budget, what := c.budget()
+	if err := c.checkBudget(budget, what); err != nil {
+		return nil, err
 	}
-	if t.o.NoVal { // but for one time
-		return nil
+	if j.o.NoVal { // but for one time
+		return c, nil
 	}
 	// Validation pads pictures by half a stride.
-	padded := t.side + int(t.model.Net.MaxStride())
-	if shapes, err = cut.Shapes(t.model.Net, len(t.set.Splits["val"]), padded, padded); err != nil {
-		return err
+	padded := j.side + int(j.model.Net.MaxStride())
+	if shapes, err = cut.Shapes(j.model.Net, len(j.set.Splits["val"]), padded, padded); err != nil {
+		return nil, err
 	}
 	var most int64
 	for _, shape := range shapes {
 		most += onnx.NumElements(shape) * int64(cut.DType.Size())
 	}
-	t.features.validation = budget < 0 || l.total()+most <= budget
-	if t.features.validation {
-		t.r.Logf("validation keeps the same layers' outputs while the run lasts: at most %s", sizeText(most))
+	c.validation = budget < 0 || l.Total()+most <= budget
+	if c.validation {
+		j.r.Logf("validation keeps the same layers' outputs while the run lasts: at most %s", sizeText(most))
 	} else {
-		t.r.Logf("validation runs through all layers: to keep the same outputs there is no room for another %s", sizeText(most))
+		j.r.Logf("validation runs through all layers: to keep the same outputs there is no room for another %s", sizeText(most))
 	}
-	return nil
+	return c, nil
 }
 
 // sizeText writes a size in the units of option feature-budget.
@@ -96,63 +95,52 @@ func sizeText(n int64) string {
 }
 
 // cutFor is the cut of a stage: the cache's, as long as all layers before it stay frozen.
-func (t *training) cutFor(s freeze.Stage) step.Cut {
-	if t.features == nil || step.CutOf(s.Plan) < t.features.cut.Layers {
+func (c *featureCache) cutFor(s freeze.Stage) step.Cut {
+	if c == nil || step.CutOf(s.Plan) < c.cut.Layers {
 		return step.Cut{}
 	}
-	return t.features.cut
+	return c.cut
 }
 
-// holdFeatures lets validation begin where training does.
-func (t *training) holdFeatures() {
-	if t.features == nil || !t.features.validation {
+// hold lets validation begin where training does.
+func (c *featureCache) hold(v *validate.Validator, s freeze.Stage) {
+	if c == nil || !c.validation {
 		return
 	}
-	err := t.validator.Lost()
+	err := v.Lost()
 	if err == nil {
-		err = t.validator.HoldFeatures(t.cut(), featureFolder())
+		err = v.HoldFeatures(c.cutFor(s), features.Folder())
 	}
 	if err != nil {
-		t.features.validation = false
-		t.validator.Close()
-		t.r.Warnf("%v; validation runs through all layers", err)
+		c.validation = false
+		v.Close()
+		c.r.Warnf("%v; validation runs through all layers", err)
 	}
 }
 
-// cut is that of the stage under way.
-func (t *training) cut() step.Cut { return t.cutFor(t.stage) }
-
-// featureFolder holds the caches of all runs.
-func featureFolder() string {
-	if dir := dataset.DefaultCacheDir(); dir != "" {
-		return filepath.Join(filepath.Dir(dir), "features")
-	}
-	return filepath.Join(os.TempDir(), fmt.Sprintf("yolofreeze-features-%d", os.Getuid()))
-}
-
-// checkFeatureBudget refuses a cache that would not fit beside nothing else. The others make room.
-func (t *training) checkFeatureBudget(budget int64, what string) error {
-	need := t.features.layout.total()
+// checkBudget refuses a cache that would not fit beside nothing else. The others make room.
+func (c *featureCache) checkBudget(budget int64, what string) error {
+	need := c.layout.Total()
 	if budget < 0 || need <= budget {
 		return nil
 	}
-	perView := need / int64(t.features.layout.Views)
+	perView := need / int64(c.layout.Views)
 	hint := "not even one view fits"
 	if fit := budget / perView; fit > 0 {
 		hint = fmt.Sprintf("`cache-features=%d` fits", fit)
 	}
-	if t.o.FeatureType == "fp32" {
+	if c.o.FeatureType == "fp32" {
 		hint += ", `feature-type fp16` halves it"
 	}
-	return &disk.InputError{Path: featureFolder(), Err: fmt.Errorf("the feature cache takes %s, %s is %s; %s", sizeText(need), what, sizeText(budget), hint)}
+	return &disk.InputError{Path: features.Folder(), Err: fmt.Errorf("the feature cache takes %s, %s is %s; %s", sizeText(need), what, sizeText(budget), hint)}
 }
 
-// featureBudget is what all caches together may take; under 0 when nobody knows.
-func (t *training) featureBudget() (budget int64, what string) {
-	if t.o.FeatureBudget > 0 {
-		return int64(t.o.FeatureBudget * 1e9), "the budget (`feature-budget`)"
+// budget is what all caches together may take; under 0 when nobody knows.
+func (c *featureCache) budget() (budget int64, what string) {
+	if c.o.FeatureBudget > 0 {
+		return int64(c.o.FeatureBudget * 1e9), "the budget (`feature-budget`)"
 	}
-	dir := featureFolder()
+	dir := features.Folder()
 	for !disk.IsFolder(dir) && dir != filepath.Dir(dir) {
 		dir = filepath.Dir(dir)
 	}
@@ -160,71 +148,59 @@ func (t *training) featureBudget() (budget int64, what string) {
 	if !known {
 		return -1, ""
 	}
-	for _, c := range featureCaches() {
-		free += c.bytes
+	for _, cache := range features.Caches() {
+		free += cache.Bytes
 	}
 	return free / 10 * 9, "the budget (nine tenths of the free disk)"
 }
 
-// cached is a finished cache on the disk.
-type cached struct {
-	dir   string
-	bytes int64
-	used  time.Time
-}
-
-// featureCaches lists the finished caches, the one used longest ago first.
-func featureCaches() []cached {
-	var list []cached
-	for _, index := range disk.Glob(featureFolder(), filepath.Join("*", featureIndex)) {
-		dir := filepath.Dir(index)
-		info, err := os.Stat(index)
-		data, err2 := os.Stat(filepath.Join(dir, featureData))
-		if err == nil && err2 == nil {
-			list = append(list, cached{dir, data.Size(), info.ModTime()})
-		}
-	}
-	slices.SortFunc(list, func(a, b cached) int { return a.used.Compare(b.used) })
-	return list
-}
-
 // makeRoom removes caches until another one fits into the budget.
-func (t *training) makeRoom(need int64) {
-	budget, _ := t.featureBudget()
-	caches := featureCaches()
-	need += sweepFeatures()
-	for _, c := range caches {
-		need += c.bytes
+func (c *featureCache) makeRoom(need int64) {
+	budget, _ := c.budget()
+	caches := features.Caches()
+	need += features.Sweep()
+	for _, other := range caches {
+		need += other.Bytes
 	}
-	for _, c := range caches {
+	for _, other := range caches {
 		if budget < 0 || need <= budget {
 			return
 		}
-		t.r.Logf("feature cache: removing %s, %s, last used %s", c.dir, sizeText(c.bytes), c.used.Format(time.DateTime))
-		if os.RemoveAll(c.dir) == nil {
-			need -= c.bytes
+		c.r.Logf("feature cache: removing %s, %s, last used %s", other.Dir, sizeText(other.Bytes), other.Used.Format(time.DateTime))
+		if os.RemoveAll(other.Dir) == nil {
+			need -= other.Bytes
 		}
 	}
 }
 
-// openFeatures finds the cache, or makes it.
-func (t *training) openFeatures(ctx context.Context) error {
-	start := time.Now()
-	defer func() { t.clock.features += time.Since(start) }()
-	f := t.features
-	key, err := t.featureKey(ctx)
+// source gives the cache's batches; the first time it is found on the disk, or made.
+func (c *featureCache) source(ctx context.Context, l *loop) (batches, error) {
+	if c.store == nil {
+		start := time.Now()
+		err := c.open(ctx, l)
+		l.clock.features += time.Since(start)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return newFeatureSource(c.store, l.pictures, c.side), nil
+}
+
+// open finds the cache, or makes it.
+func (c *featureCache) open(ctx context.Context, l *loop) error {
+	key, err := c.key(ctx)
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(featureFolder(), key)
-	f.store, err = openFeatures(dir, f.layout)
+	dir := filepath.Join(features.Folder(), key)
+	store, err := features.Open(dir, c.layout)
 	if err == nil {
-		err = f.store.verify(ctx)
+		err = store.Verify(ctx)
 	}
-	var damaged *damagedError
+	var damaged *features.DamagedError
 	if errors.As(err, &damaged) {
-		t.r.Warnf("feature cache: %v; it is made again", err)
-		f.store.close()
+		c.r.Warnf("feature cache: %v; it is made again", err)
+		store.Close()
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("remove the damaged feature cache: %w", err)
 		}
@@ -232,42 +208,48 @@ func (t *training) openFeatures(ctx context.Context) error {
 	}
 	switch {
 	case err == nil:
-		t.r.Logf("feature cache: using %s", dir)
+		c.r.Logf("feature cache: using %s", dir)
 	case !errors.Is(err, fs.ErrNotExist):
+		store.Close()
 		return err
 	default:
-		t.makeRoom(f.layout.total())
-		t.r.Logf("feature cache: making %s", dir)
-		if err := t.makeFeatures(ctx, dir); err != nil {
+		c.makeRoom(c.layout.Total())
+		c.r.Logf("feature cache: making %s", dir)
+		if err := c.make(ctx, dir, l); err != nil {
 			return err
 		}
-		if f.store, err = openFeatures(dir, f.layout); err != nil {
+		if store, err = features.Open(dir, c.layout); err != nil {
 			return err
 		}
 	}
-	f.loader = newFeatureLoader(f.store, t.loader, t.side, t.match)
+	c.store = store
 	return nil
 }
 
-// featureKey names a cache by all that its content depends on: the frozen layers and their
+func (c *featureCache) close() {
+	if c != nil {
+		c.store.Close()
+	}
+}
+
+// key names a cache by all that its content depends on: the frozen layers and their
 // tensors, the pictures and their objects, how these are drawn and stored.
-func (t *training) featureKey(ctx context.Context) (string, error) {
+func (c *featureCache) key(ctx context.Context) (string, error) {
 	h := sha256.New()
-	f := t.features
-	net := t.model.Net
-	fmt.Fprintf(h, "3 %+v %+v side %d seed %d hyp %+v bad %s\n", f.cut, f.layout, t.side, t.o.Seed, t.o.Hyp.Augmentation(), t.o.BadImages)
-	fmt.Fprintf(h, "%v %q %v %v\n", net.Folded, net.Act, net.Acts, net.Layers[:f.cut.Layers])
+	net := c.model.Net
+	fmt.Fprintf(h, "3 %+v %+v side %d seed %d hyp %+v bad %s\n", c.cut, c.layout, c.side, c.o.Seed, c.o.Hyp.Augmentation(), c.o.BadImages)
+	fmt.Fprintf(h, "%v %q %v %v\n", net.Folded, net.Act, net.Acts, net.Layers[:c.cut.Layers])
 	params, err := net.Params()
 	if err != nil {
 		return "", err
 	}
 	for _, p := range params {
-		if freeze.Layer(p.Name) < f.cut.Layers {
+		if freeze.Layer(p.Name) < c.cut.Layers {
 			fmt.Fprintf(h, "%s %v ", p.Name, p.Shape)
-			h.Write(t.model.State[p.Name].Raw)
+			h.Write(c.model.State[p.Name].Raw)
 		}
 	}
-	for _, s := range t.set.Splits["train"] {
+	for _, s := range c.set.Splits["train"] {
 		if err := ctx.Err(); err != nil {
 			return "", err
 		}

@@ -2,58 +2,57 @@ package finetune
 
 import (
 	"context"
-
 	"yolofreeze/dataset/loader"
+	"yolofreeze/freeze/features"
 	"yolofreeze/freeze/step"
 )
 
-// makeFeatures runs the frozen layers on the pictures of as many epochs as there are views.
-func (t *training) makeFeatures(ctx context.Context, dir string) (err error) {
-	f := t.features
-	n := step.ChunkOn(t.o.Runtime.Device)
-	x, err := step.NewExtractor(t.model.Net, t.model.State, f.cut, n, t.side, t.o.Runtime)
+// make runs the frozen layers on the pictures of as many epochs as there are views.
+func (c *featureCache) make(ctx context.Context, dir string, l *loop) (err error) {
+	n := step.ChunkOn(c.o.Runtime.Device)
+	x, err := step.NewExtractor(c.model.Net, c.model.State, c.cut, n, c.side, c.o.Runtime)
 	if err != nil {
 		return err
 	}
 	defer x.Close()
-	w, err := newFeatureWriter(dir, f.layout)
+	w, err := features.Create(dir, c.layout)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			w.abandon()
+			w.Abandon()
 		}
 	}()
 	done, told := 0, 0
-	for view := range f.layout.Views {
+	for view := range c.layout.Views {
 		index := 0
-		for b, err := range t.loader.EpochFrom(ctx, view, 0) {
+		for b, err := range l.pictures.EpochFrom(ctx, view, 0) {
 			if err != nil {
 				return err
 			}
 			if view == 0 {
-				t.drawTrainSheet(index, b)
+				l.artist.trainSheet(index, b)
 			}
-			if err := w.extract(x, b, view); err != nil {
+			if err := extract(w, x, b, view); err != nil {
 				return err
 			}
-			t.loader.Recycle(b)
+			l.pictures.Recycle(b)
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			index, done = index+1, done+b.Size
-			if tenth := 10 * done / f.layout.records(); tenth > told {
+			if tenth := 10 * done / c.layout.Records(); tenth > told {
 				told = tenth
-				t.r.Logf("feature cache: %d %%", 10*tenth)
+				c.r.Logf("feature cache: %d %%", 10*tenth)
 			}
 		}
 	}
-	return w.finish()
+	return w.Finish()
 }
 
 // extract writes what the layers put out for each picture of a batch, with its objects.
-func (w *featureWriter) extract(x *step.Extractor, b *loader.Batch, view int) error {
+func extract(w *features.Writer, x *step.Extractor, b *loader.Batch, view int) error {
 	targets := make([][]loader.Target, b.Size)
 	for _, o := range b.Targets {
 		targets[o.Image] = append(targets[o.Image], o)
@@ -70,7 +69,7 @@ func (w *featureWriter) extract(x *step.Extractor, b *loader.Batch, view int) er
 				size := len(out.Raw) / all
 				parts[k] = out.Raw[i*size : (i+1)*size]
 			}
-			if err := w.put(view, b.Samples[first+i], parts, targets[first+i]); err != nil {
+			if err := w.Put(view, b.Samples[first+i], parts, targets[first+i]); err != nil {
 				return err
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"yolofreeze/freeze/features"
 	"yolofreeze/freeze/options"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
@@ -53,7 +54,7 @@ func TestCachedFeatures(t *testing.T) {
 		}
 	}
 	checkWeights(t, o, second)
-	if left, _ := filepath.Glob(filepath.Join(featureFolder(), "writing-*")); left != nil {
+	if left, _ := filepath.Glob(filepath.Join(features.Folder(), "writing-*")); left != nil {
 		t.Errorf("left behind: %v", left)
 	}
 
@@ -79,7 +80,7 @@ func TestCachedFeaturesResume(t *testing.T) {
 	}
 	for stop := -o.Epochs + 1; stop <= q.batches; stop++ { // under 0: after that many epochs
 		if stop == 0 { // while the cache is made
-			if err := os.RemoveAll(featureFolder()); err != nil {
+			if err := os.RemoveAll(features.Folder()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -147,15 +148,15 @@ func TestCachedFeaturesRefused(t *testing.T) {
 func TestDamagedFeatures(t *testing.T) {
 	o := cachedRun(t)
 	want := mustRead(t, filepath.Join(mustRun(t, o, &quiet{t: t}).RunDir, "results.csv"))
-	data, _ := filepath.Glob(filepath.Join(featureFolder(), "*", featureData))
+	data, _ := filepath.Glob(filepath.Join(features.Folder(), "*", features.DataFile))
 	if len(data) != 1 {
 		t.Fatalf("caches %v", data)
 	}
-	half := filepath.Join(featureFolder(), "writing-123", featureData)
+	half := filepath.Join(features.Folder(), "writing-123", features.DataFile)
 	if err := errors.Join(os.Mkdir(filepath.Dir(half), 0o700), os.WriteFile(half, make([]byte, 100), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	index := filepath.Join(filepath.Dir(data[0]), featureIndex)
+	index := filepath.Join(filepath.Dir(data[0]), features.IndexFile)
 	edited := func(change func(*safetensors.File)) func([]byte) []byte { // with a checksum that fits
 		return func([]byte) []byte {
 			f, err := safetensors.Read(index)
@@ -163,7 +164,7 @@ func TestDamagedFeatures(t *testing.T) {
 				t.Fatal(err)
 			}
 			change(f)
-			f.Metadata[sumKey] = contentSum(f)
+			f.Metadata[features.SumKey] = safetensors.Sum(f, features.SumKey)
 			if err := safetensors.Write(index, f); err != nil {
 				t.Fatal(err)
 			}
@@ -176,8 +177,8 @@ func TestDamagedFeatures(t *testing.T) {
 		says   string
 	}{
 		{data[0], func(b []byte) []byte { b[len(b)/2] ^= 1; return b }, "has checksum"},
-		{data[0], func(b []byte) []byte { return b[:len(b)-1] }, featureData + " has"},
-		{index, func(b []byte) []byte { return b[:len(b)/2] }, featureIndex},
+		{data[0], func(b []byte) []byte { return b[:len(b)-1] }, features.DataFile + " has"},
+		{index, func(b []byte) []byte { return b[:len(b)/2] }, features.IndexFile},
 		{index, func(b []byte) []byte { b[len(b)-1] ^= 1; return b }, "does not have its checksum"},
 		{index, edited(func(f *safetensors.File) { onnx.Data[int64](f.Tensors["class"])[0] = 99 }), "is of class 99"},
 		{index, edited(func(f *safetensors.File) { onnx.Data[float32](f.Tensors["box"])[0] = float32(math.NaN()) }), "has the box [NaN"},

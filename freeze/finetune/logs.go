@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
 	"yolofreeze/freeze/finetune/mlflow"
 	"yolofreeze/freeze/finetune/tensorboard"
 	"yolofreeze/freeze/runs"
@@ -19,49 +18,67 @@ import (
 // logger is told of a run. One that fails is told no more; the run goes on.
 type logger interface {
 	epoch(context.Context, runs.Row) error
-	end(ctx context.Context, t *training, cause error) error // cause is nil of a run that came to its end
+	end(context.Context, ending) error
 }
 
-// startLoggers opens TensorBoard's file, and MLflow's run where a server is named.
-func (t *training) startLoggers(ctx context.Context) error {
-	if t.o.Epochs == 0 {
-		return nil
-	}
-	if w, err := tensorboard.Create(t.dir, t.p.Epoch); err != nil {
-		t.r.Warnf("%v", err)
+// ending is how a run ended.
+type ending struct {
+	epochs      int   // done
+	cause       error // nil of a run that came to its end
+	interrupted bool  // its state was saved, to go on later
+}
+
+// loggers are told all that loggers are told.
+type loggers struct {
+	r    Reporter
+	list []logger
+}
+
+// start opens TensorBoard's file, and MLflow's run where a server is named.
+func (a *loggers) start(ctx context.Context, j *job, f *folder) {
+	if w, err := tensorboard.Create(f.dir, j.begin().Epoch); err != nil {
+		a.r.Warnf("%v", err)
 	} else {
-		t.loggers = append(t.loggers, boardLogger{w})
+		a.list = append(a.list, boardLogger{w, f})
 	}
 	if config, ok := mlflow.FromEnvironment(os.Getenv); ok {
-		l, err := t.startMLflow(ctx, config)
+		l, err := startMLflow(ctx, config, j, f)
 		if err != nil {
-			t.r.Warnf("%v; the run is not logged to MLflow", err)
-			return nil
+			a.r.Warnf("%v; the run is not logged to MLflow", err)
+			return
 		}
-		t.loggers = append(t.loggers, l)
+		a.list = append(a.list, l)
 	}
-	return nil
 }
 
 // tell passes something on to all loggers, and lets go of those that fail.
-func (t *training) tell(what func(logger) error) {
-	t.loggers = slices.DeleteFunc(t.loggers, func(l logger) bool {
+func (a *loggers) tell(what func(logger) error) {
+	a.list = slices.DeleteFunc(a.list, func(l logger) bool {
 		err := what(l)
 		if err != nil {
-			t.r.Warnf("%v; no more is logged there", err)
+			a.r.Warnf("%v; no more is logged there", err)
 		}
 		return err != nil
 	})
 }
 
-// stopLoggers says how the run ended.
-func (t *training) stopLoggers(ctx context.Context, cause error) {
-	t.tell(func(l logger) error { return l.end(ctx, t, cause) })
-	t.loggers = nil
+// epoch passes an epoch's row on.
+func (a *loggers) epoch(ctx context.Context, r EpochResult) error {
+	a.tell(func(l logger) error { return l.epoch(ctx, r.Row) })
+	return nil
+}
+
+// stop says how the run ended.
+func (a *loggers) stop(ctx context.Context, how ending) {
+	a.tell(func(l logger) error { return l.end(ctx, how) })
+	a.list = nil
 }
 
 // boardLogger writes an event file for TensorBoard.
-type boardLogger struct{ w *tensorboard.Writer }
+type boardLogger struct {
+	w *tensorboard.Writer
+	*folder
+}
 
 func (l boardLogger) epoch(_ context.Context, r runs.Row) error {
 	var scalars []tensorboard.Scalar
@@ -72,15 +89,15 @@ func (l boardLogger) epoch(_ context.Context, r runs.Row) error {
 }
 
 // end adds what was drawn of the whole run.
-func (l boardLogger) end(_ context.Context, t *training, cause error) error {
+func (l boardLogger) end(_ context.Context, how ending) error {
 	var errs []error
 	names := []string{"results", "PR_curve", "F1_curve", "P_curve", "R_curve", "confusion_matrix"}
 	for _, name := range names {
-		encoded, err := disk.Read(t.picture(name+".png"), 1<<30)
-		if cause != nil || err != nil { // nothing drawn
+		encoded, err := disk.Read(l.picture(name+".png"), 1<<30)
+		if how.cause != nil || err != nil { // nothing drawn
 			continue
 		}
-		errs = append(errs, l.w.Picture(max(t.p.Epoch-1, 0), name, encoded))
+		errs = append(errs, l.w.Picture(max(how.epochs-1, 0), name, encoded))
 	}
 	return errors.Join(append(errs, l.w.Close())...)
 }
@@ -88,28 +105,32 @@ func (l boardLogger) end(_ context.Context, t *training, cause error) error {
 // mlflowName is the file that keeps the id of MLflow's run for when it goes on.
 const mlflowName = "mlflow_run_id"
 
-type mlflowLogger struct{ run *mlflow.Run }
+type mlflowLogger struct {
+	run *mlflow.Run
+	r   Reporter
+	*folder
+}
 
-func (t *training) startMLflow(ctx context.Context, c mlflow.Config) (logger, error) {
+func startMLflow(ctx context.Context, c mlflow.Config, j *job, f *folder) (logger, error) {
 	ctx, cancel := withGrace(ctx)
 	defer cancel()
 	if c.Experiment == "" {
-		c.Experiment = filepath.ToSlash(t.o.Project)
+		c.Experiment = filepath.ToSlash(j.o.Project)
 	}
-	path := filepath.Join(t.dir, mlflowName)
+	path := filepath.Join(f.dir, mlflowName)
 	id := ""
-	if t.resumed != nil {
+	if j.resumed != nil {
 		text, _ := disk.Read(path, 1<<10)
 		id = strings.TrimSpace(string(text))
 	}
-	run, err := mlflow.Start(ctx, c, filepath.Base(t.dir), id)
+	run, err := mlflow.Start(ctx, c, filepath.Base(f.dir), id)
 	if err != nil || id != "" {
-		return mlflowLogger{run}, err
+		return mlflowLogger{run, j.r, f}, err
 	}
 	if err := runs.WriteFile(path, []byte(run.ID+"\n")); err != nil {
 		return nil, err
 	}
-	params, err := t.o.Named()
+	params, err := j.o.Named()
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +138,7 @@ func (t *training) startMLflow(ctx context.Context, c mlflow.Config) (logger, er
 	for name, v := range params {
 		texts[name] = fmt.Sprint(v)
 	}
-	return mlflowLogger{run}, run.Params(ctx, texts)
+	return mlflowLogger{run, j.r, f}, run.Params(ctx, texts)
 }
 
 func (l mlflowLogger) epoch(ctx context.Context, r runs.Row) error {
@@ -132,14 +153,14 @@ func (l mlflowLogger) epoch(ctx context.Context, r runs.Row) error {
 
 // end tells failures from runs that stop to go on later. The server gets the files of those
 // that came to their end.
-func (l mlflowLogger) end(ctx context.Context, t *training, cause error) error {
+func (l mlflowLogger) end(ctx context.Context, how ending) error {
 	graceful, cancel := withGrace(ctx)
 	defer cancel()
 	switch {
-	case cause == nil:
-		uploaded := l.upload(ctx, t)
+	case how.cause == nil:
+		uploaded := l.upload(ctx)
 		return errors.Join(uploaded, l.run.End(graceful, mlflow.Finished))
-	case t.interrupted:
+	case how.interrupted:
 		return l.run.End(graceful, mlflow.Killed)
 	}
 	return l.run.End(graceful, mlflow.Failed)
@@ -148,18 +169,18 @@ func (l mlflowLogger) end(ctx context.Context, t *training, cause error) error {
 // artifacts are the files of a run that MLflow is handed.
 var artifacts = []string{"*.csv", "*.yaml", "*.json", "*.png", "*.jpg", "weights/best.*"}
 
-func (l mlflowLogger) upload(ctx context.Context, t *training) error {
+func (l mlflowLogger) upload(ctx context.Context) error {
 	files, bytes := []string{}, int64(0)
 	for _, pattern := range artifacts {
-		for _, file := range disk.Glob(t.dir, pattern) {
+		for _, file := range disk.Glob(l.dir, pattern) {
 			if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
 				files, bytes = append(files, file), bytes+info.Size()
 			}
 		}
 	}
-	t.r.Logf("handing %d files to MLflow: %s", len(files), sizeText(bytes))
+	l.r.Logf("handing %d files to MLflow: %s", len(files), sizeText(bytes))
 	for _, file := range files {
-		name, err := filepath.Rel(t.dir, file)
+		name, err := filepath.Rel(l.dir, file)
 		if err == nil {
 			err = l.run.Artifact(ctx, filepath.ToSlash(name), file)
 		}

@@ -4,91 +4,79 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
-
 	"yolofreeze/dataset/loader"
+	"yolofreeze/freeze/checkpoint"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
 	"yolofreeze/freeze/validate"
-	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/machine"
 )
 
-// NonFiniteError says that training left the numbers.
-type NonFiniteError struct {
-	Epoch, Batch int
-	What         string
-	Pictures     []string
-	Kept         string // the last good checkpoint, "" when there is none yet
+// loop runs the epochs of a run: batch by batch to the trainer, then a validation. Whoever
+// wants to hear of it is called back; see newRun for who does.
+type loop struct {
+	*trainer
+	p         checkpoint.Progress
+	pictures  *loader.Loader
+	validator *validate.Validator
+	folder    *folder
+	artist    *artist
+	clock     *clock
+
+	onBatch func(BatchResult)
+	onEpoch []func(context.Context, EpochResult) error // in turn; an error ends the run
 }
 
-func (e *NonFiniteError) Error() string {
-	text := fmt.Sprintf("epoch %d, batch %d: %s", e.Epoch, e.Batch, e.What)
-	if len(e.Pictures) > 0 {
-		text += ", on pictures " + strings.Join(e.Pictures, ", ")
-	}
-	if e.Kept != "" {
-		text += "; the last good checkpoint is " + e.Kept
-	}
-	return text
-}
-
-// NonFinite marks the error for the exit code.
-func (e *NonFiniteError) NonFinite() bool { return true }
-
-// Hint says what usually helps.
-func (e *NonFiniteError) Hint() string {
-	return "lower lr0 in the hyperparameters, or look at these pictures' labels"
-}
-
-// train runs the epochs that are left.
-func (t *training) train(ctx context.Context) error {
+// run goes through the epochs that are left.
+func (l *loop) run(ctx context.Context) error {
 	announced := false
-	for t.p.Epoch < t.o.Epochs && !t.p.Stopped {
-		if err := t.openEngine(); err != nil {
+	for l.p.Epoch < l.o.Epochs && !l.p.Stopped {
+		if err := l.open(l.p.Epoch); err != nil {
 			return err
 		}
 		if !announced {
 			announced = true
-			t.announce()
+			l.announce(&l.p)
 		}
-		if !t.p.Trained {
-			if t.cut().Layers > 0 && t.features.store == nil {
-				if err := t.openFeatures(ctx); err != nil {
-					return err
-				}
-			}
-			if err := t.trainEpoch(ctx); err != nil {
+		if !l.p.Trained {
+			if err := l.trainEpoch(ctx); err != nil {
 				return err
 			}
 		}
-		if err := t.closeEpoch(ctx); err != nil {
+		if err := l.closeEpoch(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// trainEpoch runs the batches of an epoch from t.p.Batch on.
-func (t *training) trainEpoch(ctx context.Context) error {
-	if t.p.Batch == 0 { // gradients that no step took are dropped, as in YOLOv5
-		t.engine.ClearGradients()
-		t.p.Sums = [3]float64{}
+// source is where the epoch's batches come from.
+func (l *loop) source(ctx context.Context) (batches, error) {
+	if l.cut().Layers == 0 {
+		return pictureSource{l.pictures}, nil
 	}
-	var source batches = t.loader
-	if t.cut().Layers > 0 {
-		source = t.features.loader
+	return l.features.source(ctx, l)
+}
+
+// trainEpoch runs the batches of an epoch from p.Batch on.
+func (l *loop) trainEpoch(ctx context.Context) error {
+	source, err := l.source(ctx)
+	if err != nil {
+		return err
+	}
+	if l.p.Batch == 0 { // gradients that no step took are dropped, as in YOLOv5
+		l.engine.ClearGradients()
+		l.p.Sums = [3]float64{}
 	}
 	waited := source.Waited()
-	for b, err := range source.EpochFrom(ctx, t.p.Epoch, t.p.Batch) {
+	for b, err := range source.EpochFrom(ctx, l.p.Epoch, l.p.Batch) {
 		if err != nil {
 			return err
 		}
-		t.clock.data, waited = t.clock.data+source.Waited()-waited, source.Waited()
-		if err := t.trainBatch(b); err != nil {
+		l.clock.data, waited = l.clock.data+source.Waited()-waited, source.Waited()
+		if err := l.trainBatch(b); err != nil {
 			return err
 		}
 		source.Recycle(b)
@@ -96,188 +84,88 @@ func (t *training) trainEpoch(ctx context.Context) error {
 			return err
 		}
 	}
-	t.p.Trained = true
+	l.p.Trained = true
 	return nil
 }
 
-func (t *training) trainBatch(b *loader.Batch) error {
-	rates, accumulate := t.schedule.At(t.p.Epoch, t.p.Iteration)
-	start := time.Now()
-	in := b.Extra.(stepInput)
-	capacity := t.engine.Capacity()
-	l, err := t.engine.AccumulateSized(in.feed, b.Size, b.Height, b.Width, in.matches)
-	t.clock.step += time.Since(start)
+func (l *loop) trainBatch(b *batch) error {
+	p := &l.p
+	s, err := l.train(b, p, l.clock)
 	if err != nil {
 		return err
 	}
-	if now := t.engine.Capacity(); now != capacity {
-		t.r.Logf("epoch %d, batch %d has %d matches on a level: the graphs are captured anew, for %d", t.p.Epoch, t.p.Batch, step.Fullest(in.matches), now)
-	}
-	if !l.Finite() {
-		return t.nonFinite(b, fmt.Sprintf("the loss is %g (box %g, objectness %g, class %g)", l.Total, l.Box, l.Obj, l.Cls))
-	}
-	if t.p.Iteration-t.p.LastStep >= accumulate {
-		start := time.Now()
-		rates.EMADecay = step.EMADecay(t.p.Steps + 1)
-		norm, err := t.engine.Step(rates)
-		t.clock.optimizer += time.Since(start)
-		if err != nil {
-			return err
+	if s.bad != "" {
+		e := &NonFiniteError{Epoch: p.Epoch, Batch: p.Batch, What: s.bad, Kept: l.folder.kept()}
+		for _, i := range b.Samples {
+			e.Pictures = append(e.Pictures, filepath.Base(l.set.Splits["train"][i].Path))
 		}
-		if !(norm >= 0 && norm < maxFloat32) {
-			return t.nonFinite(b, fmt.Sprintf("the gradients' norm is %g", norm))
-		}
-		t.p.LastStep = t.p.Iteration
-		t.p.Steps = t.engine.Steps()
+		return e
 	}
 	if b.Images != nil { // of features, sheets were drawn when they were made
-		t.drawTrainSheet(t.p.Iteration, b)
+		l.artist.trainSheet(p.Iteration, b.Batch)
 	}
-	t.p.Last.LR = rates.LR
-	t.p.Iteration++
-	t.p.Batch++
-	t.clock.images += t.pictures(b)
-	for i, v := range []float64{l.Box, l.Obj, l.Cls} {
-		t.p.Sums[i] += v
+	p.Last.LR = s.rates.LR
+	p.Iteration++
+	p.Batch++
+	l.clock.images += l.picturesIn(b.Batch)
+	for i, v := range []float64{s.loss.Box, s.loss.Obj, s.loss.Cls} {
+		p.Sums[i] += v
 	}
-	mean := t.means()
-	t.r.Batch(BatchResult{Epoch: t.p.Epoch, Epochs: t.o.Epochs, Batch: t.p.Batch, Batches: t.loader.Batches(),
+	mean := p.Means()
+	l.onBatch(BatchResult{Epoch: p.Epoch, Epochs: l.o.Epochs, Batch: p.Batch, Batches: l.pictures.Batches(),
 		Box: mean[0], Obj: mean[1], Cls: mean[2], Instances: len(b.Targets), Side: max(b.Width, b.Height), Memory: machine.PeakMemory()})
 	return nil
 }
 
-const maxFloat32 = 0x1p127 * (1 + (1 - 0x1p-23))
-
-// means are the epoch's losses so far.
-func (t *training) means() (mean [3]float64) {
-	for i, sum := range t.p.Sums {
-		mean[i] = sum / float64(max(t.p.Batch, 1))
-	}
-	return mean
-}
-
-func (t *training) nonFinite(b *loader.Batch, what string) error {
-	e := &NonFiniteError{Epoch: t.p.Epoch, Batch: t.p.Batch, What: what, Kept: t.kept()}
-	for _, i := range b.Samples {
-		e.Pictures = append(e.Pictures, filepath.Base(t.set.Splits["train"][i].Path))
-	}
-	return e
-}
-
-// kept is the checkpoint that stays when the run fails.
-func (t *training) kept() string {
-	if last := t.weights(lastName); disk.IsFile(last) {
-		return last
-	}
-	return ""
-}
-
-// closeEpoch validates, keeps the books, and saves.
-func (t *training) closeEpoch(ctx context.Context) error {
-	p := &t.p
-	result := EpochResult{Epochs: t.o.Epochs, Names: t.model.Names}
+// closeEpoch validates, keeps the books, and tells of it.
+func (l *loop) closeEpoch(ctx context.Context) error {
+	p := &l.p
+	result := EpochResult{Epochs: l.o.Epochs, Names: l.model.Names}
 	row := runs.Row(p.Last)
-	row.Epoch, row.Train = p.Epoch, t.means()
-	final := p.Epoch+1 == t.o.Epochs
-	if !t.o.NoVal || final || t.mayStop() {
-		e, err := t.validate(ctx)
+	row.Epoch, row.Train = p.Epoch, p.Means()
+	final := p.Epoch+1 == l.o.Epochs
+	if !l.o.NoVal || final || l.mayStop() {
+		e, err := l.validate(ctx)
 		if err != nil {
 			return err
 		}
 		row.Precision, row.Recall, row.MAP50, row.MAP = e.Precision, e.Recall, e.MAP50, e.MAP
 		row.Val = [3]float64{e.Box, e.Obj, e.Cls}
-		p.Maps = e.Maps(t.model.Net.NC)
+		p.Maps = e.Maps(l.model.Net.NC)
 		result.Evaluation = e
 	}
 	if fitness := row.Fitness(); !p.HasBest || fitness > p.BestFitness {
-		p.HasBest, p.BestFitness, p.BestEpoch, p.Best, result.Best = true, fitness, p.Epoch, rowFields(row), true
+		p.HasBest, p.BestFitness, p.BestEpoch, p.Best, result.Best = true, fitness, p.Epoch, checkpoint.Row(row), true
 	}
-	p.Stopped = t.o.Patience > 0 && p.Epoch-p.BestEpoch >= t.o.Patience
-	result.Row, p.Last = row, rowFields(row)
-	epoch := p.Epoch
+	p.Stopped = l.o.Patience > 0 && p.Epoch-p.BestEpoch >= l.o.Patience
+	result.Row, p.Last, result.last = row, checkpoint.Row(row), final || p.Stopped
 	p.Epoch, p.Batch, p.Trained, p.Sums = p.Epoch+1, 0, false, [3]float64{}
-	if err := t.save(epoch, result, final || p.Stopped); err != nil {
-		return err
+	for _, tell := range l.onEpoch {
+		if err := tell(ctx, result); err != nil {
+			return err
+		}
 	}
-	t.tell(func(l logger) error { return l.epoch(ctx, row) })
-	t.nameUnread()
-	t.r.Epoch(result)
 	if p.Stopped && !final {
-		t.r.Logf("stopped early: no improvement in %d epochs, the best was epoch %d", t.o.Patience, p.BestEpoch)
+		l.r.Logf("stopped early: no improvement in %d epochs, the best was epoch %d", l.o.Patience, p.BestEpoch)
 	}
 	return nil
 }
 
-// nameUnread names, once, the pictures that turned out to be unreadable: in training the
-// next one stands in for each, in validation it is left out with its objects.
-func (t *training) nameUnread() {
-	const most = 10
-	var fresh []loader.BadPicture
-	for _, bad := range slices.Concat(t.loader.Bad(), t.validator.Bad()) {
-		if !t.unread[bad.Path] {
-			t.unread[bad.Path], fresh = true, append(fresh, bad)
-		}
-	}
-	for _, bad := range fresh[:min(len(fresh), most)] {
-		t.r.Warnf("cannot be used, and was passed over: %v", bad.Err)
-	}
-	if more := len(fresh) - most; more > 0 {
-		t.r.Warnf("so were %d more pictures; see dataset check with `decode`", more)
-	}
-}
-
 // mayStop tells whether patience may end the run with this epoch.
-func (t *training) mayStop() bool {
-	return t.o.Patience > 0 && t.p.HasBest && t.p.Epoch-t.p.BestEpoch >= t.o.Patience
+func (l *loop) mayStop() bool {
+	return l.o.Patience > 0 && l.p.HasBest && l.p.Epoch-l.p.BestEpoch >= l.o.Patience
 }
 
-func (t *training) validate(ctx context.Context) (*validate.Evaluation, error) {
+func (l *loop) validate(ctx context.Context) (*validate.Evaluation, error) {
 	start := time.Now()
-	if err := t.engine.Sync(); err != nil {
+	if err := l.engine.Sync(); err != nil {
 		return nil, err
 	}
-	t.holdFeatures()
-	e, err := t.validator.Run(ctx, &model.Model{Net: t.model.Net, State: t.engine.Weights(true)}, t.o.Runtime)
-	t.clock.validation += time.Since(start)
+	l.features.hold(l.validator, l.stage)
+	e, err := l.validator.Run(ctx, &model.Model{Net: l.model.Net, State: l.engine.Weights(true)}, l.o.Runtime)
+	l.clock.validation += time.Since(start)
 	if err == nil && !(step.Losses{Box: e.Box, Obj: e.Obj, Cls: e.Cls}).Finite() {
-		err = &NonFiniteError{Epoch: t.p.Epoch, Batch: t.p.Batch, What: fmt.Sprintf("the validation loss is %g", e.Box+e.Obj+e.Cls), Kept: t.kept()}
+		err = &NonFiniteError{Epoch: l.p.Epoch, Batch: l.p.Batch, What: fmt.Sprintf("the validation loss is %g", e.Box+e.Obj+e.Cls), Kept: l.folder.kept()}
 	}
 	return e, err
-}
-
-// save writes an epoch's rows, then weights. The checkpoint comes last: what
-// it does not know of yet is taken back when the run resumes.
-func (t *training) save(epoch int, r EpochResult, final bool) error {
-	start := time.Now()
-	defer func() { t.clock.saving += time.Since(start) }()
-	lines := [3]string{r.Line(), "", t.clock.line(epoch)}
-	if r.Evaluation != nil {
-		var err error
-		if lines[1], err = runs.ClassLines(epoch, r.Evaluation.Classes(t.model.Names)); err != nil {
-			return err
-		}
-	}
-	for i, table := range runs.Tables(t.dir) {
-		if err := table.Add(lines[i]); err != nil {
-			return err
-		}
-	}
-	if t.o.NoSave && !final {
-		return nil
-	}
-	if err := t.engine.Sync(); err != nil {
-		return err
-	}
-	m := t.averagedModel()
-	if r.Best || !disk.IsFile(t.weights(bestName)) {
-		if err := model.Save(t.weights(bestName), m); err != nil {
-			return err
-		}
-	}
-	if t.o.SavePeriod > 0 && (epoch+1)%t.o.SavePeriod == 0 {
-		if err := model.Save(t.weights(fmt.Sprintf("epoch%d.safetensors", epoch)), m); err != nil {
-			return err
-		}
-	}
-	return t.saveLast()
 }

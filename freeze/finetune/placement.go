@@ -7,7 +7,7 @@ import (
 )
 
 // checkPlacement warns of nodes that fell back to the CPU provider, or refuses them.
-func (t *training) checkPlacement(e *step.Engine) (err error) {
+func (t *trainer) checkPlacement(e *step.Engine) (err error) {
 	if t.placement, err = e.Placement(); err != nil {
 		return err
 	}

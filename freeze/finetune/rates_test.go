@@ -33,7 +33,7 @@ func TestRatesScaleSteps(t *testing.T) {
 	for _, stage := range stages {
 		scaled, plain := *stage.Plan, *stage.Plan
 		plain.Rates = freeze.Rates{}
-		before, fast, slow := m.State, stepped(t, m, &plain), stepped(t, m, &scaled)
+		before, fast, slow := m.State, afterStep(t, m, &plain), afterStep(t, m, &scaled)
 		for _, name := range stage.Plan.TrainableNames() {
 			want := map[bool]float64{true: 0.5, false: 1}[freeze.Layer(name) < 3]
 			if name == "model.4.m.0.bias" {
@@ -51,8 +51,8 @@ func TestRatesScaleSteps(t *testing.T) {
 	}
 }
 
-// stepped is the state after one step on gradients of ones.
-func stepped(t *testing.T, m *model.Model, plan *freeze.Plan) map[string]*onnx.Tensor {
+// afterStep is the state after one step on gradients of ones.
+func afterStep(t *testing.T, m *model.Model, plan *freeze.Plan) map[string]*onnx.Tensor {
 	t.Helper()
 	e, err := step.NewEngine(&step.Spec{Net: m.Net, State: m.State, Plan: plan, Batch: 1, Height: 64, Width: 64,
 		Loss: step.LossOf(options.Defaults().Hyp), Optimizer: optim.Options{Algorithm: "SGD"}}, ort.Options{})

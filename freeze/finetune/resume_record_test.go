@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"yolofreeze/freeze/checkpoint"
+	"yolofreeze/freeze/features"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
@@ -31,10 +33,11 @@ func stoppedRun(t *testing.T, o options.Options, batches int) (dir string) {
 
 func resumed(t *testing.T, dir string) options.Options {
 	t.Helper()
-	o, err := ResumeOptions(dir)
+	s, err := checkpoint.Read(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	o := s.Resumed()
 	o.ResumeFrom = dir
 	return o
 }
@@ -159,8 +162,8 @@ func TestDamagedCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	stoppedRun(t, o, 7) // in the third epoch
-	last := filepath.Join(dir, "weights", lastName)
-	before := filepath.Join(dir, "weights", beforeName)
+	last := filepath.Join(dir, "weights", checkpoint.LastFile)
+	before := filepath.Join(dir, "weights", checkpoint.BeforeFile)
 	whole, previous := mustRead(t, last), mustRead(t, before)
 	write := func(path string, data []byte) {
 		t.Helper()
@@ -175,7 +178,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 		data := append([]byte{}, whole...)
 		data[i*len(data)/40] ^= 1 << (i % 8)
 		write(last, data)
-		if _, err := ResumeOptions(dir); err == nil || !strings.Contains(err.Error(), last) {
+		if _, err := checkpoint.Read(dir); err == nil || !strings.Contains(err.Error(), last) {
 			t.Errorf("bit %d of byte %d: %v", i%8, i*len(data)/40, err)
 		}
 	}
@@ -184,14 +187,14 @@ func TestDamagedCheckpoint(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.Metadata[stateKey] = strings.Replace(f.Metadata[stateKey], `"epoch":2`, wrong, 1)
-		f.Metadata[sumKey] = contentSum(f)
+		f.Metadata["yolofreeze.state"] = strings.Replace(f.Metadata["yolofreeze.state"], `"epoch":2`, wrong, 1)
+		f.Metadata[features.SumKey] = safetensors.Sum(f, features.SumKey)
 		data, err := safetensors.Encode(f)
 		if err != nil {
 			t.Fatal(err)
 		}
 		write(last, data)
-		if _, err := ResumeOptions(dir); err == nil || !strings.Contains(err.Error(), last) {
+		if _, err := checkpoint.Read(dir); err == nil || !strings.Contains(err.Error(), last) {
 			t.Errorf("%s: %v", wrong, err)
 		}
 	}
@@ -215,7 +218,7 @@ func TestNotARun(t *testing.T) {
 	}
 	for name, want := range map[string]string{"last.pt": "runs of YOLOv5 cannot be resumed", "renamed.safetensors": "PyTorch checkpoint",
 		"best.onnx": "exported model", "exp": "a run of YOLOv5"} {
-		_, err := ResumeOptions(filepath.Join(dir, name))
+		_, err := checkpoint.Read(filepath.Join(dir, name))
 		var hinted interface{ Hint() string }
 		if err == nil || !strings.Contains(err.Error(), want) || !errors.As(err, &hinted) || !strings.Contains(hinted.Hint(), "`weights ") {
 			t.Errorf("%s: %v", name, err)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"yolofreeze/freeze/checkpoint"
 )
 
 // lasting are the files that must be the same however a run came to its end.
@@ -99,12 +100,15 @@ func TestResumeAfterKill(t *testing.T) {
 		os.RemoveAll(dir), os.Rename(copied, dir)); err != nil {
 		t.Fatal(err)
 	}
-	again, err := ResumeOptions(filepath.Join(dir, "weights", "last.safetensors"))
+	state, err := checkpoint.Read(filepath.Join(dir, "weights", "last.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	again := state.Resumed()
+	if _, err := Resume(t.Context(), state, again, &quiet{t: t}); err != nil {
+		t.Fatal(err)
+	}
 	again.ResumeFrom = dir
-	mustRun(t, again, &quiet{t: t})
 	sameFiles(t, straight, dir)
 	if _, err := os.Stat(filepath.Join(dir, "weights", ".last.safetensors5577006791947779410")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("half a checkpoint is left: %v", err)
@@ -136,7 +140,7 @@ func TestResumeRefusesOtherOptions(t *testing.T) {
 	if report := mustRun(t, again, q); report.Epochs != 4 || report.Frozen.Tensors <= 3 {
 		t.Errorf("forced: %+v", report)
 	}
-	if _, err := ResumeOptions(filepath.Join(dir, "weights", "best.safetensors")); err == nil || !strings.Contains(err.Error(), "weights only") {
+	if _, err := checkpoint.Read(filepath.Join(dir, "weights", "best.safetensors")); err == nil || !strings.Contains(err.Error(), "weights only") {
 		t.Errorf("resuming from weights: %v", err)
 	}
 }

@@ -41,7 +41,7 @@ type clock struct {
 	images                                              int
 }
 
-func startClock() clock { return clock{start: time.Now()} }
+func startClock() *clock { return &clock{start: time.Now()} }
 
 func (c *clock) timing() runs.Timing {
 	t := runs.Timing{Seconds: time.Since(c.start).Seconds(), PeakRSS: machine.PeakMemory(), Phases: runs.Phases{Data: c.data.Seconds(), Step: c.step.Seconds(),
@@ -59,17 +59,18 @@ func (c *clock) line(epoch int) string {
 		t.Phases.Optimizer, t.Phases.Validation, t.Phases.Saving, t.Phases.Features, t.ImagesPerSecond, t.PeakRSS)
 }
 
-func (t *training) report() *Summary {
-	s := t.stage.Plan.Summary()
-	r := &Summary{RunDir: t.dir, Epochs: t.p.Epoch, Steps: t.p.Steps, Frozen: s.Frozen, Trainable: s.Trainable, Plans: t.o.Plans, Timing: t.clock.timing(), Moved: t.moved, Placement: t.placement}
-	if t.engine != nil {
-		r.Kernels = t.o.Kernels
-		r.Moved = r.Moved.Plus(t.engine.Moved())
-		if stats, err := t.engine.DeviceMemory(); err == nil { // a figure that is absent spoils no run
+// summary is what can be said of the run so far.
+func (l *loop) summary() *Summary {
+	s := l.stage.Plan.Summary()
+	r := &Summary{RunDir: l.folder.dir, Epochs: l.p.Epoch, Steps: l.p.Steps, Frozen: s.Frozen, Trainable: s.Trainable, Plans: l.o.Plans, Timing: l.clock.timing(), Moved: l.moved, Placement: l.placement}
+	if l.engine != nil {
+		r.Kernels = l.o.Kernels
+		r.Moved = r.Moved.Plus(l.engine.Moved())
+		if stats, err := l.engine.DeviceMemory(); err == nil { // a figure that is absent spoils no run
 			r.DeviceMemory, _ = strconv.ParseInt(stats["MaxInUse"], 10, 64)
 		}
-		if t.engine.Scaler != nil {
-			r.Skipped = t.engine.Scaler.Skipped
+		if l.engine.Scaler != nil {
+			r.Skipped = l.engine.Scaler.Skipped
 		}
 	}
 	return r

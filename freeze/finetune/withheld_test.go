@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"yolofreeze/freeze/checkpoint"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/options"
 	"yolofreeze/onnx/ort"
@@ -50,8 +51,8 @@ func TestCheckpointRunsNothing(t *testing.T) {
 	for _, device := range []string{"cpu", "cuda:1", "auto", "webgpu", "0"} {
 		stored := o
 		stored.Device = device
-		if again, err := ResumeOptions(storedRun(t, stored)); err != nil || again.Device != device || len(again.Withheld) > 0 {
-			t.Errorf("device %s is not kept: %q, %v, %v", device, again.Device, again.Withheld, err)
+		if again := resumed(t, storedRun(t, stored)); again.Device != device || len(again.Withheld) > 0 {
+			t.Errorf("device %s is not kept: %q, %v", device, again.Device, again.Withheld)
 		}
 	}
 
@@ -72,20 +73,20 @@ func storedRun(t *testing.T, o options.Options) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options, err := encodeOptions(o)
+	text, err := o.YAML()
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := json.Marshal(stateInfo{Options: options})
+	info, err := json.Marshal(map[string]string{"options": string(text)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Names, f.Metadata[stateKey] = nil, string(info)
+	f.Names, f.Metadata["yolofreeze.state"] = nil, string(info)
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "weights"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := safetensors.Write(filepath.Join(dir, "weights", lastName), f); err != nil {
+	if err := safetensors.Write(filepath.Join(dir, "weights", checkpoint.LastFile), f); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -1,0 +1,225 @@
+package finetune
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"yolofreeze/dataset"
+	"yolofreeze/dataset/format"
+	"yolofreeze/freeze"
+	"yolofreeze/freeze/checkpoint"
+	"yolofreeze/freeze/model"
+	"yolofreeze/freeze/options"
+	"yolofreeze/freeze/step"
+	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/yolov5"
+)
+
+// job is what a run trains, on what and by which plan, all settled before its first step.
+type job struct {
+	o           *options.Settings
+	r           Reporter
+	resumed     *checkpoint.State // nil of a new run, and when its state has become an engine's
+	source      artifact.Source
+	model       *model.Model // network and names; the weights are the engine's
+	set         *dataset.Set
+	fingerprint string
+	stages      []freeze.Stage
+	batch       int // pictures of a full batch
+	side        int // of square pictures
+	loss        yolov5.LossOptions
+	features    *featureCache // nil: pictures run through all layers in every epoch
+}
+
+// settle reads model and data and plans the run.
+func (j *job) settle(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{j.openModel, j.openData, j.fitModel, j.plan, j.checkAnchors} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// begin is where the run begins, or goes on.
+func (j *job) begin() checkpoint.Progress {
+	if j.resumed != nil {
+		return j.resumed.Progress
+	}
+	return checkpoint.Progress{LastStep: -1, Maps: make([]float64, len(j.set.Names))}
+}
+
+// checkDevice tells, before anything is read or written, whether the device does what is asked,
+// and chooses whose kernels it has.
+func (j *job) checkDevice() error {
+	if err := j.o.FindDevice(); err != nil {
+		return err
+	}
+	kernels, why, err := step.ChooseKernels(j.o.Kernels, j.o.Runtime.Device, j.o.Products)
+	if err != nil {
+		return err
+	}
+	if j.o.Kernels = kernels; why != nil {
+		j.r.Logf("training with stock kernels: %v", why)
+	}
+	return nil
+}
+
+func (j *job) openModel(ctx context.Context) (err error) {
+	if j.resumed != nil {
+		j.model, j.source = j.resumed.Model, j.resumed.Source
+		return nil
+	}
+	if j.model, err = heeding(ctx, func() (*model.Model, error) { return model.Load(j.o.Weights) }); err != nil {
+		return readFault(ctx, err)
+	}
+	if len(j.o.Freeze) == 0 {
+		if err := j.o.SetFreeze(j.model.Freeze); err != nil {
+			return err
+		}
+	}
+	j.source, err = heeding(ctx, func() (artifact.Source, error) { return model.SourceOf(j.o.Weights) })
+	return err
+}
+
+func (j *job) openData(ctx context.Context) error {
+	set, err := heeding(ctx, func() (*dataset.Set, error) { return format.Open(j.o.Data, j.o.Reading) })
+	if err != nil {
+		return readFault(ctx, err)
+	}
+	if j.o.SingleCls {
+		set.SingleClass()
+	}
+	// The head is kept where there are as many classes: then each keeps what it has learnt.
+	if names := j.model.Names; len(names) == len(set.Names) {
+		given := set.Names
+		if moved, _ := set.MatchNames(names); moved {
+			j.r.Warnf("%s: its classes are matched by name with those of the weights: %s, not %s", set.Path, dataset.ListNames(names), dataset.ListNames(given))
+		}
+	}
+	j.set, j.fingerprint = set, fingerprint(set)
+	j.r.Data(set)
+	if j.resumed == nil || j.resumed.Data == j.fingerprint {
+		return nil
+	}
+	if !j.o.Force {
+		return &disk.InputError{Path: set.Path, Err: errors.New("the data are not those that the run was started with")}
+	}
+	j.r.Warnf("%s: the data are not those that the run was started with", set.Path)
+	return nil
+}
+
+// readFault is an error in reading what the user named, or why reading was left.
+func readFault(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return inputFault{err}
+}
+
+// inputFault is an error in reading what the user named.
+type inputFault struct{ error }
+
+func (e inputFault) Unwrap() error  { return e.error }
+func (e inputFault) BadInput() bool { return true }
+
+// fingerprint tells data sets apart: classes, and pictures with their objects by name.
+func fingerprint(set *dataset.Set) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q", set.Names)
+	for _, split := range []string{"train", "val"} {
+		for _, s := range set.Splits[split] {
+			fmt.Fprintf(h, "\n%s %q %d %d", split, filepath.Base(s.Path), s.Width, s.Height)
+			for _, l := range s.Labels {
+				fmt.Fprintf(h, " %d %v %v %v %v", l.Class, l.X, l.Y, l.W, l.H)
+			}
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// fitModel makes the head for the data's classes.
+func (j *job) fitModel(context.Context) error {
+	m, fresh, err := j.model.ForClasses(j.set.Names, j.o.Seed)
+	if err != nil {
+		return err
+	}
+	if j.resumed != nil && len(fresh) > 0 {
+		return &disk.InputError{Path: j.set.Path, Err: fmt.Errorf("%d classes, the run has %d", len(j.set.Names), j.model.Net.NC)}
+	}
+	j.model = m
+	params, err := m.Net.Params()
+	if err != nil {
+		return err
+	}
+	for _, name := range fresh {
+		j.r.Logf("reinitialised %s", name)
+	}
+	if j.resumed == nil {
+		items := len(params) + 1 // anchors
+		for _, p := range params {
+			if p.Kind == yolov5.NormScale {
+				items++ // PyTorch's count of batches, which nothing uses
+			}
+		}
+		j.r.Logf("Transferred %d/%d items from %s", items-len(fresh), items, j.o.Weights)
+		for _, note := range j.model.Notes() {
+			j.r.Logf("%s", note)
+		}
+	}
+	return nil
+}
+
+// plan says what is frozen, and how the rest trains.
+func (j *job) plan(ctx context.Context) (err error) {
+	net, err := j.model.Freezable()
+	if err != nil {
+		return err
+	}
+	if j.stages, err = j.o.Stages(net); err != nil {
+		return err
+	}
+	now := freeze.At(j.stages, j.begin().Epoch).Plan
+	for _, name := range now.FrozenNames() {
+		j.r.Logf("freezing %s", name)
+	}
+	j.r.Logf("%v", now.Summary())
+	for _, s := range j.stages[1:] {
+		j.r.Logf("from epoch %d: %v", s.Epoch, s.Plan.Summary())
+	}
+	for _, line := range j.stages[len(j.stages)-1].Plan.RateLines() { // the last stage trains all that any does
+		j.r.Logf("%s", line)
+	}
+	j.side = model.ImageSize(j.model.Net, j.o.ImageSize, 2)
+	if j.side != j.o.ImageSize {
+		j.r.Warnf("image size %d is not a multiple of the largest stride %d, using %d", j.o.ImageSize, j.model.Net.MaxStride(), j.side)
+	}
+	j.loss = step.LossOf(j.o.Hyp).Scaled(j.model.Net, int64(j.side))
+	if err := j.chooseBatch(ctx); err != nil {
+		return err
+	}
+	j.batch = min(j.o.BatchSize, len(j.set.Splits["train"]))
+	if err := j.planQuad(); err != nil {
+		return err
+	}
+	j.features, err = planFeatures(j)
+	return err
+}
+
+// metadata says of weights and exports where they come from and what was frozen.
+func (j *job) metadata(plan *freeze.Plan) map[string]string {
+	all := model.PlanMetadata(plan)
+	all[model.SourceFileKey], all[model.SourceHashKey], all[model.VersionKey] = j.source.File, j.source.SHA256, j.o.Version
+	if len(j.o.Plans) > 0 {
+		all[model.PlansKey] = strings.Join(j.o.Plans, "; ")
+	}
+	return all
+}
