@@ -53,6 +53,8 @@ func TargetOf(d ort.Device) pass.Target {
 		return pass.CPUProvider
 	case ort.WebGPU:
 		return pass.WebGPU
+	case ort.CUDA:
+		return pass.CUDA
 	}
 	return pass.AnyProvider
 }

@@ -93,6 +93,17 @@ var cases = []struct {
 		b.Output("y", b.Op("ScatterND", nil, ones, b.Reshape(b.Ints(3, 1, 2), 3, 1), x))
 		b.Output("z", b.Op("ScatterND", nil, b.Neg(x), b.Reshape(b.Ints(1), 1, 1), b.Const(vector(2))))
 	}, 0},
+	{"split-reductions", "over pixels, then pictures", func(b *op.Builder) {
+		x := b.Input("x", onnx.Float, onnx.Dims(2, 3, 2, 2))
+		b.Output("y", b.ReduceSum(x, true, 0, 2, 3))
+		b.Output("z", b.ReduceMean(x, true, 0, 2, 3))
+	}, 1e-7},
+	{"split-reductions", "not other axes, nor without them", func(b *op.Builder) {
+		x := b.Input("x", onnx.Float, onnx.Dims(2, 3, 2, 2))
+		b.Output("y", b.ReduceSum(x, true, 2, 3))
+		b.Output("z", b.ReduceSum(x, false, 0, 2, 3))
+		b.Output("all", b.ReduceMean(x, true))
+	}, 0},
 	{"fold-constants", "a chain", func(b *op.Builder) {
 		y := b.Transpose(b.Reshape(b.Param("w", vector(1, 2, 3, 4, 5, 6)), 2, 3), 1, 0)
 		b.Output("y", b.Add(b.Input("x", onnx.Float, onnx.Dims(3, 2)), b.Scale(y, 0.5)))
@@ -152,7 +163,7 @@ func training(b *op.Builder, x *onnx.Value) *onnx.Value {
 }
 
 // all are the standard passes and those that only some provider needs.
-var all = pass.For(pass.WebGPU)
+var all = slices.Concat(pass.For(pass.WebGPU), pass.For(pass.CUDA))
 
 func passNamed(t *testing.T, name string) pass.Pass {
 	i := slices.IndexFunc(all, func(p pass.Pass) bool { return p.Name == name })

@@ -9,11 +9,16 @@ const (
 	AnyProvider Target = iota
 	CPUProvider        // without kernels of 16 bits: products are rounded instead
 	WebGPU             // with lowerings of its own
+	CUDA               // with sums as its own kernels take them
 )
 
-// lowerings are the passes that a provider needs besides those of Standard;
+// lowerings are the passes that graphs for a provider want besides those of Standard;
 // providers that are not listed need none.
 var lowerings = map[Target][]Pass{
+	// What the CUDA provider computes, but slowly.
+	CUDA: {
+		{"split-reductions", SplitReductions},
+	},
 	// What the WebGPU plugin 0.4.0 leaves to the CPU provider, a copy each way, or does wrongly.
 	WebGPU: {
 		{"lower-maxpool-indices", LowerMaxPoolIndices},

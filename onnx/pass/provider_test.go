@@ -17,7 +17,7 @@ import (
 // clean up behind it, and changes no result.
 func TestForProviders(t *testing.T) {
 	if got, want := len(pass.For(pass.AnyProvider)), len(pass.Standard); got != want {
-		t.Errorf("%d passes for CUDA, want the %d standard ones", got, want)
+		t.Errorf("%d passes for any provider, want the %d standard ones", got, want)
 	}
 	b := op.NewBuilder("case")
 	x := b.Input("x", onnx.Float, onnx.Dims(2, 3, 4, 6))
