@@ -69,6 +69,11 @@ if [ -d "$shared/models" ]; then
 		say "$job --smoke"
 		TMPDIR=$smoke "scripts/$job.sh" --smoke >"$smoke/log" 2>&1 || { cat "$smoke/log" >&2; say "$job --smoke failed"; exit 1; }
 	done
+	say "gpu kit, in small"
+	{
+		scripts/gpu/pack.sh --shared "$shared" --cpu-only --unpacked --output "$smoke/kit" &&
+			"$smoke/kit/check.sh" --device cpu --only "machine doctor steps train"
+	} >"$smoke/log" 2>&1 || { cat "$smoke/log" >&2; say "the gpu kit failed"; exit 1; }
 else
 	say "skipped: --smoke of the scripts needs real files, $shared is absent"
 fi

@@ -52,7 +52,9 @@ if [ -n "$cpu_only" ]; then
 	cp "$("$root/scripts/setup.sh")" "$kit/lib/"
 else
 	"$root/scripts/setup.sh" --standin >/dev/null
-	provider=$(ls -d "$cache"/onnxruntime-gpu-* "$cache"/cuda-standin-* 2>/dev/null | head -n 1)
+	for provider in "$cache"/cuda-standin-* "$cache"/onnxruntime-gpu-*; do
+		[ ! -e "$provider/libonnxruntime_providers_cuda.so" ] || break
+	done
 	[ -z "$standin" ] || "$root/onnx/testkit/standin/build.sh" "$provider" "$work/standin"
 	cp "$provider"/libonnxruntime.so.* "$provider/libonnxruntime_providers_shared.so" "$kit/lib/"
 	if [ -n "$standin" ]; then
