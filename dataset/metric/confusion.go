@@ -7,8 +7,12 @@ import "slices"
 // background counts also in pictures without labels.
 type Confusion struct {
 	Classes int
-	Counts  []int // (Classes+1)×(Classes+1)
+	Counts  map[Confused]int // those over 0: of thousands of classes few pairs are ever seen
 }
+
+// Confused is a cell of the matrix: what was found, and what it is. The number after the
+// last class stands for the background.
+type Confused struct{ Predicted, Truth int }
 
 // The limits above which a detection enters the confusion matrix, and above
 // which it counts as being on a label.
@@ -20,34 +24,28 @@ const (
 // At returns how often class truth was taken for class predicted; Classes
 // stands for the background.
 func (c *Confusion) At(predicted, truth int) int {
-	return c.Counts[predicted*(c.Classes+1)+truth]
+	return c.Counts[Confused{predicted, truth}]
 }
 
-// Normalised returns the share of each column's objects, row by row.
-func (c *Confusion) Normalised() []float64 {
-	n := c.Classes + 1
-	out := make([]float64, len(c.Counts))
-	for col := range n {
-		var sum int
-		for row := range n {
-			sum += c.Counts[row*n+col]
-		}
-		if sum == 0 {
-			continue
-		}
-		for row := range n {
-			out[row*n+col] = float64(c.Counts[row*n+col]) / float64(sum)
-		}
+// Normalised returns the shares of each column's objects that are over 0.
+func (c *Confusion) Normalised() map[Confused]float64 {
+	sums := map[int]int{}
+	for at, n := range c.Counts {
+		sums[at.Truth] += n
+	}
+	out := make(map[Confused]float64, len(c.Counts))
+	for at, n := range c.Counts {
+		out[at] = float64(n) / float64(sums[at.Truth])
 	}
 	return out
 }
 
 func newConfusion(classes int) Confusion {
-	return Confusion{classes, make([]int, (classes+1)*(classes+1))}
+	return Confusion{classes, map[Confused]int{}}
 }
 
 func (c *Confusion) count(predicted, truth int) {
-	c.Counts[predicted*(c.Classes+1)+truth]++
+	c.Counts[Confused{predicted, truth}]++
 }
 
 // add counts one picture. Pairs are made without regard to class: best overlap

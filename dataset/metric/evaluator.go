@@ -2,6 +2,7 @@ package metric
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 )
@@ -101,7 +102,7 @@ type ClassResult struct {
 // Result computes the figures of what was added so far.
 func (e *Evaluator) Result() Result {
 	res := Result{Images: e.pictures, Confusion: e.confusion}
-	res.Confusion.Counts = slices.Clone(e.confusion.Counts)
+	res.Confusion.Counts = maps.Clone(e.confusion.Counts)
 	byClass := e.sorted()
 	meanF1 := make([]float64, curvePoints)
 	for c, n := range e.instances {

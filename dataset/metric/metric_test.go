@@ -169,8 +169,21 @@ func TestConfusionTakesBestOverlap(t *testing.T) {
 	if c.At(0, 0) != 1 || c.At(1, 2) != 1 || c.At(2, 0) != 0 {
 		t.Errorf("%v", c.Counts)
 	}
-	if n := c.Normalised(); n[0] != 1 {
+	if n := c.Normalised(); n[Confused{0, 0}] != 1 {
 		t.Errorf("normalised %v", n)
+	}
+}
+
+// TestConfusionOfManyClasses: memory goes with what is seen, not with the square of the classes.
+func TestConfusionOfManyClasses(t *testing.T) {
+	const classes = 1 << 20 // squared, 8 TB
+	e := NewEvaluator(classes)
+	if err := e.Add(nil, []LabelBox{{classes - 1, 0, 0, 10, 10}}); err != nil {
+		t.Fatal(err)
+	}
+	r := e.Result()
+	if got := r.Confusion.At(classes, classes-1); got != 1 || len(r.Confusion.Counts) != 1 {
+		t.Errorf("confusion %v", r.Confusion.Counts)
 	}
 }
 

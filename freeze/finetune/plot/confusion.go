@@ -18,6 +18,7 @@ const (
 	leastShown   = .005 // shares under it stay blank
 	mostWritten  = 30   // classes of which each share is written into its cell
 	mostLabelled = 99   // classes that are named along the axes
+	mostDrawn    = 1000 // classes of which the matrix is drawn: of more, a cell would be less than a pixel
 )
 
 // Confusion draws the matrix with each column summing to one: true classes from
@@ -25,7 +26,7 @@ const (
 func Confusion(path string, c *metric.Confusion, names []string) error {
 	n, shares := c.Classes+1, c.Normalised()
 	at := func(column, row int) float64 { // rows from the bottom
-		if v := shares[(n-1-row)*n+column]; v >= leastShown {
+		if v := shares[metric.Confused{Predicted: n - 1 - row, Truth: column}]; v >= leastShown {
 			return v
 		}
 		return math.NaN()

@@ -135,12 +135,14 @@ func nameOf(names []string, class int) string {
 	return fmt.Sprint(class)
 }
 
-// Evaluation draws what a validation found, curves and the confusion matrix, by the names
+// Evaluation draws what a validation found, curves and, of up to 1000 classes, the confusion matrix, by the names
 // of their files.
 func Evaluation(r *metric.Result, names []string) map[string]func(path string) error {
 	plots := map[string]func(string) error{
-		"PR_curve.png":         func(path string) error { return PrecisionRecall(path, r, names) },
-		"confusion_matrix.png": func(path string) error { return Confusion(path, &r.Confusion, names) },
+		"PR_curve.png": func(path string) error { return PrecisionRecall(path, r, names) },
+	}
+	if r.Confusion.Classes <= mostDrawn {
+		plots["confusion_matrix.png"] = func(path string) error { return Confusion(path, &r.Confusion, names) }
 	}
 	for name, curve := range map[string]Curve{"F1": F1, "P": Precision, "R": Recall} {
 		plots[name+"_curve.png"] = func(path string) error { return OverConfidence(path, r, names, curve) }

@@ -69,7 +69,7 @@ func objects() []dataset.Sample {
 func TestPictures(t *testing.T) {
 	few, fewNames := found(t, 5)
 	many, manyNames := found(t, 45)
-	none := &metric.Result{Confusion: metric.Confusion{Classes: 1, Counts: make([]int, 4)}}
+	none := &metric.Result{Confusion: metric.Confusion{Classes: 1}}
 	var titles [Panels]string
 	var values [Panels][]float64
 	epochs := make([]float64, 40)
