@@ -6,5 +6,8 @@
 // only ever read: nothing is written into it, nothing that it names is
 // executed or fetched.
 //
+//	set, err := format.Open("data.yaml", dataset.ReadOptions{Splits: []string{"train", "val"}})
+//	first := set.Splits["train"][0]
+//
 // The package knows nothing of models, graphs or runtimes.
 package dataset

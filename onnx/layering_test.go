@@ -44,7 +44,7 @@ var rooms = map[string]room{
 	"onnx/yolov5":                 {allows: []string{"onnx", "onnx/op", "onnx/torch"}},
 	"onnx/yolov5/names":           {},
 	"onnx/artifact":               {allows: []string{"onnx", "onnx/wire", "onnx/safetensors", "freeze"}},
-	"onnx/ort":                    {allows: []string{"onnx", "onnx/ort/native"}},
+	"onnx/ort":                    {allows: []string{"onnx", "onnx/wire", "onnx/ort/native"}},
 	"onnx/ort/native":             {standard: true},
 	"onnx/testkit":                {allows: []string{"onnx/...", "freeze"}},
 	"onnx/testkit/recorded":       {allows: []string{"onnx", "onnx/safetensors", "onnx/yolov5", "onnx/testkit/shared"}},

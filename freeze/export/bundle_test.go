@@ -93,11 +93,11 @@ func TestRefreeze(t *testing.T) {
 			t.Errorf("%s differs from a fresh folder's (%v)", name, err)
 		}
 	}
-	graphs, err := artifact.Read(first)
+	training, err := wire.Read(filepath.Join(first, artifact.TrainingFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range graphs.Training.Nodes {
+	for _, n := range training.Nodes {
 		for _, frozen := range []string{"grad/model.0", "grad/model.1"} {
 			if strings.HasPrefix(n.Name, frozen+".") || strings.HasPrefix(n.Name, frozen+"/") {
 				t.Errorf("node %s stands behind the freezing", n.Name)

@@ -58,6 +58,7 @@ func (s *Spec) inputs() (map[string]*onnx.Tensor, error) {
 	return in, nil
 }
 
+// ImagesName is the input of graphs that take pictures: uint8 [N,3,H,W], RGB.
 const ImagesName = "images"
 
 // sources are the values that the layers behind the cut read, by layer.

@@ -12,10 +12,8 @@ import (
 	"path/filepath"
 
 	"yolofreeze/freeze"
-	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/safetensors"
-	"yolofreeze/onnx/wire"
 )
 
 // Is reports whether dir looks like an artifacts folder.
@@ -50,30 +48,6 @@ func Open(dir string) (*Bundle, error) {
 		if err := b.verify(dir, name); err != nil {
 			return nil, err
 		}
-	}
-	return b, nil
-}
-
-// Read is Open, and reads the graphs too.
-func Read(dir string) (*Bundle, error) {
-	b, err := Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	for _, g := range []struct {
-		file string
-		to   **onnx.Model
-	}{{TrainingFile, &b.Training}, {OptimizerFile, &b.Optimizer}, {EvalFile, &b.Eval}} {
-		data, err := b.file(dir, g.file)
-		if err != nil {
-			return nil, err
-		}
-		if *g.to, err = wire.Decode(data); err != nil {
-			return nil, &Error{filepath.Join(dir, g.file), err.Error(), ""}
-		}
-	}
-	if err := b.checkGraphs(); err != nil {
-		return nil, &Error{dir, err.Error(), ""}
 	}
 	return b, nil
 }

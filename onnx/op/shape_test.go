@@ -217,7 +217,10 @@ func value(t *testing.T, name string, written any) *onnx.Value {
 
 // node makes a node of n untyped outputs.
 func node(t *testing.T, c shapeCase, outputs int) *onnx.Node {
-	n := &onnx.Node{Name: "n", Op: c.op, Domain: op.DomainOf(c.op), Outputs: make([]*onnx.Value, outputs)}
+	n := &onnx.Node{Name: "n", Op: c.op, Outputs: make([]*onnx.Value, outputs)}
+	if _, standard := op.Since(c.op, op.Opset); !standard {
+		n.Domain = op.Domain
+	}
 	for i, in := range c.in {
 		n.Inputs = append(n.Inputs, value(t, fmt.Sprintf("x%d", i), in))
 	}

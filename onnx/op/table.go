@@ -80,9 +80,6 @@ func Lookup(name string) (*Op, bool) {
 	return o, ok
 }
 
-// DomainOf returns the domain of an operator of the table: "", which is ai.onnx, or Domain.
-func DomainOf(name string) string { return domains[name] }
-
 // Names returns every operator of the table, unordered.
 func Names() []string {
 	names := make([]string, 0, len(table))

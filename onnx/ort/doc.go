@@ -2,7 +2,11 @@
 // the library, opens sessions on an execution provider, and binds tensors to a
 // session's inputs and outputs without copying them.
 //
-// It is the only package with cgo. github.com/yalue/onnxruntime_go loads the
+//	d, err := ort.Resolve("auto")
+//	s, err := ort.Open(model, ort.Options{Device: d})
+//	out, err := s.Run(map[string]*onnx.Tensor{"x": x}) // new tensors; a Binding copies nothing
+//
+// With package native it is the only one with cgo. github.com/yalue/onnxruntime_go loads the
 // library and makes environment, session options and sessions; values and
 // bindings are this package's own (capi.c), because training needs what
 // onnxruntime_go's lack: scalars and empty tensors of any type over Go memory,

@@ -6,7 +6,6 @@ package ort
 import "C"
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -14,6 +13,7 @@ import (
 	"unsafe"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/wire"
 )
 
 // memory is the memory of a session's device. Values in it keep it: its
@@ -224,7 +224,11 @@ func (s *Session) carrier(dtype onnx.DType, rank int) (*Session, error) {
 	defer s.carriersLock.Unlock()
 	key := [2]int{int(dtype), rank}
 	if s.carriers[key] == nil {
-		c, err := open(unaryModel("Identity", dtype, rank), Options{Device: s.device, Threads: 1, ProviderOptions: s.options})
+		model, err := unaryModel("Identity", dtype, rank)
+		if err != nil {
+			return nil, err
+		}
+		c, err := open(model, Options{Device: s.device, Threads: 1, ProviderOptions: s.options})
 		if err != nil {
 			return nil, err
 		}
@@ -236,29 +240,16 @@ func (s *Session) carrier(dtype onnx.DType, rank int) (*Session, error) {
 	return s.carriers[key], nil
 }
 
-// unaryModel is the .onnx file of y = op(x) for a type whose sizes are
-// known at run time; this package does not know package wire. Protobuf's fields
-// are (number<<3|2, length, bytes), small numbers (number<<3, value).
-func unaryModel(op string, dtype onnx.DType, rank int) []byte {
-	field := func(number byte, parts ...[]byte) []byte {
-		var body []byte
-		for _, p := range parts {
-			body = append(body, p...)
-		}
-		return append(binary.AppendUvarint([]byte{number<<3 | 2}, uint64(len(body))), body...)
+// unaryModel is the .onnx file of y = op(x) for a type whose sizes are known at run time.
+func unaryModel(op string, dtype onnx.DType, rank int) ([]byte, error) {
+	shape := make([]onnx.Dim, rank)
+	for i := range shape {
+		shape[i] = onnx.Sym(string(rune('a' + i)))
 	}
-	number := func(n byte, v int) []byte { return []byte{n << 3, byte(v)} }
-	text := func(n byte, s string) []byte { return field(n, []byte(s)) }
-	value := func(n byte, name string) []byte {
-		var dims []byte
-		for i := range rank {
-			dims = append(dims, field(1, text(2, string(rune('a'+i))))...) // dim { dim_param }
-		}
-		return field(n, text(1, name), field(2, field(1, number(1, int(dtype)), field(2, dims)))) // tensor_type { elem_type, shape }
-	}
-	node := field(1, text(1, "x"), text(2, "y"), text(3, op+"0"), text(4, op))
-	graph := field(7, node, text(2, "unary"), value(11, "x"), value(12, "y"))
-	return append(append(number(1, 8), graph...), field(8, number(2, 17))...) // ir_version 8, opset 17
+	typ := onnx.Type{DType: dtype, Shape: shape}
+	x, y := &onnx.Value{Name: "x", Type: typ}, &onnx.Value{Name: "y", Type: typ}
+	y.Node = &onnx.Node{Name: op + "0", Op: op, Inputs: []*onnx.Value{x}, Outputs: []*onnx.Value{y}}
+	return wire.Encode(&onnx.Model{Name: "unary", Opset: 17, Inputs: []*onnx.Value{x}, Outputs: []*onnx.Value{y}, Nodes: []*onnx.Node{y.Node}})
 }
 
 // MemoryStats returns what the device's allocator tells of itself, such as

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"yolofreeze/onnx"
-	"yolofreeze/onnx/wire"
 )
 
 // plugged opens a session on a plugin provider, or skips where it does not start.
@@ -268,26 +267,6 @@ func TestPadWithinItsInput(t *testing.T) {
 	for i, v := range onnx.Data[float32](out["y"]) {
 		if want := 1 - float32(i/m%2); v != want {
 			t.Fatalf("element %d is %g, want %g", i, v, want)
-		}
-	}
-}
-
-// TestUnaryModel: the model that carries tensors is what package wire writes.
-func TestUnaryModel(t *testing.T) {
-	for _, c := range []struct {
-		dtype onnx.DType
-		rank  int
-	}{{onnx.Float, 0}, {onnx.Int64, 1}, {onnx.Float16, 4}, {onnx.BFloat16, 8}} {
-		m, err := wire.Decode(unaryModel("Identity", c.dtype, c.rank))
-		if err != nil {
-			t.Fatal(err)
-		}
-		x := m.Inputs[0]
-		if m.Opset != 17 || len(m.Nodes) != 1 || m.Nodes[0].Op != "Identity" || m.Nodes[0].Inputs[0] != x || m.Nodes[0].Outputs[0] != m.Outputs[0] {
-			t.Errorf("%v rank %d: not y = x: %+v", c.dtype, c.rank, m)
-		}
-		if x.Type.DType != c.dtype || len(x.Type.Shape) != c.rank || !x.Type.Equal(m.Outputs[0].Type) {
-			t.Errorf("%v rank %d: input %v, output %v", c.dtype, c.rank, x.Type, m.Outputs[0].Type)
 		}
 	}
 }

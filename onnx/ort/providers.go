@@ -144,7 +144,11 @@ func CheckFloat16(d Device, options map[string]string) error {
 		}
 		return &Unavailable{"float16 on " + d.String(), Path(), errors.New(strings.TrimSuffix(reason, ".")), "compute in float32, or use `device cpu`"}
 	}
-	s, err := open(unaryModel("Neg", onnx.Float16, 1), Options{Device: d, Strict: true, Threads: 1, ProviderOptions: options})
+	model, err := unaryModel("Neg", onnx.Float16, 1)
+	if err != nil {
+		return err
+	}
+	s, err := open(model, Options{Device: d, Strict: true, Threads: 1, ProviderOptions: options})
 	if err != nil {
 		return lacking(err)
 	}

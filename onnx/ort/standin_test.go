@@ -39,9 +39,19 @@ func TestStandinThreads(t *testing.T) {
 
 const standinRuns = 3000
 
+// negative is the model y = -x.
+func negative(t *testing.T) []byte {
+	t.Helper()
+	m, err := unaryModel("Neg", onnx.Float, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 // runMany runs y = -x on a device while other goroutines want its thread.
 func runMany(t *testing.T) {
-	s, err := Open(unaryModel("Neg", onnx.Float, 1), Options{Device: Device{Kind: CUDA}})
+	s, err := Open(negative(t), Options{Device: Device{Kind: CUDA}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +137,7 @@ func TestStandinFull(t *testing.T) {
 	if standin.Rerun(t, "STANDIN_MEMORY=100000000") != nil {
 		return
 	}
-	s, err := Open(unaryModel("Neg", onnx.Float, 1), Options{Device: Device{Kind: CUDA}})
+	s, err := Open(negative(t), Options{Device: Device{Kind: CUDA}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,10 @@
 // Package pass rewrites graphs: it folds what is constant, merges what is
 // equal, and replaces what some provider cannot run. One file per rewrite; Run
-// applies them in one fixed order.
+// applies them in one fixed order:
+//
+//	err := pass.Run(m, pass.Standard...)            // for any provider
+//	err := pass.Run(m, pass.For(pass.WebGPU)...)    // and around what one of them lacks
+//	err := pass.Run(m, pass.Half)                   // a form of an export
 package pass
 
 import (

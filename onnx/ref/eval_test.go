@@ -28,7 +28,10 @@ func arr(shape []int64, data ...float64) *Array { return &Array{shape, data} }
 
 // node builds the case's node, with one value for each input and output.
 func (c *evalCase) node() *onnx.Node {
-	n := &onnx.Node{Name: c.name, Op: c.op, Domain: op.DomainOf(c.op), Attrs: c.attrs}
+	n := &onnx.Node{Name: c.name, Op: c.op, Attrs: c.attrs}
+	if _, standard := op.Since(c.op, op.Opset); !standard {
+		n.Domain = op.Domain
+	}
 	for range c.in {
 		n.Inputs = append(n.Inputs, &onnx.Value{Type: onnx.Type{DType: c.dtype}})
 	}

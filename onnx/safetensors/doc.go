@@ -7,5 +7,9 @@
 // Everything the specification forbids is refused here, so that a file has one
 // reading only.
 //
+//	f, err := safetensors.Read("best.safetensors")
+//	w := f.Tensors["model.0.conv.weight"] // float32 [16 3 6 6]
+//	err = safetensors.Write("copy.safetensors", f)
+//
 // It knows nothing of what the tensors mean, nor of checkpoints of other kinds.
 package safetensors

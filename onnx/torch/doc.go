@@ -14,6 +14,9 @@
 // legacy.go (records) → pickle.go (values) → storage.go (tensors) → module.go
 // (the tree of modules) → Checkpoint.
 //
+//	c, err := torch.Load("yolov5n.pt")
+//	net, weights, err := yolov5.FromCheckpoint(c)
+//
 // The way back is EncodeState, which writes a bare state dict.
 //
 // It knows nothing of what a layer computes, nor of graphs (package yolov5

@@ -8,5 +8,11 @@
 // Behaviour follows YOLOv5 v2.0 to v7.0; formulas name their papers.
 //
 // Networks come from a layer table (ParseTable), a checkpoint (FromCheckpoint),
-// a bare state dict (FromState) or an exported graph (FromGraph).
+// a bare state dict (FromState) or an exported graph (FromGraph):
+//
+//	net, weights, err := yolov5.FromCheckpoint(checkpoint) // of package torch
+//	b := op.NewBuilder("yolov5")
+//	g := yolov5.Graph{Builder: b, Net: net, Param: func(p yolov5.Param) *onnx.Value { return b.Param(p.Name, weights[p.Name]) }}
+//	heads, err := g.Forward(b.Input("images", onnx.Float, onnx.Dims(1, 3, 640, 640)))
+//	rows, err := net.Decode(b, heads) // [1 25200 5+classes]
 package yolov5
