@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold of a change: formatting, vet, staticcheck, tests.
 # usage: scripts/test.sh [further flags of go test]
-# WebGPU with a Vulkan driver in software is fetched too, where there is one. Tests that
+# oneDNN, and WebGPU with a Vulkan driver in software, are fetched too, where there are any. Tests that
 # need what is not there (recordings, a GPU, a browser) skip and say so: scripts/test.sh -v
 # shows them.
 set -euo pipefail
@@ -13,6 +13,7 @@ staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
 smoke=$(mktemp -d)
 trap 'rm -rf "$smoke"' EXIT
 
+"$root/scripts/setup.sh" --native >/dev/null || say "skipped: tests of native kernels (tier native), since oneDNN cannot be had here"
 "$root/scripts/setup.sh" --webgpu >/dev/null || say "skipped: tests on WebGPU, which cannot be had here"
 "$root/scripts/setup.sh" --standin >/dev/null || say "skipped: tests over stand-ins for CUDA, whose provider cannot be had here"
 make_ready

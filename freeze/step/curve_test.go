@@ -51,6 +51,15 @@ func TestRecordedCurve(t *testing.T) {
 	})
 }
 
+// TestRecordedCurveNative is TestRecordedCurve with native kernels.
+func TestRecordedCurveNative(t *testing.T) {
+	needNative(t)
+	eachCurve(t, func(t *testing.T, c *recordedCurve, run string) {
+		off := c.follow(t, run, onnx.Undefined, ort.Options{Native: true, Threads: 2})
+		off.check(t, curveDeviations{0.002, 0.06, 0.01, 4 * c.Runs[run].Noise.FinalNorms})
+	})
+}
+
 // TestRecordedCurveAMP follows them with products in float16 and in bfloat16.
 func TestRecordedCurveAMP(t *testing.T) {
 	o := ort.Options{}

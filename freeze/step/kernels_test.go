@@ -58,3 +58,20 @@ func TestChooseKernels(t *testing.T) {
 		}
 	}
 }
+
+// TestNativeRepeats: with a number of threads, more than pictures too, native kernels give the
+// same bytes each time.
+func TestNativeRepeats(t *testing.T) {
+	needNative(t)
+	fixture.NeedORT(t)
+	for _, threads := range []int{1, 2, 3} {
+		o := ort.Options{Native: true, Threads: threads}
+		first, _, err := trialLosses(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, _, err := trialLosses(o); err != nil || again != first {
+			t.Errorf("%d threads: losses %v, then %v, %v", threads, first, again, err)
+		}
+	}
+}

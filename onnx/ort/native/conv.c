@@ -1,6 +1,6 @@
 //go:build !windows
 
-#include "conv.h"
+#include "products.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,7 @@ struct part {
 	dnnl_memory plain, laid; // this thread's slice of the kernel, to be re-laid
 	dnnl_primitive relay;    // NULL where oneDNN takes it as it is, or the slice is empty
 	float *partial;          // of the kernel's gradient, in oneDNN's layout
+	float *products;         // the same by our own products, in this thread's scratch
 	size_t scratch_size;
 };
 
@@ -20,6 +21,7 @@ struct conv {
 	enum direction direction;
 	struct geometry g;
 	int threads, same_layout;
+	int own;    // the kernel's gradient by products.h, without oneDNN
 	int failed; // some work of any thread
 	float *laid; // the kernel, in oneDNN's layout
 	size_t laid_count;
@@ -150,6 +152,11 @@ struct conv *conv_make(enum direction direction, const struct geometry *g, int t
 	c->direction = direction;
 	c->g = *g;
 	c->threads = threads;
+	if (direction == conv_to_kernel && products_fit(g)) {
+		c->own = 1;
+		for (int t = 0; t < threads; t++) c->parts[t].share = share_of(g->batch, t, threads);
+		return c;
+	}
 	dnnl_attr attr = post(direction, act, alpha);
 	dnnl_desc plain = NULL;
 	dnnl_dims ws;
@@ -264,9 +271,28 @@ void conv_pictures(struct conv *c, struct worker *me, float *x, const float *w, 
 	if (!c->failed) execute(c, me, p->work, n, args);
 }
 
+// own_kernel is conv_kernel by our own products.
+static void own_kernel(struct conv *c, struct worker *me, const float *x, const float *dy, float *dw) {
+	struct part *p = &c->parts[me->index];
+	float *all[pool_most];
+	if ((p->products = pool_scratch(me, products_scratch(&c->g, p->share.count) * sizeof(float))))
+		products_kernel(&c->g, p->share, x, dy, p->products);
+	else
+		c->failed = 1;
+	pool_barrier(me);
+	if (c->failed) return;
+	for (int t = 0; t < c->threads; t++) all[t] = c->parts[t].products;
+	products_sum(&c->g, all, c->threads, share_of(products_blocks(&c->g), me->index, me->count), dw);
+	pool_barrier(me); // until then nobody's scratch may be used again
+}
+
 void conv_kernel(struct conv *c, struct worker *me, const float *x, const float *dy, float *dw) {
 	struct part *p = &c->parts[me->index];
 	const struct geometry *g = &c->g;
+	if (c->own) {
+		own_kernel(c, me, x, dy, dw);
+		return;
+	}
 	float *sum = c->same_layout ? dw : c->laid; // where the first thread writes
 	dnnl.memory_set_data_handle(p->w, p->partial ? p->partial : sum);
 	dnnl.memory_set_data_handle(p->x, (void *)(x + p->share.first * g->height * g->width * g->channels));
