@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"yolofreeze/onnx/testkit/hostile"
 	"yolofreeze/onnx/yaml"
 )
 
@@ -172,10 +173,11 @@ func TestSelectorFiles(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"10", "0-9,!model.9.", "backbone,model.*.bn.*", "model.[", "@x", "0,neck", "!!", "٣", "1-99999999999999999999"} {
-		f.Add(seed)
+		f.Add([]byte(seed))
 	}
 	net := yolov5n()
-	f.Fuzz(func(t *testing.T, text string) {
+	hostile.Fuzz(f, func(t *testing.T, data []byte) {
+		text := string(data)
 		if strings.Contains(text, "@") {
 			t.Skip("would read files")
 		}
@@ -206,7 +208,7 @@ func FuzzParseYAML(f *testing.F) {
 	}
 	f.Add(p.YAML())
 	f.Add([]byte("freeze:\n - \"\\x41\"\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	hostile.Fuzz(f, func(t *testing.T, data []byte) {
 		p, err := ParseYAML(data)
 		if err != nil {
 			oneLine(t, err)

@@ -49,6 +49,7 @@ var rooms = map[string]room{
 	"onnx/testkit":                {allows: []string{"onnx/...", "freeze"}},
 	"onnx/testkit/recorded":       {allows: []string{"onnx", "onnx/safetensors", "onnx/yolov5", "onnx/testkit/shared"}},
 	"onnx/testkit/shared":         {standard: true},
+	"onnx/testkit/hostile":        {standard: true},
 	"onnx/testkit/standin":        {standard: true},
 	"dataset/...":                 {allows: []string{"dataset/..."}},
 	"freeze/runs":                 {},
@@ -73,7 +74,7 @@ var rooms = map[string]room{
 	"cmd/term":    {},
 	"cmd/flags":   {allows: []string{"cmd/term", "dataset", "dataset/loader", "freeze/options", "freeze/step", "onnx", "onnx/ort"}},
 	"cmd/matrix":  {allows: []string{"cmd/term", "cmd/flags", "freeze/options"}},
-	"scripts/...": {allows: []string{"onnx/...", "freeze/...", "dataset/..."}, but: []string{"freeze/fixture"}},
+	"scripts/...": {allows: []string{"onnx/...", "freeze/...", "dataset/..."}},
 }
 
 // owners are the only packages that may import what is named here.

@@ -1,14 +1,25 @@
 #!/usr/bin/env bash
 # Faults on purpose: hostile files for every reader, kills at random moments, system calls
-# that fail, a full disk, limits. Each verdict is checked; one table ends it, and the exit
-# code is 1 when something is short.
+# that fail, a full disk, limits. Each verdict is checked, and whatever was disturbed must go on
+# to the same bytes; one table ends it, and the exit code is 1 when something is short.
 # usage: scripts/faults.sh [--smoke] [SEED]
-# --smoke takes under three minutes on two processors, else it takes most of an hour. What a
-# machine cannot do (strace, mounting) is skipped by name.
+#        scripts/faults.sh --fuzz MINUTES [PATTERN]
+# --smoke takes a minute on two processors, else it takes most of an hour. What a machine
+# cannot do (notifications of system calls, mounting) is skipped by name. --fuzz runs every Fuzz
+# function of the module so long, or those whose package and name fit the pattern, two at a time.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-kills=300 injections=200 spoiled=60
-[ "${1:-}" != --smoke ] || { kills=3 injections=9 spoiled=2; shift; }
+. "$root/scripts/faults/fuzz.sh"
+. "$root/scripts/faults/runs.sh"
+if [ "${1:-}" = --fuzz ]; then
+	[[ "${2:-}" =~ ^[0-9.]+$ ]] || usage
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT
+	fuzz "$2" "${3:-}"
+	exit
+fi
+smoke= kills=300 injections=8 spoiled=60 injected=("${kinds[@]}") # injections: of each kind of run and of call
+[ "${1:-}" != --smoke ] || { smoke=yes kills=4 injections=1 spoiled=1 injected=(export); shift; }
 case "${1:-}" in -*) usage ;; esac
 seed=${1:-1}
 RANDOM=$seed
@@ -43,6 +54,7 @@ verdict() {
 "$yolofreeze" dataset synth -o ds --train 8 --val 4 --imgsz 64 >/dev/null
 train() { "$yolofreeze" train --weights small.safetensors --data ds/data.yaml --imgsz 64 --batch-size 4 --epochs 3 --device cpu --workers 1 --noplots --freeze 1 "$@"; }
 "$yolofreeze" export small.safetensors --imgsz 64 --format onnx,pt >/dev/null
+"$yolofreeze" convert small.safetensors -o art --imgsz 64 >/dev/null
 
 # measured COMMAND…: its exit code, seconds and peak memory in MB
 measured() {
@@ -84,55 +96,15 @@ else
 fi
 
 say "kills"
-begin=$(date +%s%N)
-train --project runs --name straight >/dev/null 2>&1
-lasts=$((($(date +%s%N) - begin) / 1000000)) # milliseconds
-sums() { (cd "$1" && sha256sum weights/last.safetensors weights/best.safetensors weights/best.onnx results.csv per_class.csv freeze.yaml); }
-tried=0 bad=0 begun=0
-for ((i = 0; i < kills; i++)); do
-	rm -rf runs/killed
-	train --project runs --name killed >/dev/null 2>&1 &
-	pid=$!
-	sleep "$(awk "BEGIN { print $((RANDOM % lasts)) / 1000 }")"
-	pkill -KILL -P "$pid" 2>/dev/null || true
-	kill -KILL "$pid" 2>/dev/null || true
-	wait "$pid" 2>/dev/null || true
-	tried=$((tried + 1))
-	[ ! -e runs/killed ] || [ -e runs/killed/summary.json ] || begun=$((begun + 1))
-	if [ -e runs/killed/weights/last.safetensors ]; then
-		"$yolofreeze" train --resume-from runs/killed >/dev/null 2>err || grep -q 'has finished' err || { bad=$((bad + 1)); say "short: a killed run does not go on"; tail -n 2 err >&2; continue; }
-	else
-		rm -rf runs/killed
-		train --project runs --name killed >/dev/null 2>&1
-	fi
-	# where the run lies is all that may differ in the state
-	[ "$(sums runs/killed | grep -v last.safetensors)" = "$(sums runs/straight | grep -v last.safetensors)" ] || { bad=$((bad + 1)); say "short: a resumed run ends in other bytes"; }
-done
-row "kills of training, resumed" "$tried" "$bad" "$begun of them in the middle; the same bytes as a run that nothing killed"
+kills "$kills"
 
 say "system calls that fail"
-tried=0 bad=0
-if strace -f -o /dev/null true 2>/dev/null; then
-	calls=(write fsync renameat openat) errors=(EIO ENOSPC EACCES EMFILE)
-	for ((i = 0; i < injections; i++)); do
-		call=${calls[RANDOM % 4]} error=${errors[RANDOM % 4]} nth=$((1 + RANDOM % 120))
-		inject=(strace -f -qq -o /dev/null -e "trace=$call" -e "inject=$call:error=$error:when=$nth+")
-		tried=$((tried + 1))
-		rm -rf art new.onnx
-		case $((i % 3)) in
-		0) verdict "0 1 2 3 4" "${inject[@]}" "$yolofreeze" export small.safetensors -o new.onnx --imgsz 64 || bad=$((bad + 1))
-			[ ! -e new.onnx ] || "$yolofreeze" inspect new.onnx >/dev/null 2>&1 || { bad=$((bad + 1)); say "short: $call $error $nth: half an export"; } ;;
-		1) verdict "0 1 2 3 4" "${inject[@]}" "$yolofreeze" convert small.safetensors -o art --imgsz 64 || bad=$((bad + 1))
-			[ ! -e art ] || "$yolofreeze" inspect art >/dev/null 2>&1 || { bad=$((bad + 1)); say "short: $call $error $nth: half a folder"; } ;;
-		2) cp -r runs/straight runs/fault
-			verdict "0 1 2 3 4" "${inject[@]}" "$yolofreeze" train --weights small.safetensors --data ds/data.yaml --imgsz 64 --batch-size 4 --epochs 2 --device cpu --workers 1 --noplots --project runs --name fault --exist-ok || bad=$((bad + 1))
-			"$yolofreeze" inspect runs/fault/weights/last.safetensors >/dev/null 2>&1 || { bad=$((bad + 1)); say "short: $call $error $nth: the checkpoint is not whole"; }
-			rm -rf runs/fault ;;
-		esac
-	done
-	row "failing system calls (strace)" "$tried" "$bad" "EIO, ENOSPC, EACCES, EMFILE from the Nth call on"
+code=125
+! command -v gcc >/dev/null || ! gcc -O1 -o inject "$root/scripts/faults/inject/inject.c" 2>/dev/null || { code=0; ./inject write 0 0 count true || code=$?; }
+if [ $code = 0 ]; then
+	injections "$injections" "${injected[@]}"
 else
-	row "failing system calls" 0 0 "skipped: no strace that may trace here"
+	row "failing system calls" 0 0 "skipped: no gcc, or a kernel without seccomp's notifications"
 fi
 
 say "full disk and limits"
@@ -148,13 +120,19 @@ if mount -t tmpfs -o size=12k tmpfs full 2>/dev/null; then
 else
 	row "full disk" 0 0 "skipped: no tmpfs can be mounted here"
 fi
-bad=0
+tried=0 bad=0
 limited() { (ulimit "$1" "$2" && shift 2 && exec "$@"); }
-verdict "1 4" limited -f 8 "$yolofreeze" export small.safetensors -o limited.onnx --imgsz 64 || bad=$((bad + 1))
-[ ! -e limited.onnx ] || { bad=$((bad + 1)); say "short: half a file under a limit of size"; }
-row "limit of file size" 1 "$bad" "ulimit -f"
+for limit in "-f 8" "-v 3000000" "-n 20"; do # KB of files and of memory; open files
+	tried=$((tried + 1))
+	rm -f limited.onnx
+	codes="0 1 4"
+	[ "$limit" != "-f 8" ] || codes="1 4"
+	verdict "$codes" limited $limit "$yolofreeze" export small.safetensors -o limited.onnx --imgsz 64 || bad=$((bad + 1))
+	[ ! -e limited.onnx ] || "$yolofreeze" inspect limited.onnx >/dev/null 2>&1 || { bad=$((bad + 1)); say "short: half a file under ulimit $limit"; }
+done
+row "limits" $tried $bad "of file size, memory and open files (ulimit)"
 
-if [ "$kills" -gt 3 ]; then
+if [ -z "$smoke" ]; then
 	say "advisories on what we depend on"
 	code=0
 	(cd "$root" && timeout 300 go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...) >out 2>err || code=$?

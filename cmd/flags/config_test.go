@@ -1,12 +1,16 @@
 package flags
 
-import "testing"
+import (
+	"testing"
+
+	"yolofreeze/onnx/testkit/hostile"
+)
 
 func FuzzParseConfig(f *testing.F) {
 	for _, seed := range []string{"a: 1\nb: [x, 'y']\n", "a: &x 1\nb: *x\n", "? a\n: b\n", "a: |\n  text\n", "<<: {a: 1}\n", "{a: 1}", "---\n...\n"} {
 		f.Add([]byte(seed))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	hostile.Fuzz(f, func(t *testing.T, data []byte) {
 		entries, err := parseConfig(data)
 		if err != nil && err.Error() == "" {
 			t.Error("an error without words")

@@ -12,6 +12,7 @@ import (
 	"testing/iotest"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/testkit/hostile"
 )
 
 // folder writes train.json and pictures of 40 by 20 pixels.
@@ -181,7 +182,7 @@ func FuzzCOCO(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	hostile.Fuzz(f, func(t *testing.T, data []byte) {
 		doc, err := parseJSON(strings.NewReader(string(data)), true)
 		if err != nil {
 			return

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
-	"fmt"
 	"hash/crc32"
 	"image"
 	"image/color"
@@ -13,7 +12,6 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -325,32 +323,4 @@ func TestTextLink(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-}
-
-// FuzzProbe: any bytes give a size within the limits, or an error, without
-// taking memory for pixels that are only claimed.
-func FuzzProbe(f *testing.F) {
-	for _, format := range []string{"jpeg", "png", "gif"} {
-		data := encode(f, format, scene())
-		f.Add(data)
-		if format != "gif" {
-			f.Add(withEXIF(format, data, exif(binary.BigEndian, 6)))
-		}
-	}
-	f.Add(hugePNG(60000, 60000))
-	f.Add(exif(binary.LittleEndian, 8))
-	f.Add([]byte("RIFF\x00\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00EXIF\xff\xff\xff\xff"))
-	f.Add([]byte("BM"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		img, err := DecodeBytes(data, Limits{MaxPixels: 1 << 16})
-		runtime.ReadMemStats(&after)
-		if grown := after.TotalAlloc - before.TotalAlloc; grown > 64<<20 {
-			t.Errorf("%d bytes took %d", len(data), grown)
-		}
-		if err == nil && (img.Width*img.Height > 1<<16 || len(img.Pix) != 3*img.Width*img.Height) {
-			t.Errorf("%s", fmt.Sprint(img.Width, img.Height, len(img.Pix)))
-		}
-	})
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/testkit/hostile"
 )
 
 // devkit writes a year; annotations are given by picture, each picture is 40 by
@@ -216,7 +217,7 @@ func FuzzVOC(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	hostile.Fuzz(f, func(t *testing.T, data []byte) {
 		a, err := parseXML(data)
 		if err != nil {
 			return

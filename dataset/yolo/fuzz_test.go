@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/testkit/hostile"
 	"yolofreeze/onnx/yaml"
 )
 
@@ -24,7 +25,7 @@ func FuzzLabelLine(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	f.Fuzz(func(t *testing.T, text []byte) {
+	hostile.Fuzz(f, func(t *testing.T, text []byte) {
 		for _, policy := range []dataset.Policy{dataset.Reject, dataset.Clip, dataset.Drop} {
 			o, err := dataset.ReadOptions{BadLabels: policy}.Checked()
 			if err != nil {
@@ -49,7 +50,7 @@ func FuzzDataYAML(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	f.Fuzz(func(t *testing.T, text []byte) {
+	hostile.Fuzz(f, func(t *testing.T, text []byte) {
 		root, err := yaml.Parse(text)
 		if err != nil {
 			return

@@ -82,7 +82,7 @@ func writeFiles(t *testing.T, dir string, files map[string]string) {
 }
 
 // madePlan freezes layers of a network of four.
-func madePlan(t *testing.T, selectors []string) *freeze.Plan {
+func madePlan(t testing.TB, selectors []string) *freeze.Plan {
 	t.Helper()
 	net := freeze.Network{Layers: 4, Backbone: 2, Head: 3}
 	for i := range 4 {

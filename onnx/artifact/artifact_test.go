@@ -17,7 +17,7 @@ import (
 )
 
 // sample is a bundle of two layers, the first frozen; side is its only free number.
-func sample(t *testing.T, side int) *Bundle {
+func sample(t testing.TB, side int) *Bundle {
 	t.Helper()
 	net := freeze.Network{Layers: 2, Parameters: []freeze.Parameter{
 		{Name: "model.0.weight", Shape: []int64{2, 2}}, {Name: "model.1.weight", Shape: []int64{2}},

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/testkit/hostile"
 )
 
 func trainingState() *TrainingState {
@@ -100,7 +101,7 @@ func FuzzTrainingState(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(good)
-	f.Fuzz(func(t *testing.T, data []byte) {
+	hostile.Fuzz(f, func(t *testing.T, data []byte) {
 		s, err := DecodeTrainingState(data)
 		if err != nil {
 			return

@@ -15,6 +15,7 @@ import (
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/testkit/hostile"
 	"yolofreeze/onnx/testkit/shared"
 )
 
@@ -288,7 +289,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(good)
 	f.Add(good[:len(good)-1])
 	f.Add(file(`{"a":{"dtype":"F16","shape":[1,2],"data_offsets":[0,4]}}`, 0, 0x3c, 0, 0x7e))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	hostile.Fuzz(f, func(t *testing.T, data []byte) {
 		read, err := Decode(data)
 		if err != nil {
 			return

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/testkit/hostile"
 )
 
 // FuzzPickle runs arbitrary bytes on the machine, with storages that exist, and
@@ -15,7 +16,7 @@ func FuzzPickle(f *testing.F) {
 		proto(rebuilt(pid("HalfStorage", "0", 4), 0, nums(2, 2), nums(1, 2)))} {
 		f.Add([]byte(seed))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	hostile.Fuzz(f, func(t *testing.T, data []byte) {
 		s := newStore(len(data))
 		s.record = func(key string) ([]byte, error) { return make([]byte, 8), nil }
 		m := newMachine(data, s)
@@ -44,7 +45,7 @@ func FuzzZip(f *testing.F) {
 	f.Add(deflated(f, smallRecords()...))
 	f.Add(legacy(legacyObject(), lst(str("17"), str("940")), little(1, 8)+little(5, 8)+little(2, 8)+floats(1, 2)))
 	f.Add([]byte(lfsHead + "v1\nsize 7\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	hostile.Fuzz(f, func(t *testing.T, data []byte) {
 		c, err := decode(data)
 		if err != nil {
 			oneLine(t, err)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/testkit/hostile"
 	"yolofreeze/onnx/testkit/shared"
 )
 
@@ -196,7 +197,7 @@ func FuzzDecode(f *testing.F) {
 	for _, c := range malformed() {
 		f.Add([]byte(c.data))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	hostile.Fuzz(f, func(t *testing.T, data []byte) {
 		m, err := Decode(data)
 		if err != nil {
 			return

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"yolofreeze/onnx/testkit/hostile"
 )
 
 func TestParse(t *testing.T) {
@@ -151,7 +152,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(text[:min(len(text), 300)]))
 	}
 	f.Add([]byte("a: &a {b: 1}\nc: {<<: *a}\nd: |\n  x\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	hostile.Fuzz(f, func(t *testing.T, data []byte) {
 		n, err := Parse(data)
 		if err == nil {
 			n.Value()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/testkit/hostile"
 	"yolofreeze/onnx/wire"
 	"yolofreeze/onnx/yolov5"
 )
@@ -23,7 +24,7 @@ func FuzzFromGraph(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	hostile.Fuzz(f, func(t *testing.T, data []byte) {
 		m, err := wire.Decode(data)
 		if err != nil {
 			return

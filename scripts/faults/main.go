@@ -2,7 +2,7 @@
 // take a reader's time or memory, and such as are cut or spoiled at random.
 // usage: faults FOLDER SEED NUMBER [SOUND_FILE…]
 // NUMBER spoiled copies of each sound file are written beside the made ones. With FOLDER
-// alone it writes small.safetensors there, a model for data sets of dataset synth.
+// alone it writes small.safetensors there, the model of the tests.
 package main
 
 import (
@@ -17,9 +17,8 @@ import (
 	"strconv"
 	"strings"
 
-	"yolofreeze/dataset/synth"
+	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/model"
-	"yolofreeze/onnx/yolov5"
 )
 
 func main() {
@@ -61,23 +60,11 @@ func run(args []string) error {
 }
 
 func small(path string) error {
-	layer := func(from any, module string, args ...any) any { return []any{from, 1, module, args} }
-	names, err := synth.Parse("plain")
+	m, err := fixture.Small()
 	if err != nil {
 		return err
 	}
-	net, err := yolov5.ParseTable(map[string]any{"depth_multiple": 1.0, "width_multiple": 1.0,
-		"anchors":  []any{[]any{10, 13, 16, 30}},
-		"backbone": []any{layer(-1, "Conv", 8, 6, 2, 2), layer(-1, "C3", 8), layer(-1, "SPPF", 16, 5)},
-		"head":     []any{layer(-1, "Conv", 8, 3, 2), layer([]any{-1}, "Detect", "nc", "anchors")}}, len(names))
-	if err != nil {
-		return err
-	}
-	state, err := net.Init(1)
-	if err != nil {
-		return err
-	}
-	return model.Save(path, &model.Model{Net: net, State: state, Names: names})
+	return model.Save(path, m)
 }
 
 // spoiled cuts, flips, repeats or lengthens at random.

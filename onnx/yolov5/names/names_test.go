@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"yolofreeze/onnx/testkit/hostile"
 )
 
 // The texts are what Python's repr prints for the dicts.
@@ -71,8 +72,9 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add(`{0: 'person', 1: "it's"}`)
-	f.Fuzz(func(t *testing.T, text string) {
+	f.Add([]byte(`{0: 'person', 1: "it's"}`))
+	hostile.Fuzz(f, func(t *testing.T, data []byte) {
+		text := string(data)
 		names, err := Parse(text)
 		if err != nil {
 			return
