@@ -2,7 +2,9 @@ package ort
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"yolofreeze/onnx"
@@ -12,9 +14,10 @@ func TestOutOfMemory(t *testing.T) {
 	for text, want := range map[string]bool{
 		"Non-zero status code returned while running Conv node: BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 104857600": true,
 		"Available memory of 12 is smaller than requested bytes of 256":                                                                                         true,
-		"CUDA failure 2: out of memory":                              true,
-		"CUDNN failure 4002: CUDNN_STATUS_ALLOC_FAILED":              true,
-		"std::bad_alloc":                                             true,
+		"CUDA failure 2: out of memory":                   true,
+		"CUDNN failure 4002: CUDNN_STATUS_ALLOC_FAILED":   true,
+		"Status Message: out of memory for a convolution": true, // of native kernels
+		"std::bad_alloc": true,
 		"Got invalid dimensions for input: images":                   false,
 		"CUDA failure 700: an illegal memory access was encountered": false,
 	} {
@@ -69,5 +72,21 @@ int cudaMemGetInfo(size_t *free, size_t *total) { *free = 1000 + current; *total
 	}
 	if _, known := (Device{Kind: CUDA, Index: 9}).FreeMemory(); known {
 		t.Error("a GPU that is not there has memory")
+	}
+}
+
+// TestNativeReasonsOfMemory: native kernels say in these words that memory is not to be had.
+func TestNativeReasonsOfMemory(t *testing.T) {
+	quoted := regexp.MustCompile(`"([^"\n]*\bmemory\b[^"\n]*)"`)
+	for _, file := range []string{"conv.c", "node.c", "ort.c"} {
+		text, err := os.ReadFile(filepath.Join("native", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range quoted.FindAllStringSubmatch(string(text), -1) {
+			if !OutOfMemory(errors.New(found[1])) {
+				t.Errorf("%s: %q is not known for a lack of memory", file, found[1])
+			}
+		}
 	}
 }

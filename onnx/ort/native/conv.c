@@ -147,7 +147,7 @@ static void drop_relay(struct part *p) {
 
 struct conv *conv_make(enum direction direction, const struct geometry *g, int threads, int biased, enum activation act, float alpha, const char **reason) {
 	struct conv *c = calloc(1, sizeof *c);
-	*reason = "there is no memory for a convolution";
+	*reason = "out of memory for a convolution";
 	if (!c) return NULL;
 	c->direction = direction;
 	c->g = *g;
@@ -168,9 +168,11 @@ struct conv *conv_make(enum direction direction, const struct geometry *g, int t
 		p->share = share_of(g->batch, t, threads);
 		dnnl_recipe recipe = describe(c, p->share.count, biased, attr, laid);
 		if (!recipe) {
+			*reason = "oneDNN has no such convolution";
 			failed = 1;
 			break;
 		}
+		*reason = "out of memory for a convolution"; // oneDNN has it
 		const struct dnnl_memory_desc *w = dnnl.primitive_desc_query_md(recipe, direction == conv_to_kernel ? dnnl_query_diff_weights : dnnl_query_weights, 0);
 		const struct dnnl_memory_desc *scratch = dnnl.primitive_desc_query_md(recipe, dnnl_query_scratchpad, 0);
 		p->scratch_size = dnnl.memory_desc_get_size(scratch);
@@ -181,6 +183,7 @@ struct conv *conv_make(enum direction direction, const struct geometry *g, int t
 			c->laid = floats(c->laid_count);
 			failed = failed || !c->laid;
 		} else if (!dnnl.memory_desc_equal(w, laid)) {
+			*reason = "oneDNN lays shares of a convolution differently";
 			failed = 1;
 		}
 		failed = failed || dnnl.primitive_create(&p->work, recipe) || dnnl.memory_create(&p->w, w, engine, c->laid) ||
@@ -198,7 +201,7 @@ struct conv *conv_make(enum direction direction, const struct geometry *g, int t
 	// Some layouts have blocks that the features cannot be divided by: then one thread does it all.
 	if (!failed && !c->same_layout && make_relay(c, threads, laid, plain)) {
 		for (int t = 0; t < threads; t++) drop_relay(&c->parts[t]);
-		failed = make_relay(c, 1, laid, plain);
+		if ((failed = make_relay(c, 1, laid, plain))) *reason = "oneDNN cannot lay the kernel of a convolution otherwise";
 	}
 	if (laid) dnnl.memory_desc_destroy(laid);
 	if (plain) dnnl.memory_desc_destroy(plain);

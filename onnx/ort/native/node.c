@@ -124,7 +124,7 @@ static const char *prepare(struct node *n) {
 		forget(n);
 		n->working = g.batch < n->threads ? (int)g.batch : n->threads;
 		int64_t k = g.features;
-		if (!(n->memory = malloc(k * (6 * sizeof(float) + n->working * 3 * sizeof(double))))) return "there is no memory for its sums";
+		if (!(n->memory = malloc(k * (6 * sizeof(float) + n->working * 3 * sizeof(double))))) return "out of memory for its sums";
 		double *d = n->memory;
 		for (int t = 0; t < n->working; t++, d += 3 * k) n->moments[t] = (struct moments){.sum = d, .square = d + k, .pivot = d + 2 * k};
 		float *f = (float *)d;

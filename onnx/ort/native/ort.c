@@ -73,7 +73,7 @@ static status create(const struct custom_op *op, ort_api api, const void *info, 
 	if (!k || !n) {
 		free(k);
 		if (n) node_free(n);
-		return failure(api, 1, "no memory for a kernel");
+		return failure(api, 1, "out of memory for a kernel");
 	}
 	*k = (struct kernel){api, of(op), n};
 	*out = k;
