@@ -13,6 +13,7 @@ type Bound struct {
 	values  map[string]*ort.Value
 	nodes   int                     // of the graph as it was written
 	inputs  map[string]*onnx.Tensor // of a training graph, that a batch fills
+	unpin   []func()                // gives their memory back, where the device has one for them
 
 	// Where the provider captures the graph: whether it has, and the graphs that
 	// copy in what the host gives and out what it takes; nil where nothing is copied.
@@ -87,6 +88,18 @@ func (b *Bound) value(name string, t *onnx.Tensor) (*ort.Value, error) {
 	return v, nil
 }
 
+// pin moves the inputs, before they are bound, to where the device copies them from fastest.
+func (b *Bound) pin() error {
+	for _, t := range b.inputs {
+		release, err := b.session.Pin(t)
+		if err != nil {
+			return err
+		}
+		b.unpin = append(b.unpin, release)
+	}
+	return nil
+}
+
 // Close releases the session and what is bound to it.
 func (b *Bound) Close() {
 	if b == nil {
@@ -97,6 +110,9 @@ func (b *Bound) Close() {
 	b.binding.Close()
 	for _, v := range b.values {
 		v.Close()
+	}
+	for _, release := range b.unpin {
+		release()
 	}
 	b.session.Close()
 }

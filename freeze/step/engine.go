@@ -124,7 +124,10 @@ func (e *Engine) openTraining(what string, spec *Spec, graphs *Graphs, o ort.Opt
 	if err != nil {
 		return nil, err
 	}
-	if b.inputs, err = spec.inputs(); err != nil {
+	if b.inputs, err = spec.inputs(); err == nil {
+		err = b.pin()
+	}
+	if err != nil {
 		b.Close()
 		return nil, err
 	}

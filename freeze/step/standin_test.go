@@ -33,7 +33,7 @@ const mostStreams = 3
 func standinSpec(t *testing.T, frozen, bn string) *Spec {
 	s := specOf(t, fixture.Blank(t, testkit.YOLOv5Table("s", 80)), frozen, bn, "SGD")
 	s.Batch, s.Height, s.Width = 16, 640, 640
-	s.Loss.Capacity = 512
+	s.Loss.Capacity = 1024 // of the batch's matches, which would have the graphs opened twice
 	return s
 }
 
@@ -83,6 +83,9 @@ func TestStandinStep(t *testing.T) {
 			}
 			if got.launches == 0 {
 				t.Error("nothing was launched")
+			}
+			if pictures := int64(16 * 3 * 640 * 640); in > pictures/50 || more < pictures {
+				t.Errorf("%d bytes come from pageable memory, %d from pinned: the %d of the pictures are to be pinned", in, more, pictures)
 			}
 			if s := step.Streams(); len(s) > mostStreams {
 				t.Errorf("work is put on %d streams %v, want %d at most", len(s), s, mostStreams)

@@ -120,6 +120,43 @@ func (s *Session) allocate(typ onnx.Type) (*Value, error) {
 	return v, nil
 }
 
+// pinnedMemory is what the CUDA provider calls host memory that no page of is ever moved.
+var pinnedMemory = C.CString("CudaPinned")
+
+// Pin moves a tensor to memory of the host's from which CUDA copies to the device at full
+// speed; from other memory it copies in pieces through such memory of its own. The tensor
+// ends with release. Other devices have no such memory, and the tensor stays where it is.
+func (s *Session) Pin(t *onnx.Tensor) (release func(), err error) {
+	if s.device.Kind != CUDA || len(t.Raw) == 0 {
+		return func() {}, nil
+	}
+	var info, from, c, data unsafe.Pointer
+	if err := check(C.capi_named_memory(pinnedMemory, C.int(s.device.Index), &info)); err != nil {
+		return nil, err
+	}
+	if err := check(C.capi_allocator(s.c, info, &from)); err != nil {
+		return nil, fmt.Errorf("ort: the pinned memory of %v: %w", s.device, err)
+	}
+	err = check(C.capi_allocate(from, (*C.int64_t)(unsafe.SliceData(t.Shape)), C.size_t(len(t.Shape)), C.int(t.DType), &c))
+	if err == nil {
+		err = check(C.capi_value_data(c, &data))
+	}
+	free := func() {
+		if c != nil {
+			C.capi_release_value(c)
+		}
+		C.capi_release_allocator(from)
+	}
+	if err != nil {
+		free()
+		return nil, fmt.Errorf("ort: %d bytes of pinned memory for %v: %w", len(t.Raw), s.device, err)
+	}
+	pinned := unsafe.Slice((*byte)(data), len(t.Raw))
+	copy(pinned, t.Raw)
+	t.Raw = pinned
+	return func() { t.Raw = nil; free() }, nil
+}
+
 // own makes a Value of an OrtValue that the runtime made, and becomes its owner.
 func (s *Session) own(c unsafe.Pointer) (*Value, error) {
 	typ, err := valueType(c)
