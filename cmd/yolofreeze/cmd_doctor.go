@@ -142,7 +142,7 @@ func trained(t *term.Terminal, p ort.Provider) (providerState, error) {
 	if p.Available {
 		var list []step.Fallback
 		if list, err = step.Try(p.Device); err != nil {
-			err = &ort.Unavailable{What: p.Device.String(), Path: ort.Path(), Reason: err, Cure: "use another version of the provider, or `device cpu`"}
+			err = untrained(p.Device, err)
 		}
 		s.Trained, s.Fallbacks = err == nil, len(list)
 	}
@@ -150,6 +150,19 @@ func trained(t *term.Terminal, p ort.Provider) (providerState, error) {
 		s.Error = t.Spelt(term.OneLine(err.Error()))
 	}
 	return s, err
+}
+
+// untrained says why a device that starts cannot train; failures that the runtime is known to
+// tell of such a device have their own cure.
+func untrained(d ort.Device, err error) error {
+	if u := (*ort.Unavailable)(nil); errors.As(err, &u) {
+		return u
+	}
+	cure := ort.KnownCure(d, err)
+	if cure == "" {
+		cure = "use another version of the provider, or `device cpu`"
+	}
+	return &ort.Unavailable{What: d.String(), Path: ort.Path(), Reason: err, Cure: cure}
 }
 
 func (d diagnosis) write(w io.Writer) error {

@@ -105,8 +105,9 @@ func older(version, than string) bool {
 	return slices.Compare(numbers(version), numbers(than)) < 0
 }
 
-// What several reasons are cured by.
+// What several reasons are cured by; checkDriver stands where nothing better is known.
 const (
+	checkDriver  = "check nvidia-smi, or use `device cpu`"
 	noCode       = "this library has no code for a GPU of this generation: before Turing (compute capability 7.5) use an older library, for later ones a newer; or use `device cpu`"
 	noGPU        = "no NVIDIA GPU is seen: check nvidia-smi and CUDA_VISIBLE_DEVICES, or use `device cpu`"
 	held         = "another program holds the GPU's memory: nvidia-smi shows which"
@@ -177,5 +178,17 @@ func cudaCure(reason string, major int, driver string) string {
 	if driver != "" && older(driver, oldest) {
 		return tooOld
 	}
-	return "check nvidia-smi, or use `device cpu`"
+	return checkDriver
+}
+
+// KnownCure says what a person can do about an error of a run on a device, "" where that is
+// not known.
+func KnownCure(d Device, err error) string {
+	if d.Kind != CUDA {
+		return ""
+	}
+	if cure := d.cure(err.Error()); cure != checkDriver {
+		return cure
+	}
+	return ""
 }

@@ -1,6 +1,7 @@
 package ort
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +37,19 @@ func TestCudaCure(t *testing.T) {
 		if got := cudaCure(c.reason, c.major, c.driver); !strings.Contains(got, c.want) {
 			t.Errorf("%s: cure %q, want %q in it", c.reason, got, c.want)
 		}
+	}
+}
+
+func TestKnownCure(t *testing.T) {
+	failed := errors.New("run the training graph: Status Message: CUDA error cudaErrorNoKernelImageForDevice:no kernel image is available for execution on the device")
+	if got := KnownCure(Device{Kind: CUDA}, failed); got != noCode {
+		t.Errorf("cure %q", got)
+	}
+	if got := KnownCure(Device{Kind: CUDA}, errors.New("the loss is NaN")); Driver() == "" && got != "" {
+		t.Errorf("cure %q of what is not known", got)
+	}
+	if got := KnownCure(Device{Kind: WebGPU}, failed); got != "" {
+		t.Errorf("cure %q of another device", got)
 	}
 }
 
