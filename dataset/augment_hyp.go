@@ -13,9 +13,15 @@ import (
 	"yolofreeze/onnx/yaml"
 )
 
-// Hyp holds YOLOv5's hyperparameters under its own names: those of the
-// optimizer and the loss, and those of augmentation.
+// Hyp holds YOLOv5's hyperparameters under its own names.
 type Hyp struct {
+	OptimizerHyp `yaml:",inline"`
+	LossHyp      `yaml:",inline"`
+	AugmentHyp   `yaml:",inline"`
+}
+
+// OptimizerHyp says how parameters learn.
+type OptimizerHyp struct {
 	LR0            float64 `yaml:"lr0"`             // first learning rate
 	LRF            float64 `yaml:"lrf"`             // last learning rate, as a share of the first
 	Momentum       float64 `yaml:"momentum"`        // of SGD; Adam's first beta
@@ -23,7 +29,10 @@ type Hyp struct {
 	WarmupEpochs   float64 `yaml:"warmup_epochs"`   // fractions allowed
 	WarmupMomentum float64 `yaml:"warmup_momentum"` // at the first step
 	WarmupBiasLR   float64 `yaml:"warmup_bias_lr"`  // of biases at the first step
+}
 
+// LossHyp says what the loss weighs, and which objects match which anchors.
+type LossHyp struct {
 	Box            float64 `yaml:"box"`             // gain of the box loss
 	Cls            float64 `yaml:"cls"`             // gain of the class loss
 	ClsPW          float64 `yaml:"cls_pw"`          // weight of positives in the class loss
@@ -34,7 +43,10 @@ type Hyp struct {
 	Anchors        float64 `yaml:"anchors"`         // anchors per level to make anew; 0 keeps the model's
 	FLGamma        float64 `yaml:"fl_gamma"`        // of the focal loss; 0 is plain cross entropy
 	LabelSmoothing float64 `yaml:"label_smoothing"` // class targets become 1-e/2 and e/2
+}
 
+// AugmentHyp says how pictures are changed.
+type AugmentHyp struct {
 	HSVH        float64 `yaml:"hsv_h"`       // hue, saturation and value vary
 	HSVS        float64 `yaml:"hsv_s"`       // by these shares,
 	HSVV        float64 `yaml:"hsv_v"`       // up and down
@@ -53,10 +65,9 @@ type Hyp struct {
 // hypLow is the table the others are written against: gentle augmentation, for
 // small models trained from scratch and for fine-tuning.
 var hypLow = Hyp{
-	LR0: .01, LRF: .01, Momentum: .937, WeightDecay: .0005,
-	WarmupEpochs: 3, WarmupMomentum: .8, WarmupBiasLR: .1,
-	Box: .05, Cls: .5, ClsPW: 1, Obj: 1, ObjPW: 1, IoUT: .2, AnchorT: 4,
-	HSVH: .015, HSVS: .7, HSVV: .4, Translate: .1, Scale: .5, FlipLR: .5, Mosaic: 1,
+	OptimizerHyp{LR0: .01, LRF: .01, Momentum: .937, WeightDecay: .0005, WarmupEpochs: 3, WarmupMomentum: .8, WarmupBiasLR: .1},
+	LossHyp{Box: .05, Cls: .5, ClsPW: 1, Obj: 1, ObjPW: 1, IoUT: .2, AnchorT: 4},
+	AugmentHyp{HSVH: .015, HSVS: .7, HSVV: .4, Translate: .1, Scale: .5, FlipLR: .5, Mosaic: 1},
 }
 
 // hypTables are the sets known by name, in the order HypNames gives them.
@@ -73,24 +84,18 @@ var hypTables = []struct {
 		h.HSVH, h.HSVS, h.HSVV, h.Translate, h.Scale, h.FlipLR, h.Mosaic = 0, 0, 0, 0, 0, 0, 0
 	})},
 	{"VOC", Hyp{ // found by search on VOC, a medium model at 512 pixels
-		LR0: .00334, LRF: .15135, Momentum: .74832, WeightDecay: .00025,
-		WarmupEpochs: 3.3835, WarmupMomentum: .59462, WarmupBiasLR: .18657,
-		Box: .02, Cls: .21638, ClsPW: .5, Obj: .51728, ObjPW: .67198, IoUT: .2, AnchorT: 3.3744, Anchors: 3.412,
-		HSVH: .01041, HSVS: .54703, HSVV: .27739, Translate: .04591, Scale: .75544, FlipLR: .5,
-		Mosaic: .85834, MixUp: .04266,
+		OptimizerHyp{LR0: .00334, LRF: .15135, Momentum: .74832, WeightDecay: .00025,
+			WarmupEpochs: 3.3835, WarmupMomentum: .59462, WarmupBiasLR: .18657},
+		LossHyp{Box: .02, Cls: .21638, ClsPW: .5, Obj: .51728, ObjPW: .67198, IoUT: .2, AnchorT: 3.3744, Anchors: 3.412},
+		AugmentHyp{HSVH: .01041, HSVS: .54703, HSVV: .27739, Translate: .04591, Scale: .75544, FlipLR: .5,
+			Mosaic: .85834, MixUp: .04266},
 	}},
 	{"Objects365", Hyp{ // found by search on Objects365
-		LR0: .00258, LRF: .17, Momentum: .779, WeightDecay: .00058,
-		WarmupEpochs: 1.33, WarmupMomentum: .86, WarmupBiasLR: .0711,
-		Box: .0539, Cls: .299, ClsPW: .825, Obj: .632, ObjPW: 1, IoUT: .2, AnchorT: 3.44, Anchors: 3.2,
-		HSVH: .0188, HSVS: .704, HSVV: .36, Translate: .0902, Scale: .491, FlipLR: .5, Mosaic: 1,
+		OptimizerHyp{LR0: .00258, LRF: .17, Momentum: .779, WeightDecay: .00058,
+			WarmupEpochs: 1.33, WarmupMomentum: .86, WarmupBiasLR: .0711},
+		LossHyp{Box: .0539, Cls: .299, ClsPW: .825, Obj: .632, ObjPW: 1, IoUT: .2, AnchorT: 3.44, Anchors: 3.2},
+		AugmentHyp{HSVH: .0188, HSVS: .704, HSVV: .36, Translate: .0902, Scale: .491, FlipLR: .5, Mosaic: 1},
 	}},
-}
-
-// Augmentation returns h with only what decides how pictures are augmented.
-func (h Hyp) Augmentation() Hyp {
-	return Hyp{HSVH: h.HSVH, HSVS: h.HSVS, HSVV: h.HSVV, Degrees: h.Degrees, Translate: h.Translate, Scale: h.Scale, Shear: h.Shear,
-		Perspective: h.Perspective, FlipUD: h.FlipUD, FlipLR: h.FlipLR, Mosaic: h.Mosaic, MixUp: h.MixUp, CopyPaste: h.CopyPaste}
 }
 
 func (h Hyp) with(change func(*Hyp)) Hyp { change(&h); return h }

@@ -18,13 +18,6 @@ const (
 	mostFields, mostMethods = 20, 25
 )
 
-// oversize are what is larger than that, and by how much at most: these may shrink, not grow.
-var oversize = map[string]struct{ files, lines, fields, methods int }{
-	"freeze/compare.Run":     {fields: 28},
-	"dataset.Hyp":            {fields: 30},
-	"dataset/loader.Options": {fields: 24},
-}
-
 // size is what a package's own files hold.
 type size struct {
 	files, lines    int
@@ -34,23 +27,15 @@ type size struct {
 // TestSizes holds packages and types to the limits.
 func TestSizes(t *testing.T) {
 	for dir, s := range sizes(t) {
-		files, lines := mostFiles, mostLines
-		if o, ok := oversize[dir]; ok {
-			files, lines = max(files, o.files), max(lines, o.lines)
-		}
-		if s.files > files || s.lines > lines {
-			t.Errorf("%s has %d files and %d lines, at most %d and %d: divide it", dir, s.files, s.lines, files, lines)
+		if s.files > mostFiles || s.lines > mostLines {
+			t.Errorf("%s has %d files and %d lines, at most %d and %d: divide it", dir, s.files, s.lines, mostFiles, mostLines)
 		}
 		for name := range s.methods {
 			s.fields[name] += 0
 		}
 		for name, n := range s.fields {
-			fields, methods := mostFields, mostMethods
-			if o, ok := oversize[dir+"."+name]; ok {
-				fields, methods = max(fields, o.fields), max(methods, o.methods)
-			}
-			if n > fields || s.methods[name] > methods {
-				t.Errorf("%s.%s has %d fields and %d methods, at most %d and %d: divide it", dir, name, n, s.methods[name], fields, methods)
+			if n > mostFields || s.methods[name] > mostMethods {
+				t.Errorf("%s.%s has %d fields and %d methods, at most %d and %d: divide it", dir, name, n, s.methods[name], mostFields, mostMethods)
 			}
 		}
 	}

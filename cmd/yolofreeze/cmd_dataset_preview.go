@@ -102,9 +102,10 @@ func previewOptions(c *cli.Context) (o loader.Options, err error) {
 	}
 	stride := c.Int("stride")
 	side := model.RoundSide(c.Int("imgsz"), stride, 2)
-	return loader.Options{BatchSize: c.Int("batch-size"), ImageSize: side, Stride: stride, Augment: true, Hyp: hyp,
-		Nine: nine, MultiScale: c.Bool("multi-scale"), Quad: c.Bool("quad"), Rect: c.Bool("rect"), Shuffle: !c.Bool("rect"),
-		Seed: c.Uint64("seed"), BadImages: dataset.Policy(c.String("bad-images"))}, nil
+	return loader.Options{BatchSize: c.Int("batch-size"), ImageSize: side, Stride: stride,
+		Rect: c.Bool("rect"), Shuffle: !c.Bool("rect"), Seed: c.Uint64("seed"),
+		Augmentation: loader.Augmentation{Augment: true, Hyp: hyp, Nine: nine, MultiScale: c.Bool("multi-scale"), Quad: c.Bool("quad")},
+		Reading:      loader.Reading{BadImages: dataset.Policy(c.String("bad-images"))}}, nil
 }
 
 // writeSheets draws the first batches of an epoch.

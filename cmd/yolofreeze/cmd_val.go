@@ -119,7 +119,7 @@ func val(c *cli.Context) error {
 	}
 	o.Samples, o.BatchSize, o.ImageSize = set.Splits[split], c.Int("batch-size"), model.ImageSize(m.Net, c.Int("imgsz"), 1)
 	o.Conf, o.IoU, o.MaxDet, o.SingleCls = c.Float64("conf-thres"), c.Float64("iou-thres"), c.Int("max-det"), c.Bool("single-cls")
-	o.Loader.Workers = c.Int("workers")
+	o.Reading.Workers = c.Int("workers")
 	if err := checkVal(c, m, set, o); err != nil {
 		return err
 	}

@@ -95,7 +95,7 @@ func (r *recordedStep) hyp() map[string]float64 {
 	hyp["box"] /= levels
 	hyp["cls"] /= float64(r.NC) / 80 * levels
 	hyp["obj"] /= side * side * levels
-	recipe := step.Schedule{BatchSize: r.Batch}
+	recipe := step.Recipe{BatchSize: r.Batch}
 	recipe.Hyp.WeightDecay = 1
 	hyp["weight_decay"] /= recipe.WeightDecay()
 	return hyp

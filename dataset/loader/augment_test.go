@@ -98,7 +98,7 @@ func TestObjectsFollowPixels(t *testing.T) {
 	label := dataset.Label{X: 65. / size, Y: 45. / 96, W: 50. / size, H: 30. / 96}
 	outlined := label
 	outlined.Polygon = []dataset.Point{{X: 40. / size, Y: 30. / 96}, {X: 90. / size, Y: 30. / 96}, {X: 90. / size, Y: 60. / 96}, {X: 40. / size, Y: 60. / 96}}
-	hyp := dataset.Hyp{Degrees: 10, Translate: .1, Scale: .3, Shear: 3, Perspective: .0005, FlipUD: .5, FlipLR: .5}
+	hyp := dataset.Hyp{AugmentHyp: dataset.AugmentHyp{Degrees: 10, Translate: .1, Scale: .3, Shear: 3, Perspective: .0005, FlipUD: .5, FlipLR: .5}}
 	objects := 0
 	for n := range 200 {
 		l := []dataset.Label{label, outlined}[n%2]

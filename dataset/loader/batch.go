@@ -15,7 +15,6 @@ type Batch struct {
 	Targets             []Target // of all pictures, those of one together
 	Samples             []int    // Size: which sample each picture was made of, or drawn for
 	Frames              []Frame  // Size: how each picture maps back to its sample
-	Extra               any      // what LoaderOptions.Prepare made of the batch
 }
 
 // Target is one object of a batch: the picture's index in the batch, the class,

@@ -195,11 +195,6 @@ func (e *epoch) finish(j *job) error {
 		kept++
 	}
 	b.Size, b.Images = kept, b.Images[:area*kept]
-	if kept > 0 && e.o.Prepare != nil {
-		if err := e.o.Prepare(b); err != nil {
-			return fmt.Errorf("prepare batch %d of epoch %d: %w", j.index, e.number, err)
-		}
-	}
 	return nil
 }
 

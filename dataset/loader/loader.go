@@ -26,13 +26,7 @@ type Options struct {
 	ImageSize int // side of square pictures, and of the longer side of others
 	Stride    int // what the sides of pictures are multiples of; 0: 32
 
-	Augment     bool // HSV, flips, perspective and mosaics with the chances of Hyp
-	Hyp         dataset.Hyp
-	Nine        float64 // share of mosaics made of nine pictures instead of four
-	Epochs      int     // of the whole run; only CloseMosaic asks
-	CloseMosaic int     // the last epochs that go without mosaics
-	MultiScale  bool    // each batch has a side of its own, from half to one and a half ImageSize
-	Quad        bool    // four pictures make one of twice the side; a batch has a quarter as many
+	Augmentation
 
 	Rect bool    // batches of like shapes, as small as these allow: no shuffling, no mosaics
 	Pad  float64 // strides added to the sides of such batches: .5 in YOLOv5's validation
@@ -44,15 +38,28 @@ type Options struct {
 	// drawn with replacement. nil takes each sample once.
 	Weights func(epoch int) []float64
 
+	Reading
+}
+
+// Augmentation says how pictures are changed before they are trained on.
+type Augmentation struct {
+	Augment     bool // HSV, flips, perspective and mosaics with the chances of Hyp
+	Hyp         dataset.Hyp
+	Nine        float64 // share of mosaics made of nine pictures instead of four
+	Epochs      int     // of the whole run; only CloseMosaic asks
+	CloseMosaic int     // the last epochs that go without mosaics
+	MultiScale  bool    // each batch has a side of its own, from half to one and a half ImageSize
+	Quad        bool    // four pictures make one of twice the side; a batch has a quarter as many
+}
+
+// Reading says how pictures come from their files, and what is kept of them.
+type Reading struct {
 	BadImages dataset.Policy // Skip (default) or Reject, for pictures that cannot be decoded
 	Limits    picture.Limits
-
-	Workers  int   // goroutines; 0: one per core
-	Prefetch int   // batches made ahead; 0: 3
-	CacheRAM int64 // bytes of decoded pictures to keep in memory
-	Disk     DiskCache
-	// Prepare completes a batch in the worker that finished it.
-	Prepare func(*Batch) error
+	Workers   int   // goroutines; 0: one per core
+	Prefetch  int   // batches made ahead; 0: 3
+	CacheRAM  int64 // bytes of decoded pictures to keep in memory
+	Disk      DiskCache
 }
 
 // Loader makes batches of pictures ahead of their consumer. Everything random
@@ -191,7 +198,7 @@ type task struct {
 
 // Epoch gives the batches of an epoch in order, made by goroutines ahead of
 // the consumer; they end with the loop. An error ends the epoch: the
-// context's, that of a picture under the policy reject, or Prepare's. Epochs of
+// context's, or that of a picture under the policy reject. Epochs of
 // one loader must not run at the same time.
 func (l *Loader) Epoch(ctx context.Context, epoch int) iter.Seq2[*Batch, error] {
 	return l.EpochFrom(ctx, epoch, 0)

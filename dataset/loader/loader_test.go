@@ -76,7 +76,7 @@ func epochOf(t testing.TB, o Options, epoch int) []*Batch {
 func augmenting(samples []dataset.Sample) Options {
 	hyp, _ := dataset.LoadHyp("high")
 	hyp.Mosaic, hyp.MixUp, hyp.Degrees, hyp.Shear, hyp.Perspective, hyp.FlipUD = .7, .5, 10, 2, .0003, .3
-	return Options{Samples: samples, BatchSize: 8, ImageSize: 64, Augment: true, Shuffle: true, Hyp: hyp, Nine: .3, Seed: 3}
+	return Options{Samples: samples, BatchSize: 8, ImageSize: 64, Shuffle: true, Seed: 3, Augmentation: Augmentation{Augment: true, Hyp: hyp, Nine: .3}}
 }
 
 // TestWorkersMakeTheSameBatches also varies the caches and the batches ahead.
@@ -167,7 +167,7 @@ func TestEpochTakesEachSampleOnce(t *testing.T) {
 
 func TestCloseMosaic(t *testing.T) {
 	o := augmenting(paintedSamples(t, 6))
-	o.Hyp = dataset.Hyp{Mosaic: 1}
+	o.Hyp = dataset.Hyp{AugmentHyp: dataset.AugmentHyp{Mosaic: 1}}
 	o.Epochs, o.CloseMosaic, o.Shuffle = 5, 2, false
 	plain := o
 	plain.Hyp.Mosaic = 0
@@ -187,7 +187,7 @@ func TestBadPictures(t *testing.T) {
 		}
 	}
 	samples[2].Width++ // as if it had changed since
-	val := Options{Samples: samples, BatchSize: 3, ImageSize: 64, Workers: 2}
+	val := Options{Samples: samples, BatchSize: 3, ImageSize: 64, Reading: Reading{Workers: 2}}
 	b := epochOf(t, val, 0)
 	if len(b) != 2 || !slices.Equal(b[0].Samples, []int{0}) || !slices.Equal(b[1].Samples, []int{3}) {
 		t.Errorf("validation: batches %v", b)
@@ -280,31 +280,6 @@ func TestEpochEndsEarly(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
-}
-
-func TestPrepare(t *testing.T) {
-	o := augmenting(paintedSamples(t, 10))
-	o.Prepare = func(b *Batch) error {
-		b.Extra = len(b.Targets)
-		return nil
-	}
-	for _, b := range epochOf(t, o, 0) {
-		if b.Extra != len(b.Targets) {
-			t.Errorf("extra %v for %d targets", b.Extra, len(b.Targets))
-		}
-	}
-	o.Prepare = func(*Batch) error { return errors.New("no") }
-	l, _ := New(o)
-	var got error
-	for _, err := range l.Epoch(context.Background(), 4) {
-		got = err
-	}
-	if got == nil || got.Error() != "prepare batch 0 of epoch 4: no" {
-		t.Errorf("%v", got)
-	}
-	if l.Waited() <= 0 {
-		t.Error("no waiting time")
-	}
 }
 
 func TestNewLoaderErrors(t *testing.T) {

@@ -28,7 +28,7 @@ func TestLostPictures(t *testing.T) {
 	}
 	for _, augment := range []bool{false, true} {
 		samples := paintedSamples(t, 6)
-		o := Options{Samples: samples, BatchSize: 4, ImageSize: 64, Rect: !augment, Augment: augment, Workers: 2}
+		o := Options{Samples: samples, BatchSize: 4, ImageSize: 64, Rect: !augment, Augmentation: Augmentation{Augment: augment}, Reading: Reading{Workers: 2}}
 		l, err := New(o)
 		if err != nil {
 			t.Fatal(err)

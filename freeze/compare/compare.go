@@ -16,27 +16,9 @@ type Run struct {
 	Dir    string      `json:"dir"`
 	Source string      `json:"source"` // yolofreeze, or yolov5
 	Seed   runs.Figure `json:"seed"`
-	Freeze []string    `json:"freeze"` // selectors
-	BN     []string    `json:"bn"`
-	Plans  []string    `json:"plans,omitempty"` // what was frozen from which epoch on, where that was changed on the way
-
-	Frozen    runs.Figure `json:"frozen"`    // parameters
-	Trainable runs.Figure `json:"trainable"` // parameters
-
-	Epochs    int         `json:"epochs"`
-	Asked     runs.Figure `json:"epochs_asked"`
-	BestEpoch int         `json:"best_epoch"` // by Fitness
-	MAP50     runs.Figure `json:"map50"`      // at the best epoch, as are the next three
-	MAP       runs.Figure `json:"map"`
-	Precision runs.Figure `json:"precision"`
-	Recall    runs.Figure `json:"recall"`
-
-	Seconds         runs.Figure   `json:"seconds"`           // from start to end
-	ImagesPerSecond runs.Figure   `json:"images_per_second"` // while training, waiting for pictures included
-	PeakRSS         runs.Figure   `json:"peak_rss_bytes"`
-	Images          runs.Figure   `json:"images"`     // trained on, all epochs
-	Phases          *runs.Phases  `json:"phases"`     // null where unknown
-	SecondsTo       []runs.Figure `json:"seconds_to"` // each of the comparison's targets
+	Freezing
+	Outcome
+	Cost
 
 	Curve    []runs.EpochPoint `json:"curve"`
 	PerClass []runs.Class      `json:"per_class"`
@@ -44,6 +26,37 @@ type Run struct {
 	Warnings []string          `json:"warnings,omitempty"` // of rows that were left out
 
 	plan *freeze.Plan
+}
+
+// Freezing is what a run froze.
+type Freezing struct {
+	Freeze []string `json:"freeze"` // selectors
+	BN     []string `json:"bn"`
+	Plans  []string `json:"plans,omitempty"` // what was frozen from which epoch on, where that was changed on the way
+
+	Frozen    runs.Figure `json:"frozen"`    // parameters
+	Trainable runs.Figure `json:"trainable"` // parameters
+}
+
+// Outcome is what a run came to.
+type Outcome struct {
+	Epochs    int         `json:"epochs"`
+	Asked     runs.Figure `json:"epochs_asked"`
+	BestEpoch int         `json:"best_epoch"` // by Fitness
+	MAP50     runs.Figure `json:"map50"`      // at the best epoch, as are the next three
+	MAP       runs.Figure `json:"map"`
+	Precision runs.Figure `json:"precision"`
+	Recall    runs.Figure `json:"recall"`
+}
+
+// Cost is what a run took.
+type Cost struct {
+	Seconds         runs.Figure   `json:"seconds"`           // from start to end
+	ImagesPerSecond runs.Figure   `json:"images_per_second"` // while training, waiting for pictures included
+	PeakRSS         runs.Figure   `json:"peak_rss_bytes"`
+	Images          runs.Figure   `json:"images"`     // trained on, all epochs
+	Phases          *runs.Phases  `json:"phases"`     // null where unknown
+	SecondsTo       []runs.Figure `json:"seconds_to"` // each of the comparison's targets
 }
 
 // Comparison holds runs side by side; its JSON keys are stable.

@@ -21,10 +21,11 @@ import (
 // unknown.
 func Read(dir string) (*Run, error) {
 	dir = filepath.Clean(dir)
-	r := &Run{Name: filepath.Base(dir), Dir: dir, Source: "yolov5", Seed: runs.Unknown, Frozen: runs.Unknown, Trainable: runs.Unknown,
-		Asked: runs.Unknown, MAP50: runs.Unknown, MAP: runs.Unknown, Precision: runs.Unknown, Recall: runs.Unknown,
-		Seconds: runs.Unknown, Images: runs.Unknown, ImagesPerSecond: runs.Unknown, PeakRSS: runs.Unknown,
-		Freeze: []string{}, BN: []string{}, PerClass: []runs.Class{}, Settings: map[string]string{}}
+	r := &Run{Name: filepath.Base(dir), Dir: dir, Source: "yolov5", Seed: runs.Unknown,
+		Freezing: Freezing{Freeze: []string{}, BN: []string{}, Frozen: runs.Unknown, Trainable: runs.Unknown},
+		Outcome:  Outcome{Asked: runs.Unknown, MAP50: runs.Unknown, MAP: runs.Unknown, Precision: runs.Unknown, Recall: runs.Unknown},
+		Cost:     Cost{Seconds: runs.Unknown, Images: runs.Unknown, ImagesPerSecond: runs.Unknown, PeakRSS: runs.Unknown},
+		PerClass: []runs.Class{}, Settings: map[string]string{}}
 	if abs, err := filepath.Abs(dir); err == nil {
 		r.Name = filepath.Base(abs)
 	}

@@ -32,7 +32,7 @@ func NewBundle(m *model.Model, plan *freeze.Plan, source artifact.Source, o Bund
 	if o.Batch < 1 || o.Batch > most || o.ImageSize < 1 || o.ImageSize > loader.MaxImageSize {
 		return nil, fmt.Errorf("batches of %d pictures of %d pixels: want 1 to %d, and 1 to %d", o.Batch, o.ImageSize, most, loader.MaxImageSize)
 	}
-	decay := step.Schedule{Hyp: o.Hyp, BatchSize: o.Batch}.WeightDecay()
+	decay := step.Recipe{Hyp: o.Hyp, BatchSize: o.Batch}.WeightDecay()
 	spec := &step.Spec{
 		Net: m.Net, State: m.State, Plan: plan, Batch: o.Batch, Height: o.ImageSize, Width: o.ImageSize,
 		Loss:      step.LossOf(o.Hyp).Scaled(m.Net, int64(o.ImageSize)),

@@ -19,7 +19,7 @@ import (
 func OnDevice(m *model.Model, plan *freeze.Plan, o BundleOptions) (*artifact.OnDevice, error) {
 	spec := &step.Spec{Net: m.Net, State: m.State, Plan: plan, Batch: o.Batch, Height: o.ImageSize, Width: o.ImageSize,
 		Loss: step.LossOf(o.Hyp).Scaled(m.Net, int64(o.ImageSize))}
-	decay := step.Schedule{Hyp: o.Hyp, BatchSize: o.Batch}.WeightDecay()
+	decay := step.Recipe{Hyp: o.Hyp, BatchSize: o.Batch}.WeightDecay()
 	about, err := m.About()
 	if err != nil {
 		return nil, err

@@ -237,7 +237,7 @@ func (c *featureCache) close() {
 func (c *featureCache) key(ctx context.Context) (string, error) {
 	h := sha256.New()
 	net := c.model.Net
-	fmt.Fprintf(h, "3 %+v %+v side %d seed %d hyp %+v bad %s\n", c.cut, c.layout, c.side, c.o.Seed, c.o.Hyp.Augmentation(), c.o.BadImages)
+	fmt.Fprintf(h, "4 %+v %+v side %d seed %d hyp %+v bad %s\n", c.cut, c.layout, c.side, c.o.Seed, c.o.Hyp.AugmentHyp, c.o.BadImages)
 	fmt.Fprintf(h, "%v %q %v %v\n", net.Folded, net.Act, net.Acts, net.Layers[:c.cut.Layers])
 	params, err := net.Params()
 	if err != nil {

@@ -37,9 +37,10 @@ func (j *job) loaders(maps func() []float64) (pictures *loader.Loader, v *valida
 	share := ram * int64(len(train)) / int64(max(len(train)+len(val), 1))
 	o := loader.Options{
 		Samples: train, BatchSize: max(j.batch, 1), ImageSize: j.side, Stride: int(j.model.Net.MaxStride()),
-		Augment: true, Hyp: j.o.Hyp, Epochs: j.o.Epochs, CloseMosaic: j.o.CloseMosaic, MultiScale: j.o.MultiScale, Quad: j.o.Quad, Nine: j.o.Mosaic9,
-		Rect: j.o.Rect, Seed: j.o.Seed, Shuffle: !j.o.Rect, BadImages: j.o.BadImages,
-		Workers: j.o.Workers, CacheRAM: share, Disk: decoded,
+		Rect: j.o.Rect, Seed: j.o.Seed, Shuffle: !j.o.Rect,
+		Augmentation: loader.Augmentation{Augment: true, Hyp: j.o.Hyp, Epochs: j.o.Epochs, CloseMosaic: j.o.CloseMosaic,
+			MultiScale: j.o.MultiScale, Quad: j.o.Quad, Nine: j.o.Mosaic9},
+		Reading: loader.Reading{BadImages: j.o.BadImages, Workers: j.o.Workers, CacheRAM: share, Disk: decoded},
 	}
 	if j.o.ImageWeights {
 		classes := loader.ClassWeights(train, len(j.set.Names))
@@ -51,7 +52,7 @@ func (j *job) loaders(maps func() []float64) (pictures *loader.Loader, v *valida
 	of := validate.Defaults()
 	of.Samples, of.BatchSize, of.ImageSize, of.SingleCls, of.Loss = val, 2*j.o.BatchSize, j.side, j.o.SingleCls, &j.loss
 	of.AMP = j.o.Products
-	of.Loader = loader.Options{Workers: j.o.Workers, CacheRAM: ram - share, Disk: decoded, BadImages: j.o.BadImages}
+	of.Reading = loader.Reading{Workers: j.o.Workers, CacheRAM: ram - share, Disk: decoded, BadImages: j.o.BadImages}
 	if v, err = validate.New(j.model.Net, of); err != nil {
 		return nil, nil, &disk.InputError{Path: j.set.Path, Err: err}
 	}

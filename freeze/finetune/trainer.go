@@ -17,7 +17,7 @@ import (
 // trainer owns the engine: it opens one for the stage that an epoch is in, and takes steps.
 type trainer struct {
 	*job
-	schedule  step.Schedule
+	recipe    step.Recipe
 	engine    *step.Engine // nil before the first stage is opened
 	stage     freeze.Stage
 	moved     step.Traffic // by engines before this one
@@ -43,7 +43,7 @@ func (t *trainer) open(epoch int) error {
 	loss.Capacity = t.capacity()
 	e, err := step.NewEngine(&step.Spec{
 		Net: t.model.Net, State: state, Plan: stage.Plan, Batch: batch, Height: side, Width: side, Loss: loss,
-		Optimizer: optim.Options{Algorithm: t.o.Optimizer, WeightDecay: t.schedule.WeightDecay(), ClipNorm: step.ClipNorm},
+		Optimizer: optim.Options{Algorithm: t.o.Optimizer, WeightDecay: t.recipe.WeightDecay(), ClipNorm: step.ClipNorm},
 		AMP:       t.o.Products, Cut: t.features.cutFor(stage),
 	}, o)
 	if err != nil {
@@ -72,7 +72,7 @@ func (t *trainer) open(epoch int) error {
 
 // newTrainer is one that has opened nothing yet, for epochs of so many batches.
 func newTrainer(j *job, batches int) *trainer {
-	return &trainer{job: j, stage: freeze.At(j.stages, j.begin().Epoch), schedule: step.Schedule{Hyp: j.o.Hyp, Epochs: j.o.Epochs,
+	return &trainer{job: j, stage: freeze.At(j.stages, j.begin().Epoch), recipe: step.Recipe{Hyp: j.o.Hyp, Epochs: j.o.Epochs,
 		Batches: batches, BatchSize: j.o.BatchSize, Cosine: j.o.CosLR, Adam: j.o.Optimizer != "SGD"}}
 }
 
@@ -105,7 +105,7 @@ type stepped struct {
 // train adds a batch's gradients up and, when enough have come together, takes a step.
 func (t *trainer) train(b *batch, p *checkpoint.Progress, c *clock) (s stepped, err error) {
 	var accumulate int
-	s.rates, accumulate = t.schedule.At(p.Epoch, p.Iteration)
+	s.rates, accumulate = t.recipe.At(p.Epoch, p.Iteration)
 	start, capacity := time.Now(), t.engine.Capacity()
 	matches := t.model.Net.Assign(targetsOf(b.Batch), b.Height, b.Width, t.loss.AnchorT)
 	s.loss, err = t.engine.AccumulateSized(b.inputs, b.Size, b.Height, b.Width, matches)
@@ -153,7 +153,7 @@ const maxFloat32 = 0x1p127 * (1 + (1 - 0x1p-23))
 func (t *trainer) announce(p *checkpoint.Progress) {
 	counts := t.engine.Graphs.Groups()
 	t.r.Logf("optimizer: %s(lr=%g) with parameter groups %d weight(decay=0), %d weight(decay=%g), %d bias", t.o.Optimizer, t.o.Hyp.LR0,
-		counts[optim.Norms], counts[optim.Weights], t.schedule.WeightDecay(), counts[optim.Biases])
+		counts[optim.Norms], counts[optim.Weights], t.recipe.WeightDecay(), counts[optim.Biases])
 	device := t.o.Runtime.Device.String()
 	if why := t.o.Runtime.Device.Why; why != "" {
 		device += " (" + why + ")"

@@ -24,7 +24,7 @@ type Options struct {
 	SingleCls bool                // labels and detections are all class 0
 	AMP       onnx.DType          // of products, float16 or bfloat16; Undefined: all in float32
 	Loss      *yolov5.LossOptions // scaled; nil computes no losses
-	Loader    loader.Options
+	Reading   loader.Reading
 }
 
 // Defaults are the options that YOLOv5's val.py starts from, but for its batch
@@ -56,7 +56,7 @@ type Validator struct {
 
 // New makes the loader: rectangular batches, padded by half a stride.
 func New(net *yolov5.Network, o Options) (*Validator, error) {
-	l := o.Loader
+	l := loader.Options{Reading: o.Reading}
 	l.Samples, l.BatchSize, l.ImageSize, l.Stride = o.Samples, o.BatchSize, o.ImageSize, int(net.MaxStride())
 	l.Rect, l.Pad = true, 0.5
 	if l.BatchSize < 1 {

@@ -143,13 +143,7 @@ func (n *Node) fields(v reflect.Value) error {
 		return bad(n.Line, "want a map of keys to values, not %v", n.Kind)
 	}
 	named := map[string]reflect.Value{}
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		if name != "-" {
-			named[cmp.Or(name, strings.ToLower(f.Name))] = v.Field(i)
-		}
-	}
+	nameFields(named, v)
 	for _, p := range n.Pairs {
 		field, ok := named[p.Key]
 		if !ok {
@@ -160,6 +154,20 @@ func (n *Node) fields(v reflect.Value) error {
 		}
 	}
 	return nil
+}
+
+// nameFields lists a struct's fields by their keys; those of an inline one stand among its own.
+func nameFields(named map[string]reflect.Value, v reflect.Value) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		name, flags, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		switch {
+		case flags == "inline":
+			nameFields(named, v.Field(i))
+		case name != "-":
+			named[cmp.Or(name, strings.ToLower(f.Name))] = v.Field(i)
+		}
+	}
 }
 
 // within names the key whose value an error is about.

@@ -52,7 +52,7 @@ func followSchedule(t *testing.T, hyp string, rows []map[string]float64) {
 		t.Fatal(err)
 	}
 	first := rows[0]
-	s := Schedule{Hyp: h, Epochs: int(first["epochs"]), Batches: int(first["batches_per_epoch"]),
+	s := Recipe{Hyp: h, Epochs: int(first["epochs"]), Batches: int(first["batches_per_epoch"]),
 		BatchSize: int(first["batch"]), Cosine: first["cosine"] == 1}
 	last, steps := -1, 0
 	for batch := range s.Epochs * s.Batches {
@@ -85,7 +85,7 @@ func TestScheduleKeepsAdamsBeta(t *testing.T) {
 	h, _ := dataset.LoadHyp("low")
 	for _, adam := range []bool{false, true} {
 		t.Run(fmt.Sprint(adam), func(t *testing.T) {
-			r, _ := Schedule{Hyp: h, Epochs: 3, Batches: 8, BatchSize: 16, Adam: adam}.At(0, 0)
+			r, _ := Recipe{Hyp: h, Epochs: 3, Batches: 8, BatchSize: 16, Adam: adam}.At(0, 0)
 			want := h.WarmupMomentum
 			if adam {
 				want = h.Momentum

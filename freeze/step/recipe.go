@@ -14,9 +14,9 @@ const NominalBatch = 64
 // leastWarmup is the fewest batches that a warm-up takes.
 const leastWarmup = 100
 
-// Schedule is YOLOv5's recipe over time: learning rates, momentum, accumulation
+// Recipe is YOLOv5's recipe over time: learning rates, momentum, accumulation
 // and the decay of the moving average, batch by batch.
-type Schedule struct {
+type Recipe struct {
 	Hyp       dataset.Hyp
 	Epochs    int
 	Batches   int // of an epoch
@@ -26,17 +26,17 @@ type Schedule struct {
 }
 
 // Accumulate returns how many batches a step takes after warm-up.
-func (s Schedule) Accumulate() int {
+func (s Recipe) Accumulate() int {
 	return max(int(math.RoundToEven(NominalBatch/float64(s.BatchSize))), 1)
 }
 
 // WeightDecay returns the decay adapted to the pictures that a step really takes.
-func (s Schedule) WeightDecay() float64 {
+func (s Recipe) WeightDecay() float64 {
 	return s.Hyp.WeightDecay * float64(s.BatchSize*s.Accumulate()) / NominalBatch
 }
 
 // Factor returns what the first learning rate is multiplied by in an epoch, the first being 0.
-func (s Schedule) Factor(epoch int) float64 {
+func (s Recipe) Factor(epoch int) float64 {
 	e, all, last := float64(epoch), float64(s.Epochs), s.Hyp.LRF
 	if s.Cosine {
 		return (1-math.Cos(e*math.Pi/all))/2*(last-1) + 1
@@ -45,13 +45,13 @@ func (s Schedule) Factor(epoch int) float64 {
 }
 
 // warmupBatches returns how many batches the warm-up takes.
-func (s Schedule) warmupBatches() int {
+func (s Recipe) warmupBatches() int {
 	return max(int(math.RoundToEven(s.Hyp.WarmupEpochs*float64(s.Batches))), leastWarmup)
 }
 
 // At returns the rates of a batch and how many batches a step then takes.
 // batch counts from the start of the run. The rates' EMADecay is left to EMADecay.
-func (s Schedule) At(epoch, batch int) (Rates, int) {
+func (s Recipe) At(epoch, batch int) (Rates, int) {
 	lr := s.Hyp.LR0 * s.Factor(epoch)
 	r := Rates{LR: [3]float64{lr, lr, lr}, Momentum: s.Hyp.Momentum}
 	n := s.warmupBatches()
