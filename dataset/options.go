@@ -85,14 +85,17 @@ func (o ReadOptions) Checked() (ReadOptions, error) {
 	return o, nil
 }
 
-// CheckNames refuses class names that are empty, not printable or there twice.
+// maxName is how many bytes a class's name has at most: it goes into tables, plots and models.
+const maxName = 1000
+
+// CheckNames refuses class names that are empty, not printable, very long or there twice.
 func CheckNames(names []string) error {
 	seen := map[string]int{}
 	for i, name := range names {
 		if at, twice := seen[name]; twice {
 			return fmt.Errorf("%.60q is both class %d and %d", name, at, i)
 		}
-		if strings.TrimSpace(name) == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		if strings.TrimSpace(name) == "" || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
 			return fmt.Errorf("class %d: %.60q is not a name", i, name)
 		}
 		seen[name] = i

@@ -79,7 +79,7 @@ func quotedAll(args []any) []any {
 }
 
 // OneLine joins the lines of a text from data, shows its control characters instead of
-// obeying them, and withholds its secrets.
+// obeying them, withholds its secrets, and leaves out the middle of what is very long.
 func OneLine(text string) string {
 	text = strings.TrimRight(text, "\r\n")
 	if strings.ContainsAny(text, "\r\n") {
@@ -91,7 +91,7 @@ func OneLine(text string) string {
 		}
 		text = strings.Join(parts, "; ")
 	}
-	return visible(withheld(strings.ReplaceAll(text, "\t", " ")))
+	return visible(clipped(withheld(strings.ReplaceAll(text, "\t", " "))))
 }
 
 // withheld leaves passwords and tokens out of addresses, and tokens out of headers.

@@ -100,6 +100,7 @@ func TestDocuments(t *testing.T) {
 		{name: "key twice", json: `{"images":[],"images":[]}`, want: `key "images" is there twice`},
 		{name: "results", json: `[{"image_id":1}]`, want: `not a COCO file: [ where { must be`},
 		{name: "list as name", json: document1(`{"id":7,"file_name":[7]}`, noteA, cats), want: `[7]: must be a text`},
+		{name: "endless name", json: document1(imageA, noteA, `{"id":90,"name":"`+strings.Repeat("n", 2000)+`"}`), want: `class 0: "nnn`},
 		{name: "category twice", json: document1(imageA, noteA, `{"id":90,"name":"dog"},{"id":91,"name":" "}`), want: `" " is not a name`},
 		{name: "nested", json: `{"x":` + strings.Repeat("[", 100000) + `}`, want: `nested deeper than 1000`},
 		{name: "nested outline", json: document1(imageA, noteA+ann(2, `"bbox":[1,2,3,3],"segmentation":`+strings.Repeat("[", 20000)+strings.Repeat("]", 20000)), cats), want: `depth`},

@@ -41,6 +41,14 @@ func Open(dir string, o dataset.ReadOptions) (*dataset.Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, it := range items {
+		if err := problems[it.Index]; err != nil && len(names) == 0 { // what is wrong with the first is why
+			if disk.Fault(err) {
+				return nil, &dataset.FaultError{Err: err}
+			}
+			return nil, fmt.Errorf("%s: %w", it.Source, disk.Cause(err))
+		}
+	}
 	if len(names) == 0 {
 		return nil, fmt.Errorf("%s: no object in any of %d annotations", dir, len(items))
 	}

@@ -2,6 +2,7 @@ package voc
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"image"
@@ -345,5 +346,19 @@ func TestFlat(t *testing.T) {
 		if err != nil || len(set.Splits["train"]) != want[0] || len(set.Splits["val"]) != want[1] || set.Report.Objects != 2 {
 			t.Errorf("%v, %+v, want %v", err, set, want)
 		}
+	}
+}
+
+// TestNoAnnotationReadable: where classes are sought in annotations, the first that cannot be
+// read is named, and not their lack of objects.
+func TestNoAnnotationReadable(t *testing.T) {
+	dir := t.TempDir()
+	note := filepath.Join(dir, "Annotations", "a.xml")
+	if err := errors.Join(os.MkdirAll(note, 0o755), os.Mkdir(filepath.Join(dir, "JPEGImages"), 0o755),
+		os.WriteFile(filepath.Join(dir, "JPEGImages", "a.jpg"), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, dataset.ReadOptions{}); err == nil || !strings.Contains(err.Error(), note+": not a regular file but a folder") {
+		t.Errorf("error %v", err)
 	}
 }
