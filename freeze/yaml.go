@@ -15,7 +15,7 @@ import (
 // it back is ParseYAML, or the selector @freeze.yaml.
 func (p *Plan) YAML() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# What was frozen, tensor by tensor, and why.\n# %s.\n# To freeze the same again: freeze @freeze.yaml\n", p.Summary())
+	fmt.Fprintf(&b, "# What was frozen, tensor by tensor, and why.\n# %s.\n# To freeze the same again: --freeze @freeze.yaml\n", p.Summary())
 	fmt.Fprintf(&b, "version: 1\nfreeze: %s\nbn: %s\n", flow(p.Selectors), flow(p.Policies))
 	if r := p.Rates; !r.Uniform() {
 		fmt.Fprintf(&b, "lr_scale: %s\nlr_decay: %v\n", flow(r.Texts()), r.Decay())

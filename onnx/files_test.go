@@ -18,7 +18,7 @@ var (
 	ways  = map[string][]string{
 		"onnx/ort/cuda.go":                      {"ReadFile"},   // of /proc
 		"freeze/finetune/tensorboard/writer.go": {"OpenFile"},   // a new file or none (O_EXCL)
-		"freeze/finetune/validate_features.go":  {"CreateTemp"}, // in a folder of this user's
+		"freeze/validate/held.go":               {"CreateTemp"}, // in a folder of this user's
 		"freeze/finetune/features_store.go":     {"Create"},     // in a folder that it has just made
 	}
 )
