@@ -87,13 +87,3 @@ func (t Trace) Streams() (streams []string) {
 	}
 	return streams
 }
-
-// Kernels counts the launches of kernels by a part of their name.
-func (t Trace) Kernels(part string) (n int) {
-	for _, c := range t.Of("kernel") {
-		if strings.Contains(c.Fields[len(c.Fields)-1], part) {
-			n++
-		}
-	}
-	return n
-}
