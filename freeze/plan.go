@@ -247,6 +247,34 @@ func (p *Plan) Frozen(name string) bool {
 // FrozenNames returns the parameters that stay as they are, buffers aside.
 func (p *Plan) FrozenNames() []string { return p.names(true) }
 
+// FrozenLayers says, a line a layer, which have parameters that stay as they are, and how
+// many of theirs where not all do. Parameters outside layers have lines of their own.
+func (p *Plan) FrozenLayers() (lines []string) {
+	frozen, all := map[int]int{}, map[int]int{}
+	for _, e := range p.Entries {
+		if !e.Buffer {
+			all[Layer(e.Name)]++
+			if e.Frozen {
+				frozen[Layer(e.Name)]++
+			}
+		}
+	}
+	told := map[int]bool{}
+	for _, name := range p.FrozenNames() {
+		switch layer := Layer(name); {
+		case layer < 0:
+			lines = append(lines, name)
+		case told[layer]:
+		case frozen[layer] == all[layer]:
+			lines = append(lines, fmt.Sprintf("model.%d, %d tensors", layer, all[layer]))
+		default:
+			lines = append(lines, fmt.Sprintf("model.%d, %d of %d tensors", layer, frozen[layer], all[layer]))
+		}
+		told[Layer(name)] = true
+	}
+	return lines
+}
+
 // TrainableNames returns the parameters that train.
 func (p *Plan) TrainableNames() []string { return p.names(false) }
 

@@ -15,6 +15,7 @@ import (
 const (
 	Config = "config"
 	JSON   = "json"
+	Quiet  = "quiet"
 )
 
 // Flags that several commands share carry YOLOv5's names, all of them.

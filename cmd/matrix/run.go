@@ -126,6 +126,9 @@ func trainChild(ctx context.Context, t *term.Terminal, args []string) error {
 		return fmt.Errorf("find this program: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, self)
+	if t.Quiet {
+		args = append(args, "--quiet")
+	}
 	cmd.Args = append([]string{os.Args[0], "train"}, args...)
 	cmd.Env = withoutFlags(os.Environ())
 	cmd.Stdout, cmd.Stderr = io.Discard, t.RawErr() // a terminal stays one, and shows bars
@@ -151,6 +154,6 @@ func withoutFlags(env []string) []string {
 	}
 	return slices.DeleteFunc(env, func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
-		return taken[name] || name == "YOLOFREEZE_CONFIG" || name == "YOLOFREEZE_JSON"
+		return taken[name] || slices.Contains([]string{"YOLOFREEZE_CONFIG", "YOLOFREEZE_JSON", "YOLOFREEZE_VERBOSE"}, name)
 	})
 }

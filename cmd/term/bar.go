@@ -2,6 +2,7 @@ package term
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -22,26 +23,55 @@ type Bar struct {
 func (t *Terminal) Bar(title string, total int) *Bar {
 	b := &Bar{t: t, title: title, total: total}
 	if t.Live && total > 0 {
+		wide := t.wide()
 		b.live = progressbar.NewOptions(total,
-			progressbar.OptionSetWriter(t.Err),
-			progressbar.OptionSetDescription(title),
+			progressbar.OptionSetWriter(t.RawErr()), // which it measures at each refresh
+			progressbar.OptionSetDescription(visible(title)),
 			progressbar.OptionSetWidth(20),
 			progressbar.OptionShowCount(),
-			progressbar.OptionShowIts(),
-			progressbar.OptionSetPredictTime(true),
+			progressbar.OptionSetPredictTime(wide),
+			progressbar.OptionSetElapsedTime(wide),
 			progressbar.OptionThrottle(100*time.Millisecond),
 			progressbar.OptionSetRenderBlankState(true),
 			progressbar.OptionUseANSICodes(true),
+			func(p *progressbar.ProgressBar) {
+				if wide {
+					progressbar.OptionShowIts()(p)
+				}
+			},
 		)
 	}
 	return b
 }
 
+const (
+	wideTerminal = 120 // columns, from which on bars have room for rates and times
+	leastBar     = 3
+)
+
+func (t *Terminal) wide() bool { return t.Width() == 0 || t.Width() >= wideTerminal }
+
+// Room is how many columns there are now beside a bar of total steps; 0 is any number.
+func (t *Terminal) Room(total int) int {
+	width := t.Width()
+	if width == 0 {
+		return 0
+	}
+	bar := len(" 100% || (/) ") + leastBar + 2*len(fmt.Sprint(total))
+	if t.wide() {
+		bar += len(", 1000 it/min [1h00m00s:1h00m00s]")
+	}
+	return max(width-bar, 1)
+}
+
+// Room is how many columns there are now for what Describe says; 0 is any number.
+func (b *Bar) Room() int { return b.t.Room(b.total) }
+
 // Describe changes what stands beside the bar, such as running losses.
 func (b *Bar) Describe(text string) {
 	b.text = text
 	if b.live != nil {
-		b.live.Describe(b.title + text)
+		b.live.Describe(visible(b.title + text))
 	}
 }
 
@@ -69,4 +99,29 @@ func (b *Bar) Finish() {
 	b.live.Exit()
 	fmt.Fprintln(b.t.Err)
 	b.live = nil
+}
+
+// Columns sets cells right-aligned side by side, as YOLOv5 does, in so many columns; 0 is
+// any number. Where that is little room, cells are narrower, and then those are left out
+// whose numbers spare lists, the first first.
+func Columns(room int, cells []string, spare ...int) string {
+	width := 11
+	left := len(cells)
+	for room > 0 && left*width > room && width > 9 {
+		width--
+	}
+	out := map[int]bool{}
+	for _, i := range spare {
+		if room > 0 && left*width > room {
+			out[i] = true
+			left--
+		}
+	}
+	var b strings.Builder
+	for i, cell := range cells {
+		if !out[i] {
+			fmt.Fprintf(&b, "%*s", width, cell)
+		}
+	}
+	return b.String()
 }

@@ -22,6 +22,7 @@ type Terminal struct {
 	Out      io.Writer
 	Err      io.Writer
 	JSON     bool            // results are JSON
+	Quiet    bool            // no more than results, warnings and errors (see Hush)
 	Flags    map[string]bool // names of all commands' flags
 	Live     bool            // Err is a terminal: bars move
 	Colour   bool            // Err may be coloured
@@ -87,11 +88,31 @@ func (t *Terminal) Fail(err error) int {
 	return ExitCode(err)
 }
 
+// Hush has nothing said but results, warnings and errors.
+func (t *Terminal) Hush() { t.Quiet, t.Live = true, false }
+
+// Width is how many columns standard error has now, 0 where it is no terminal.
+func (t *Terminal) Width() int {
+	if f, ok := t.RawErr().(*os.File); ok && t.Live {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return width
+		}
+	}
+	return 0
+}
+
 // Logf prints a line to standard error.
-func (t *Terminal) Logf(format string, args ...any) { t.say("", Sprintf(format, args...)) }
+func (t *Terminal) Logf(format string, args ...any) {
+	if !t.Quiet {
+		t.say("", Sprintf(format, args...))
+	}
+}
 
 // Stage prints a line behind a coloured label.
 func (t *Terminal) Stage(label, format string, args ...any) {
+	if t.Quiet {
+		return
+	}
 	t.say(t.paint(cyan, label)+" ", Sprintf(format, args...))
 }
 

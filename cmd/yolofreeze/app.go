@@ -95,8 +95,8 @@ func newApp(list []*cli.Command, t *term.Terminal) *cli.App {
 	return a
 }
 
-// prepare gives a command and those below it what all commands share: --config
-// and --json, flags from the environment and the file, usage errors.
+// prepare gives a command and those below it what all commands share: --config,
+// --json and --quiet, flags from the environment and the file, usage errors.
 func prepare(c *cli.Command) {
 	c.HideHelpCommand = true
 	c.OnUsageError = flags.OnUsageError
@@ -109,7 +109,8 @@ func prepare(c *cli.Command) {
 	}
 	c.Flags = append(c.Flags,
 		&cli.StringFlag{Name: flags.Config, Usage: "YAML `FILE` of flags for this command"},
-		&cli.BoolFlag{Name: flags.JSON, Usage: "print the result as JSON"})
+		&cli.BoolFlag{Name: flags.JSON, Usage: "print the result as JSON"},
+		&cli.BoolFlag{Name: flags.Quiet, Usage: "say no more than results, warnings and errors"})
 	for _, f := range c.Flags {
 		flags.FromEnvironment(f)
 	}
@@ -121,7 +122,10 @@ func prepare(c *cli.Command) {
 		if err := flags.CheckSide(c); err != nil {
 			return err
 		}
-		term.Of(c).JSON = c.Bool(flags.JSON)
+		t := term.Of(c)
+		if t.JSON = c.Bool(flags.JSON); c.Bool(flags.Quiet) {
+			t.Hush()
+		}
 		return action(c)
 	}
 }

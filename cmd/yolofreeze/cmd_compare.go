@@ -108,7 +108,7 @@ func claimOutput(c *cli.Context, dirs []string) error {
 
 // trainingFlag names a flag given that only training heeds, "" when there is none.
 func trainingFlag(c *cli.Context) string {
-	reading := []string{"output", "title", "reach", flags.Config, flags.JSON}
+	reading := []string{"output", "title", "reach", flags.Config, flags.JSON, flags.Quiet}
 	for _, f := range c.Command.Flags {
 		if name := f.Names()[0]; c.IsSet(name) && !slices.Contains(reading, name) && name != "help" {
 			return name

@@ -32,7 +32,7 @@ func freezeCommand() *cli.Command {
 		Description: "Selectors: N, the first N layers; 0,1,5 or 0-9, exactly those; backbone, neck, head; prefixes such\n" +
 			"as model.24.m.0; globs such as *.bn.*; !model.9. takes back; @freeze.yaml repeats a plan; 0 is nothing.\n" +
 			"The folder's graphs are built anew. With --dry-run WEIGHTS of any kind will do.",
-		Flags: append(freezeFlags(),
+		Flags: append(freezeFlags(), verboseFlag(),
 			&cli.BoolFlag{Name: "dry-run", Usage: "print what would train, and change nothing"}),
 		Action: func(c *cli.Context) error {
 			if err := flags.NeedArgs(c, 1, 1); err != nil {
@@ -108,13 +108,26 @@ func refreeze(c *cli.Context) error {
 		return err
 	}
 	return term.Of(c).Result(resultOf(c, plan), func(w io.Writer) error {
-		for _, name := range plan.FrozenNames() {
-			term.Fprintf(w, "freezing %s\n", name)
+		for _, line := range frozenLines(c, plan) {
+			term.Fprintf(w, "freezing %s\n", line)
 		}
 		writeNotes(w, m, plan.RateLines()...)
 		_, err := term.Fprintln(w, plan.Summary())
 		return err
 	})
+}
+
+// verboseFlag is for commands that say what is frozen.
+func verboseFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "verbose", Usage: "name each frozen tensor, not only layers"}
+}
+
+// frozenLines say what is frozen, by layers or, with --verbose, by tensors.
+func frozenLines(c *cli.Context, plan *freeze.Plan) []string {
+	if c.Bool("verbose") {
+		return plan.FrozenNames()
+	}
+	return plan.FrozenLayers()
 }
 
 // writeNotes writes what a user should know of the model, and further lines.

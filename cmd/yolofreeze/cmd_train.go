@@ -9,6 +9,7 @@ import (
 
 	"yolofreeze/cmd/flags"
 	"yolofreeze/cmd/term"
+	"yolofreeze/freeze"
 	"yolofreeze/freeze/checkpoint"
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/freeze/options"
@@ -23,7 +24,7 @@ func trainCommand() *cli.Command {
 		Usage: "fine-tune a model with some of it frozen",
 		Description: "An artifacts folder brings its own plan, picture size, batch, optimizer and hyperparameters; flags\n" +
 			"win over them.",
-		Flags:  flags.Train(options.AllRuns, options.Variant, options.OneRun),
+		Flags:  append(flags.Train(options.AllRuns, options.Variant, options.OneRun), verboseFlag()),
 		Action: train,
 	}
 }
@@ -67,7 +68,7 @@ func train(c *cli.Context) error {
 	o.Reads = flags.Inputs(c).Files
 	t := term.Of(c)
 	t.StopGracefully(term.Saving)
-	r := &trainReporter{t: t}
+	r := &trainReporter{t: t, frozen: func(p *freeze.Plan) []string { return frozenLines(c, p) }}
 	report, err := finetune.Resume(c.Context, state, o, r)
 	r.close()
 	if err != nil {

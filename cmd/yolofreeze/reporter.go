@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"yolofreeze/cmd/term"
 	"yolofreeze/dataset"
+	"yolofreeze/freeze"
 	"yolofreeze/freeze/finetune"
 )
 
@@ -13,8 +16,10 @@ import (
 type trainReporter struct {
 	t      *term.Terminal
 	bar    *term.Bar
+	frozen func(*freeze.Plan) []string // what of it is told
 	header bool
 	last   finetune.BatchResult
+	room   int // columns of the last validation's row
 }
 
 func (r *trainReporter) Logf(format string, args ...any) {
@@ -29,6 +34,12 @@ func (r *trainReporter) Warnf(format string, args ...any) {
 
 func (r *trainReporter) Data(set *dataset.Set) { reportData(r.t, set) }
 
+func (r *trainReporter) Plan(p *freeze.Plan) {
+	for _, line := range r.frozen(p) {
+		r.t.Logf("freezing %s", line)
+	}
+}
+
 // close ends a bar that is under way.
 func (r *trainReporter) close() {
 	if r.bar != nil {
@@ -37,7 +48,13 @@ func (r *trainReporter) close() {
 	}
 }
 
-const trainHeader = "%11s%11s%11s%11s%11s%11s%11s"
+// The columns of training and validation, and which can be spared, the first first.
+var (
+	trainHeader = []string{"Epoch", "mem", "box_loss", "obj_loss", "cls_loss", "Instances", "Size"}
+	trainSpare  = []int{1, 6, 5, 4}
+	valHeader   = []string{"Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95"}
+	valSpare    = []int{0, 1, 2}
+)
 
 func (r *trainReporter) Batch(b finetune.BatchResult) {
 	r.last = b
@@ -45,20 +62,20 @@ func (r *trainReporter) Batch(b finetune.BatchResult) {
 		return
 	}
 	if r.bar == nil {
-		r.t.Logf("\n"+trainHeader, "Epoch", "mem", "box_loss", "obj_loss", "cls_loss", "Instances", "Size")
+		r.t.Logf("\n%s", term.Columns(r.t.Room(b.Batches), trainHeader, trainSpare...))
 		r.bar = r.t.Bar("", b.Batches)
 		r.bar.Add(b.Batch - 1)
 	}
-	r.bar.Describe(trainLine(b))
+	r.bar.Describe(term.Columns(r.bar.Room(), trainCells(b), trainSpare...))
 	r.bar.Add(1)
 	if b.Batch == b.Batches {
 		r.close()
 	}
 }
 
-func trainLine(b finetune.BatchResult) string {
-	return fmt.Sprintf("%11s%10.3gG%11.4g%11.4g%11.4g%11d%11d", fmt.Sprintf("%d/%d", b.Epoch, b.Epochs-1),
-		float64(b.Memory)/1e9, b.Box, b.Obj, b.Cls, b.Instances, b.Side)
+func trainCells(b finetune.BatchResult) []string {
+	return []string{fmt.Sprintf("%d/%d", b.Epoch, b.Epochs-1), fmt.Sprintf("%.3gG", float64(b.Memory)/1e9), fmt.Sprintf("%.4g", b.Box),
+		fmt.Sprintf("%.4g", b.Obj), fmt.Sprintf("%.4g", b.Cls), fmt.Sprint(b.Instances), fmt.Sprint(b.Side)}
 }
 
 func (r *trainReporter) Validating(done, batches int) {
@@ -66,7 +83,9 @@ func (r *trainReporter) Validating(done, batches int) {
 		return
 	}
 	if r.bar == nil {
-		r.bar = r.t.Bar(fmt.Sprintf("%22s%11s%11s%11s%11s%11s%11s", "Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95"), batches)
+		r.bar = r.t.Bar("", batches)
+		r.room = r.bar.Room()
+		r.bar.Describe(valRow(r.room, valHeader))
 	}
 	r.bar.Add(1)
 	if done == batches {
@@ -74,22 +93,39 @@ func (r *trainReporter) Validating(done, batches int) {
 	}
 }
 
+// valRow has the class's column wider, where there is room.
+func valRow(room int, cells []string) string {
+	row := term.Columns(max(room-11, min(room, 1)), cells, valSpare...)
+	if room == 0 || len(row) == 7*11 {
+		row = strings.Repeat(" ", 11) + row
+	}
+	return row
+}
+
 func (r *trainReporter) Epoch(e finetune.EpochResult) {
 	r.close()
-	if !r.t.Live {
+	if v := e.Evaluation; !r.t.Live {
+		found := []string{"P", "R", "mAP50", "mAP50-95"}
 		if !r.header {
 			r.header = true
-			r.t.Logf(trainHeader+"%11s%11s%11s%11s", "Epoch", "mem", "box_loss", "obj_loss", "cls_loss", "Instances", "Size", "P", "R", "mAP50", "mAP50-95")
+			r.t.Logf("%s", term.Columns(0, slices.Concat(trainHeader, found)))
 		}
-		line := trainLine(r.last)
-		if e.Evaluation != nil {
-			line += fmt.Sprintf("%11.3g%11.3g%11.3g%11.3g", e.Precision, e.Recall, e.MAP50, e.MAP)
+		line := trainCells(r.last)
+		if v != nil {
+			line = append(line, figures(e)...)
 		}
-		r.t.Logf("%s", line)
-	} else if v := e.Evaluation; v != nil {
-		r.t.Logf("%22s%11d%11d%11.3g%11.3g%11.3g%11.3g", "all", v.Images, v.Instances, e.Precision, e.Recall, e.MAP50, e.MAP)
+		r.t.Logf("%s", term.Columns(0, line))
+	} else if v != nil {
+		r.t.Logf("%s", valRow(r.room, append([]string{"all", fmt.Sprint(v.Images), fmt.Sprint(v.Instances)}, figures(e)...)))
 	}
 	if err := r.t.Stream(e.Row); err != nil {
 		r.t.Warnf("%v", err)
 	}
+}
+
+func figures(e finetune.EpochResult) (list []string) {
+	for _, v := range []float64{e.Precision, e.Recall, e.MAP50, e.MAP} {
+		list = append(list, fmt.Sprintf("%.3g", v))
+	}
+	return list
 }

@@ -9,6 +9,7 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/synth"
+	"yolofreeze/freeze"
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/model"
@@ -22,6 +23,7 @@ func (silent) Logf(string, ...any)        {}
 func (silent) Warnf(string, ...any)       {}
 func (silent) Data(*dataset.Set)          {}
 func (silent) Batch(finetune.BatchResult) {}
+func (silent) Plan(*freeze.Plan)          {}
 func (silent) Validating(int, int)        {}
 func (silent) Epoch(finetune.EpochResult) {}
 

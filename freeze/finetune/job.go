@@ -188,9 +188,7 @@ func (j *job) plan(ctx context.Context) (err error) {
 		return err
 	}
 	now := freeze.At(j.stages, j.begin().Epoch).Plan
-	for _, name := range now.FrozenNames() {
-		j.r.Logf("freezing %s", name)
-	}
+	j.r.Plan(now)
 	j.r.Logf("%v", now.Summary())
 	for _, s := range j.stages[1:] {
 		j.r.Logf("from epoch %d: %v", s.Epoch, s.Plan.Summary())

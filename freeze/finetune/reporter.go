@@ -5,6 +5,7 @@ import (
 	"slices"
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/loader"
+	"yolofreeze/freeze"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/validate"
 )
@@ -14,6 +15,7 @@ type Reporter interface {
 	Logf(format string, args ...any)
 	Warnf(format string, args ...any)
 	Data(*dataset.Set)            // the data set, as read
+	Plan(*freeze.Plan)            // what is frozen at the start
 	Batch(BatchResult)            // after every batch
 	Validating(done, batches int) // after every batch of a validation
 	Epoch(EpochResult)            // after every epoch

@@ -56,6 +56,12 @@ func (q *quiet) Batch(BatchResult) {
 	}
 }
 
+func (q *quiet) Plan(p *freeze.Plan) {
+	for _, name := range p.FrozenNames() {
+		q.Logf("freezing %s", name)
+	}
+}
+
 func (q *quiet) Validating(done, _ int) {
 	if q.onVal != nil {
 		q.onVal(done)
