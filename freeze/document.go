@@ -4,18 +4,16 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
+	"yolofreeze/onnx/yaml"
 )
 
-// document is the subset of YAML that plan files use: keys at the margin, each
-// with a flow value on its line or with "- value" lines below it. Scalars are
-// plain or double-quoted; comments begin with #.
+// document is a plan file: what stands under its keys.
 type document map[string]field
 
 type field struct {
 	line  int
-	value any    // string, []any or map[string]any; nil when items follow
-	items []item // "- value" lines
+	value any    // string, []any or map[string]any; nil where there is nothing
+	items []item // of a list
 }
 
 type item struct {
@@ -26,47 +24,46 @@ type item struct {
 var documentKeys = []string{"version", "freeze", "bn", "lr_scale", "lr_decay", "layers", "backbone", "head", "tensors", "batchnorm"}
 
 func parseDocument(data []byte) (document, error) {
+	root, err := yaml.Parse(data)
+	if err != nil {
+		return nil, &Error{msg: err.Error(), cause: err}
+	}
+	if root.Kind != yaml.Map {
+		return nil, unfit("line %d: not a map of keys to values", max(root.Line, 1))
+	}
 	d := document{}
-	key := ""
-	for i, line := range strings.Split(string(data), "\n") {
-		trimmed := strings.TrimSpace(line)
-		if trimmed == "" || trimmed[0] == '#' || trimmed == "---" {
-			continue
+	for _, p := range root.Pairs {
+		if !slices.Contains(documentKeys, p.Key) {
+			return nil, unfit("line %d: unknown key %q", p.Line, shorten(p.Key)).didYouMean(nearest(p.Key, documentKeys))
 		}
-		if rest, ok := strings.CutPrefix(trimmed, "- "); ok {
-			value, err := parseFlow(rest, i+1)
-			if err != nil {
-				return nil, err
-			}
-			f, open := d[key]
-			if !open || f.value != nil {
-				return nil, unfit("line %d: a list item under no key", i+1)
-			}
-			f.items = append(f.items, item{i + 1, value})
-			d[key] = f
-			continue
+		f := field{line: p.Line, value: valueOf(p.Value)}
+		for _, n := range p.Value.Items {
+			f.items = append(f.items, item{n.Line, valueOf(n)})
 		}
-		name, rest, ok := strings.Cut(trimmed, ":")
-		if !ok || line[0] == ' ' || line[0] == '\t' {
-			return nil, unfit("line %d: %q is neither a key nor a list item", i+1, shorten(trimmed))
-		}
-		key = strings.TrimSpace(name)
-		if !slices.Contains(documentKeys, key) {
-			return nil, unfit("line %d: unknown key %q", i+1, shorten(key)).didYouMean(nearest(key, documentKeys))
-		}
-		if _, twice := d[key]; twice {
-			return nil, unfit("line %d: key %s stands twice", i+1, key)
-		}
-		f := field{line: i + 1}
-		if rest = strings.TrimSpace(rest); rest != "" && rest[0] != '#' {
-			var err error
-			if f.value, err = parseFlow(rest, i+1); err != nil {
-				return nil, err
-			}
-		}
-		d[key] = f
+		d[p.Key] = f
 	}
 	return d, nil
+}
+
+// valueOf is what a node holds, its scalars as they are written.
+func valueOf(n *yaml.Node) any {
+	switch n.Kind {
+	case yaml.Scalar:
+		return n.Text
+	case yaml.List:
+		list := make([]any, len(n.Items))
+		for i, each := range n.Items {
+			list[i] = valueOf(each)
+		}
+		return list
+	case yaml.Map:
+		m := make(map[string]any, len(n.Pairs))
+		for _, p := range n.Pairs {
+			m[p.Key] = valueOf(p.Value)
+		}
+		return m
+	}
+	return nil
 }
 
 func shorten(text string) string {
@@ -96,9 +93,6 @@ func (d document) texts(key string) ([]string, error) {
 	values, _ := f.value.([]any)
 	if s, ok := f.value.(string); ok {
 		values = []any{s}
-	}
-	for _, it := range f.items {
-		values = append(values, it.value)
 	}
 	out := []string{}
 	for _, v := range values {
