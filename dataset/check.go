@@ -68,13 +68,16 @@ func sharedPictures(all []Placed, o ReadOptions) []Shared {
 		bytes         int64
 		width, height int
 	}
-	groups := map[look][]int{}
-	for i, p := range all {
-		k := look{-1, p.Width, p.Height}
-		if f, size, err := picture.Open(p.Path, o.Limits.MaxBytes); err == nil {
+	looks := make([]look, len(all))
+	Each(len(all), o.Workers, func(i int) {
+		looks[i] = look{-1, all[i].Width, all[i].Height}
+		if f, size, err := picture.Open(all[i].Path, o.Limits.MaxBytes); err == nil {
 			f.Close()
-			k.bytes = size
+			looks[i].bytes = size
 		}
+	})
+	groups := map[look][]int{}
+	for i, k := range looks {
 		groups[k] = append(groups[k], i)
 	}
 	var read []int

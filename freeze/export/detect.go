@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"sync"
 
 	"yolofreeze/dataset/metric"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/wire"
+	"yolofreeze/onnx/workers"
 	"yolofreeze/onnx/yolov5/names"
 )
 
@@ -229,7 +229,7 @@ func (e *Detector) find(rows *onnx.Tensor, n int, o metric.NMSOptions) [][]metri
 	values := onnx.Data[float32](rows.AsFloat())
 	each := int(rows.Shape[1] * rows.Shape[2])
 	found := make([][]metric.Detection, n)
-	var group sync.WaitGroup
+	var group workers.Group
 	for i := range n {
 		group.Go(func() { found[i] = metric.NMS(values[i*each:(i+1)*each], int(rows.Shape[2])-5, o) })
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/model"
 	"yolofreeze/onnx"
@@ -17,6 +18,7 @@ import (
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/safetensors"
 	"yolofreeze/onnx/wire"
+	"yolofreeze/onnx/workers"
 	"yolofreeze/onnx/yaml"
 )
 
@@ -77,24 +79,15 @@ func TestFiniteWeights(t *testing.T) {
 	}
 }
 
-func mustRead(t *testing.T, path string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
 // fixSum writes the manifest anew for a checkpoint that was changed.
 func fixSum(t *testing.T, dir string) {
 	t.Helper()
 	var manifest map[string]any
 	path := filepath.Join(dir, artifact.ManifestFile)
-	if err := json.Unmarshal(mustRead(t, path), &manifest); err != nil {
+	if err := json.Unmarshal(fixture.MustRead(t, path), &manifest); err != nil {
 		t.Fatal(err)
 	}
-	data := mustRead(t, filepath.Join(dir, artifact.CheckpointFile))
+	data := fixture.MustRead(t, filepath.Join(dir, artifact.CheckpointFile))
 	sum := sha256.Sum256(data)
 	entry := manifest["files"].(map[string]any)[artifact.CheckpointFile].(map[string]any)
 	entry["size"], entry["sha256"] = len(data), hex.EncodeToString(sum[:])
@@ -136,5 +129,14 @@ func TestExportedBounds(t *testing.T) {
 		if _, err := Open(path, ort.Options{}); err == nil || !strings.Contains(err.Error(), "pixels a side or ") {
 			t.Errorf("%v: error %v", shape, err)
 		}
+	}
+}
+
+// TestFindSpoiled: what panics in a goroutine of its own comes out where it is waited for.
+func TestFindSpoiled(t *testing.T) {
+	rows := onnx.NewTensor(onnx.Float, 1, 2, 6)
+	rows.Shape[1] = 4 // more than there is
+	if err := workers.Try(func() { (&Detector{}).find(rows, 1, metric.NMSOptions{}) }); err == nil {
+		t.Error("rows that are not there are found")
 	}
 }

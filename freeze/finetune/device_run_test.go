@@ -39,7 +39,7 @@ func runAMP(t *testing.T, amp, line string) {
 	}
 	straight := map[string][]byte{}
 	for _, name := range lasting {
-		straight[name] = mustRead(t, filepath.Join(report.RunDir, name))
+		straight[name] = fixture.MustRead(t, filepath.Join(report.RunDir, name))
 	}
 	if err := os.RemoveAll(report.RunDir); err != nil {
 		t.Fatal(err)
@@ -188,7 +188,7 @@ func runOnDevice(t *testing.T, o options.Options, onCPU []runs.Row) {
 		Moved     step.Traffic    `json:"moved_bytes"`
 		Placement *step.Placement `json:"placement"`
 	}
-	if err := json.Unmarshal(mustRead(t, filepath.Join(report.RunDir, "summary.json")), &kept); err != nil || kept.Moved != report.Moved ||
+	if err := json.Unmarshal(fixture.MustRead(t, filepath.Join(report.RunDir, "summary.json")), &kept); err != nil || kept.Moved != report.Moved ||
 		kept.Placement == nil || kept.Placement.Device != report.Placement.Device {
 		t.Errorf("summary.json has %+v, placement %v (%v)", kept.Moved, kept.Placement, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"yolofreeze/freeze/features"
+	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/options"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
@@ -49,7 +50,7 @@ func TestCachedFeatures(t *testing.T) {
 		t.Errorf("the cache was not found: %v", again.lines)
 	}
 	for _, name := range []string{"results.csv", "weights/best.safetensors", "weights/best.onnx"} {
-		if !bytes.Equal(mustRead(t, filepath.Join(first.RunDir, name)), mustRead(t, filepath.Join(second.RunDir, name))) {
+		if !bytes.Equal(fixture.MustRead(t, filepath.Join(first.RunDir, name)), fixture.MustRead(t, filepath.Join(second.RunDir, name))) {
 			t.Errorf("%s differs when the cache was there already", name)
 		}
 	}
@@ -76,7 +77,7 @@ func TestCachedFeaturesResume(t *testing.T) {
 	q := &quiet{t: t}
 	dir := mustRun(t, o, q).RunDir
 	for _, name := range lasting {
-		straight[name] = mustRead(t, filepath.Join(dir, name))
+		straight[name] = fixture.MustRead(t, filepath.Join(dir, name))
 	}
 	for stop := -o.Epochs + 1; stop <= q.batches; stop++ { // under 0: after that many epochs
 		if stop == 0 { // while the cache is made
@@ -147,7 +148,7 @@ func TestCachedFeaturesRefused(t *testing.T) {
 // caches make room.
 func TestDamagedFeatures(t *testing.T) {
 	o := cachedRun(t)
-	want := mustRead(t, filepath.Join(mustRun(t, o, &quiet{t: t}).RunDir, "results.csv"))
+	want := fixture.MustRead(t, filepath.Join(mustRun(t, o, &quiet{t: t}).RunDir, "results.csv"))
 	data, _ := filepath.Glob(filepath.Join(features.Folder(), "*", features.DataFile))
 	if len(data) != 1 {
 		t.Fatalf("caches %v", data)
@@ -168,7 +169,7 @@ func TestDamagedFeatures(t *testing.T) {
 			if err := safetensors.Write(index, f); err != nil {
 				t.Fatal(err)
 			}
-			return mustRead(t, index)
+			return fixture.MustRead(t, index)
 		}
 	}
 	for _, c := range []struct {
@@ -184,11 +185,11 @@ func TestDamagedFeatures(t *testing.T) {
 		{index, edited(func(f *safetensors.File) { onnx.Data[float32](f.Tensors["box"])[0] = float32(math.NaN()) }), "has the box [NaN"},
 		{index, edited(func(f *safetensors.File) { onnx.Data[int64](f.Tensors["first"])[1] = 1 << 40 }), "has objects"},
 	} {
-		if err := os.WriteFile(c.file, c.change(mustRead(t, c.file)), 0o600); err != nil {
+		if err := os.WriteFile(c.file, c.change(fixture.MustRead(t, c.file)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		q := &quiet{t: t}
-		if got := mustRead(t, filepath.Join(mustRun(t, o, q).RunDir, "results.csv")); !bytes.Equal(got, want) {
+		if got := fixture.MustRead(t, filepath.Join(mustRun(t, o, q).RunDir, "results.csv")); !bytes.Equal(got, want) {
 			t.Errorf("%s: other results", c.says)
 		}
 		if !q.heard(c.says) || !q.heard("it is made again") {
@@ -200,7 +201,7 @@ func TestDamagedFeatures(t *testing.T) {
 	}
 
 	other := o
-	other.Seed, other.FeatureBudget = 1, 1.5*float64(len(mustRead(t, data[0])))/1e9
+	other.Seed, other.FeatureBudget = 1, 1.5*float64(len(fixture.MustRead(t, data[0])))/1e9
 	q := &quiet{t: t}
 	mustRun(t, other, q)
 	if disk.IsFile(data[0]) || !q.heard("feature cache: removing") {

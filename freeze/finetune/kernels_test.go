@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/disk"
@@ -33,12 +34,12 @@ func TestResumeNative(t *testing.T) {
 	q := &quiet{t: t}
 	report := mustRun(t, o, q)
 	dir := report.RunDir
-	if report.Kernels != step.Native || !q.heard("device cpu, native kernels") || !strings.Contains(string(mustRead(t, filepath.Join(dir, "opt.yaml"))), "\nkernels: native\n") {
+	if report.Kernels != step.Native || !q.heard("device cpu, native kernels") || !strings.Contains(string(fixture.MustRead(t, filepath.Join(dir, "opt.yaml"))), "\nkernels: native\n") {
 		t.Errorf("kernels %q, said %q", report.Kernels, q.lines)
 	}
 	straight := map[string][]byte{}
 	for _, name := range lasting {
-		straight[name] = mustRead(t, filepath.Join(dir, name))
+		straight[name] = fixture.MustRead(t, filepath.Join(dir, name))
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)

@@ -87,7 +87,7 @@ func TestRatesOfRun(t *testing.T) {
 		"opt.yaml":    "lr_scale: [\"backbone=0.1,1=0.5\"]\nlr_decay: 0.9\n",
 		"freeze.yaml": "lr_scale: [\"backbone=0.1\", \"1=0.5\"]\nlr_decay: 0.9\n",
 	} {
-		if text := string(mustRead(t, filepath.Join(dir, file))); !strings.Contains(text, want) {
+		if text := string(fixture.MustRead(t, filepath.Join(dir, file))); !strings.Contains(text, want) {
 			t.Errorf("%s does not say %q:\n%s", file, want, text)
 		}
 	}
@@ -96,7 +96,7 @@ func TestRatesOfRun(t *testing.T) {
 	again.Freeze, again.LRScale, again.LRDecay = []string{"@" + filepath.Join(dir, "freeze.yaml")}, nil, 0
 	repeated := mustRun(t, again, &quiet{t: t}).RunDir
 	for _, name := range []string{"freeze.yaml", "results.csv"} {
-		if a, b := mustRead(t, filepath.Join(dir, name)), mustRead(t, filepath.Join(repeated, name)); !slices.Equal(a, b) {
+		if a, b := fixture.MustRead(t, filepath.Join(dir, name)), fixture.MustRead(t, filepath.Join(repeated, name)); !slices.Equal(a, b) {
 			t.Errorf("the run that was given freeze.yaml has another %s:\n%s", name, b)
 		}
 	}
@@ -120,7 +120,7 @@ func TestRatesOfRun(t *testing.T) {
 	}
 	mustRun(t, last, &quiet{t: t})
 	sameFiles(t, map[string][]byte{
-		"results.csv": mustRead(t, filepath.Join(dir, "results.csv")),
-		"freeze.yaml": mustRead(t, filepath.Join(dir, "freeze.yaml")),
+		"results.csv": fixture.MustRead(t, filepath.Join(dir, "results.csv")),
+		"freeze.yaml": fixture.MustRead(t, filepath.Join(dir, "freeze.yaml")),
 	}, last.ResumeFrom)
 }

@@ -10,6 +10,7 @@ import (
 
 	"yolofreeze/freeze/checkpoint"
 	"yolofreeze/freeze/features"
+	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
@@ -46,24 +47,24 @@ func resumed(t *testing.T, dir string) options.Options {
 // frozen until when.
 func TestResumeOtherPlan(t *testing.T) {
 	dir := stoppedRun(t, smallRun(t), 4)
-	before := string(mustRead(t, filepath.Join(dir, "freeze.yaml")))
+	before := string(fixture.MustRead(t, filepath.Join(dir, "freeze.yaml")))
 	o := resumed(t, dir)
 	o.Freeze = []string{"3"}
 	if _, err := Run(t.Context(), o, &quiet{t: t}); err == nil || !strings.Contains(err.Error(), "freeze was [1], is [3]") {
 		t.Errorf("without force: %v", err)
 	}
-	if now := string(mustRead(t, filepath.Join(dir, "freeze.yaml"))); now != before {
+	if now := string(fixture.MustRead(t, filepath.Join(dir, "freeze.yaml"))); now != before {
 		t.Errorf("freeze.yaml was rewritten:\n%s", now)
 	}
 	o.Force = true
 	q := &quiet{t: t}
 	report := mustRun(t, o, q)
-	now := string(mustRead(t, filepath.Join(dir, "freeze.yaml")))
-	if until := string(mustRead(t, filepath.Join(dir, "freeze-until-epoch1-batch1.yaml"))); until != before || now == before || !strings.HasPrefix(now, "# The plan was changed") {
+	now := string(fixture.MustRead(t, filepath.Join(dir, "freeze.yaml")))
+	if until := string(fixture.MustRead(t, filepath.Join(dir, "freeze-until-epoch1-batch1.yaml"))); until != before || now == before || !strings.HasPrefix(now, "# The plan was changed") {
 		t.Errorf("freeze.yaml:\n%suntil then:\n%s", now, until)
 	}
 	lines := []string{"epoch 0: freeze 1 (frozen 3 of", "epoch 1, batch 1: freeze 3 (frozen"}
-	files := now + string(mustRead(t, filepath.Join(dir, "opt.yaml"))) + string(mustRead(t, filepath.Join(dir, runs.SummaryFile)))
+	files := now + string(fixture.MustRead(t, filepath.Join(dir, "opt.yaml"))) + string(fixture.MustRead(t, filepath.Join(dir, runs.SummaryFile)))
 	for i, line := range lines {
 		if strings.Count(files, line) != 3 || !strings.HasPrefix(report.Plans[i], line) {
 			t.Errorf("%q stands %d times in freeze.yaml, opt.yaml and %s; report %q", line, strings.Count(files, line), runs.SummaryFile, report.Plans)
@@ -82,7 +83,7 @@ func TestResumeLeavesAside(t *testing.T) {
 	o.Weights, o.Name, o.Project = "other.pt", "foo", "elsewhere"
 	q := &quiet{t: t}
 	report := mustRun(t, o, q)
-	opt := string(mustRead(t, filepath.Join(dir, "opt.yaml")))
+	opt := string(fixture.MustRead(t, filepath.Join(dir, "opt.yaml")))
 	if report.RunDir != dir || !strings.Contains(opt, "weights: "+first.Weights) || !strings.Contains(opt, "name: exp\n") {
 		t.Errorf("in %s, with\n%s", report.RunDir, opt)
 	}
@@ -130,7 +131,7 @@ func TestResumeAtEnd(t *testing.T) {
 	dir := mustRun(t, smallRun(t), &quiet{t: t}).RunDir
 	straight := map[string][]byte{}
 	for _, name := range lasting {
-		straight[name] = mustRead(t, filepath.Join(dir, name))
+		straight[name] = fixture.MustRead(t, filepath.Join(dir, name))
 	}
 	if _, err := Run(t.Context(), resumed(t, dir), &quiet{t: t}); err == nil || !strings.Contains(err.Error(), "has finished: 3 of 3") {
 		t.Errorf("with its summary: %v", err)
@@ -156,7 +157,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 	dir := mustRun(t, o, &quiet{t: t}).RunDir
 	straight := map[string][]byte{}
 	for _, name := range lasting {
-		straight[name] = mustRead(t, filepath.Join(dir, name))
+		straight[name] = fixture.MustRead(t, filepath.Join(dir, name))
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
@@ -164,7 +165,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 	stoppedRun(t, o, 7) // in the third epoch
 	last := filepath.Join(dir, "weights", checkpoint.LastFile)
 	before := filepath.Join(dir, "weights", checkpoint.BeforeFile)
-	whole, previous := mustRead(t, last), mustRead(t, before)
+	whole, previous := fixture.MustRead(t, last), fixture.MustRead(t, before)
 	write := func(path string, data []byte) {
 		t.Helper()
 		if err := os.WriteFile(path, data, 0o666); err != nil {

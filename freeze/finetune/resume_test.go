@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"yolofreeze/freeze/checkpoint"
+	"yolofreeze/freeze/fixture"
 )
 
 // lasting are the files that must be the same however a run came to its end.
@@ -19,7 +20,7 @@ var lasting = []string{"results.csv", "per_class.csv", "weights/last.safetensors
 func sameFiles(t *testing.T, straight map[string][]byte, dir string) {
 	t.Helper()
 	for name, want := range straight {
-		if got := mustRead(t, filepath.Join(dir, name)); !bytes.Equal(got, want) {
+		if got := fixture.MustRead(t, filepath.Join(dir, name)); !bytes.Equal(got, want) {
 			t.Errorf("%s differs from the straight run's", name)
 			if strings.HasSuffix(name, ".csv") {
 				t.Logf("got\n%swant\n%s", got, want)
@@ -37,7 +38,7 @@ func TestResume(t *testing.T) {
 	straight := map[string][]byte{}
 	dir := mustRun(t, o, &quiet{t: t}).RunDir
 	for _, name := range lasting {
-		straight[name] = mustRead(t, filepath.Join(dir, name))
+		straight[name] = fixture.MustRead(t, filepath.Join(dir, name))
 	}
 	stopped := errors.New("stopped")
 	type stop struct{ batch, val, epoch int } // the epoch after which, or -1
@@ -92,10 +93,10 @@ func TestResumeAfterKill(t *testing.T) {
 	mustRun(t, o, q)
 	straight := map[string][]byte{}
 	for _, name := range lasting {
-		straight[name] = mustRead(t, filepath.Join(dir, name))
+		straight[name] = fixture.MustRead(t, filepath.Join(dir, name))
 	}
 	// the next epoch's row was written, its checkpoint only half
-	row, half := mustRead(t, filepath.Join(dir, "results.csv")), filepath.Join(copied, "weights", ".last.safetensors5577006791947779410")
+	row, half := fixture.MustRead(t, filepath.Join(dir, "results.csv")), filepath.Join(copied, "weights", ".last.safetensors5577006791947779410")
 	if err := errors.Join(os.WriteFile(filepath.Join(copied, "results.csv"), row[:len(row)-9], 0o666), os.WriteFile(half, row, 0o666),
 		os.RemoveAll(dir), os.Rename(copied, dir)); err != nil {
 		t.Fatal(err)
@@ -153,7 +154,7 @@ func TestPicturesAway(t *testing.T) {
 	dir := mustRun(t, o, &quiet{t: t}).RunDir
 	straight := map[string][]byte{}
 	for _, name := range lasting {
-		straight[name] = mustRead(t, filepath.Join(dir, name))
+		straight[name] = fixture.MustRead(t, filepath.Join(dir, name))
 	}
 	for _, split := range []string{"train", "val"} {
 		if err := os.RemoveAll(dir); err != nil {

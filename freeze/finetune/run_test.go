@@ -148,7 +148,7 @@ func checkWeights(t *testing.T, o options.Options, report *Summary) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := freeze.ParseYAML(mustRead(t, filepath.Join(report.RunDir, "freeze.yaml")))
+	plan, err := freeze.ParseYAML(fixture.MustRead(t, filepath.Join(report.RunDir, "freeze.yaml")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,15 +182,6 @@ func checkWeights(t *testing.T, o options.Options, report *Summary) {
 	if graph.Metadata["names"] != "{0: 'circle', 1: 'square', 2: 'triangle'}" || graph.Metadata["stride"] != "32" {
 		t.Errorf("export's metadata: %v", graph.Metadata)
 	}
-}
-
-func mustRead(t *testing.T, path string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
 }
 
 // TestFolderIsLocked lets one run at a time into a folder.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/options"
 )
 
@@ -30,7 +31,7 @@ func TestUnfreeze(t *testing.T) {
 	o.Freeze, o.Unfreeze = []string{"3"}, []string{"1:all"}
 	q := &quiet{t: t}
 	report := mustRun(t, o, q)
-	file := string(mustRead(t, filepath.Join(report.RunDir, "freeze.yaml")))
+	file := string(fixture.MustRead(t, filepath.Join(report.RunDir, "freeze.yaml")))
 	if !strings.HasPrefix(file, "# What was frozen, tensor by tensor, and why.\n# frozen 24 of 29") || !strings.HasSuffix(file, "\n# What trains later: unfreeze 1:all\n") {
 		t.Errorf("freeze.yaml is not of the run's start:\n%s", file)
 	}
@@ -64,7 +65,7 @@ func TestUnfreezeResumed(t *testing.T) {
 		}
 		mustRun(t, o, saved)
 		for _, name := range lasting {
-			straight[name] = mustRead(t, filepath.Join(dir, name))
+			straight[name] = fixture.MustRead(t, filepath.Join(dir, name))
 		}
 		goOn := func(t *testing.T) {
 			t.Helper()

@@ -3,11 +3,11 @@ package step
 import (
 	"fmt"
 	"runtime"
-	"sync"
 
 	"yolofreeze/dataset/metric"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/workers"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -94,7 +94,7 @@ func (d *Detector) Detect(images []uint8, n, height, width int, o metric.NMSOpti
 		return nil, err
 	}
 	found, errs := make([][]metric.Detection, n), make([]error, n)
-	var group sync.WaitGroup
+	var group workers.Group
 	for i := range n {
 		group.Go(func() { found[i], errs[i] = d.Find(PictureOf(heads, i), o) })
 	}
