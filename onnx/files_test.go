@@ -19,7 +19,7 @@ var (
 		"onnx/ort/cuda.go":                      {"ReadFile"},   // of /proc
 		"freeze/finetune/tensorboard/writer.go": {"OpenFile"},   // a new file or none (O_EXCL)
 		"freeze/validate/held.go":               {"CreateTemp"}, // in a folder of this user's
-		"freeze/finetune/features_store.go":     {"Create"},     // in a folder that it has just made
+		"freeze/features/writer.go":             {"Create"},     // in a folder that it has just made
 	}
 )
 

@@ -69,10 +69,10 @@ func (s *studio) unmixed(sample int, p pictureParams, w, h int) (*picture.Image,
 
 // plain letterboxes a sample into w×h pixels. The picture may be the opened
 // one itself.
-func (s *studio) plain(sample, w, h int, enlarge bool) (*picture.Image, []object, picture.Placement, error) {
+func (s *studio) plain(sample, w, h int, enlarge bool) (*picture.Image, []object, picture.Fit, error) {
 	img, labels, err := s.open(sample)
 	if err != nil {
-		return nil, nil, picture.Placement{}, err
+		return nil, nil, picture.Fit{}, err
 	}
 	boxed, place := picture.Letterbox(img, w, h, picture.LetterboxOptions{Enlarge: enlarge})
 	objs := placed(nil, labels, place.RatioX*float64(img.Width), place.RatioY*float64(img.Height), place.PadX, place.PadY)

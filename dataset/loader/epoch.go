@@ -233,7 +233,7 @@ func (e *epoch) single(st *studio, j *job, s slot) (*picture.Image, made) {
 		params := d.picture(s.sample, e.mosaic)
 		img, objs, m.err = st.augmented(s.sample, params, w, h)
 	} else {
-		var place picture.Placement
+		var place picture.Fit
 		img, objs, place, m.err = st.plain(s.sample, w, h, false)
 		m.frame.PadX, m.frame.PadY = place.PadX, place.PadY
 		m.frame.Ratio = place.RatioY

@@ -12,9 +12,9 @@ type LetterboxOptions struct {
 	Enlarge bool // smaller pictures are enlarged; YOLOv5 leaves them in validation
 }
 
-// Placement maps between a picture and its letterbox:
+// Fit is where a picture stands in its letterbox, and maps between the two:
 // x' = x*RatioX + PadX in pixels, y alike.
-type Placement struct {
+type Fit struct {
 	RatioX, RatioY float64
 	PadX, PadY     float64 // half the padding, so possibly with .5, as YOLOv5 maps boxes
 	Left, Top      int     // where the picture's pixels begin
@@ -24,12 +24,12 @@ type Placement struct {
 // Letterbox fits the picture into w by h pixels keeping its shape, padding with
 // PadColour on both sides. The picture is not changed; where nothing is to do
 // it is returned as it is.
-func Letterbox(img *Image, w, h int, o LetterboxOptions) (*Image, Placement) {
+func Letterbox(img *Image, w, h int, o LetterboxOptions) (*Image, Fit) {
 	r := min(float64(h)/float64(img.Height), float64(w)/float64(img.Width))
 	if !o.Enlarge {
 		r = min(r, 1)
 	}
-	p := Placement{RatioX: r, RatioY: r}
+	p := Fit{RatioX: r, RatioY: r}
 	p.Width = max(int(math.RoundToEven(float64(img.Width)*r)), 1)
 	p.Height = max(int(math.RoundToEven(float64(img.Height)*r)), 1)
 	padX, padY := w-p.Width, h-p.Height

@@ -39,7 +39,7 @@ type prepared struct {
 	path     string
 	original *picture.Image
 	fitted   *picture.Image
-	place    picture.Placement
+	place    picture.Fit
 	err      error
 }
 
