@@ -119,6 +119,7 @@ injections() {
 				ends_well "$kind" "$call $nth of $(cat count), error $error" || bad=$((bad + 1))
 			done
 		done
+		say "$kind: $tried calls failed so far, $bad short"
 	done
 	row "failing system calls" $tried $bad "one write, sync, rename, open or mkdir of each run; gone on with to the same bytes"
 }
