@@ -107,7 +107,7 @@ func (b *Bar) Finish() {
 func Columns(room int, cells []string, spare ...int) string {
 	width := 11
 	left := len(cells)
-	for room > 0 && left*width > room && width > 9 {
+	for room > 0 && left*width > room && width > 10 { // "Instances" has nine letters
 		width--
 	}
 	out := map[int]bool{}

@@ -147,3 +147,19 @@ func TestData(t *testing.T) {
 		}
 	}
 }
+
+// TestColumns: cells become narrower, then fewer, and never touch.
+func TestColumns(t *testing.T) {
+	cells := []string{"0/2", "0.6G", "box_loss", "Instances"}
+	for room, want := range map[int]string{
+		0:  "        0/2       0.6G   box_loss  Instances",
+		44: "        0/2       0.6G   box_loss  Instances",
+		43: "       0/2      0.6G  box_loss Instances",
+		39: "       0/2  box_loss Instances",
+		20: "       0/2  box_loss",
+	} {
+		if got := Columns(room, cells, 1, 3); got != want {
+			t.Errorf("%d columns: %q, want %q", room, got, want)
+		}
+	}
+}

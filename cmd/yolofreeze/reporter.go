@@ -53,7 +53,7 @@ var (
 	trainHeader = []string{"Epoch", "mem", "box_loss", "obj_loss", "cls_loss", "Instances", "Size"}
 	trainSpare  = []int{1, 6, 5, 4}
 	valHeader   = []string{"Class", "Images", "Instances", "P", "R", "mAP50", "mAP50-95"}
-	valSpare    = []int{0, 1, 2}
+	valSpare    = []int{1, 0, 2}
 )
 
 func (r *trainReporter) Batch(b finetune.BatchResult) {
@@ -93,13 +93,12 @@ func (r *trainReporter) Validating(done, batches int) {
 	}
 }
 
-// valRow has the class's column wider, where there is room.
+// valRow has the class's column twice as wide, where there is room.
 func valRow(room int, cells []string) string {
-	row := term.Columns(max(room-11, min(room, 1)), cells, valSpare...)
-	if room == 0 || len(row) == 7*11 {
-		row = strings.Repeat(" ", 11) + row
+	if room > 0 && room < 8*11 {
+		return term.Columns(room, cells, valSpare...)
 	}
-	return row
+	return strings.Repeat(" ", 11) + term.Columns(0, cells)
 }
 
 func (r *trainReporter) Epoch(e finetune.EpochResult) {
