@@ -104,32 +104,3 @@ func TestHeldFeatures(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
-
-// TestSpoiledLabels: what panics while a picture is looked at is the validation's error.
-func TestSpoiledLabels(t *testing.T) {
-	fixture.NeedORT(t)
-	data := filepath.Join(t.TempDir(), "shapes")
-	if err := synth.Write(data, synth.Options{Counts: map[string]int{"train": 1, "val": 2}, Size: 64}); err != nil {
-		t.Fatal(err)
-	}
-	set, err := yolo.Open(filepath.Join(data, "data.yaml"), dataset.ReadOptions{CacheDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, sample := range set.Splits["val"] {
-		for i := range sample.Labels {
-			sample.Labels[i].Class = 1 << 20 // which no network has
-		}
-	}
-	m, o := fixture.SmallModel(t), Defaults()
-	loss := step.LossOf(dataset.Hyp{LossHyp: dataset.LossHyp{AnchorT: 4}})
-	o.Samples, o.ImageSize, o.Loss = set.Splits["val"], 64, &loss
-	v, err := New(m.Net, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer v.Close()
-	if _, err := v.Run(t.Context(), m, ort.Options{}); err == nil {
-		t.Error("objects of a class that is not there are measured")
-	}
-}

@@ -94,9 +94,7 @@ func (r *validation) batch(ctx context.Context, b *loader.Batch) error {
 		r.found.Inference += time.Since(start)
 		for k := range n {
 			pending[side].Go(func() {
-				if err := workers.Try(func() { parts[first+k] = r.picture(step.PictureOf(heads, k), targets[first+k], b.Height, b.Width) }); err != nil {
-					parts[first+k].err = err
-				}
+				parts[first+k] = guarded(func() contribution { return r.picture(step.PictureOf(heads, k), targets[first+k], b.Height, b.Width) })
 			})
 		}
 		if err := ctx.Err(); err != nil {
@@ -108,6 +106,14 @@ func (r *validation) batch(ctx context.Context, b *loader.Batch) error {
 	r.wait(&pending[0])
 	r.wait(&pending[1])
 	return r.add(b, parts)
+}
+
+// guarded is what a picture contributes; a panic is its error.
+func guarded(look func() contribution) (o contribution) {
+	if err := workers.Try(func() { o = look() }); err != nil {
+		o.err = err
+	}
+	return o
 }
 
 // wait waits for pictures to be looked at: the part of that time in which no graph runs.
