@@ -45,7 +45,7 @@ func (t *Terminal) Bar(title string, total int) *Bar {
 }
 
 const (
-	wideTerminal = 120 // columns, from which on bars have room for rates and times
+	wideTerminal = 136 // columns, from which on rates and times have room beside all of a step's numbers
 	leastBar     = 3
 )
 
