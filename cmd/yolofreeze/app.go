@@ -29,6 +29,7 @@ func commands() []*cli.Command {
 		datasetCommand(),
 		completionCommand(),
 		valCommand(),
+		weightsCommand(),
 		versionCommand(),
 	}
 }

@@ -43,6 +43,7 @@ func compareFlags() []cli.Flag {
 		&cli.Float64SliceFlag{Name: "reach", Usage: "time runs to these `PERCENT` of the best mAP (default: 50,80,90,95)"},
 		&cli.StringFlag{Name: "matrix", Usage: "YAML `FILE` of flags and named variants"},
 		flags.NewList("weights", "`MODEL` to start from; repeated: one run of each"),
+		offlineFlag(),
 		flags.NewList("freeze", "what stays as it is, as train has it, with +cache[=K] to cache its features; repeated: one run of each (default: 0, then backbone)"),
 		flags.NewList("hyp", "hyperparameters as train has them; repeated: one run of each"),
 		&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEEDS` of each variant's runs (default: 0)"},
@@ -80,6 +81,11 @@ func compareRuns(c *cli.Context) error {
 		}
 		for _, cell := range cells {
 			if err := cell.CheckFolder(filepath.Join(c.String("output"), cell.Name)); err != nil {
+				return err
+			}
+		}
+		for _, weights := range flags.List(c, "weights") { // before the first run begins
+			if _, err := weightsFile(c, weights); err != nil {
 				return err
 			}
 		}

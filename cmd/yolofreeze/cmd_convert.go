@@ -41,6 +41,7 @@ func convertCommand() *cli.Command {
 			"nothing yet, which yolofreeze freeze changes. With --data or --classes the head is made anew for\n" +
 			"other classes.",
 		Flags: []cli.Flag{
+			offlineFlag(),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FOLDER` to write"},
 			&cli.StringFlag{Name: "cfg", Usage: "layers of a bare state dict: the YAML `FILE` of its YOLOv5 model"},
 			&cli.StringFlag{Name: "data", Usage: "take the classes of this data set: a data.yaml, a VOC devkit, or COCO `FILES`"},
@@ -75,6 +76,9 @@ func convert(c *cli.Context) error {
 		return err
 	}
 	if err := artifact.Free(dir, c.Bool("exist-ok")); err != nil {
+		return err
+	}
+	if weights, err = weightsFile(c, weights); err != nil {
 		return err
 	}
 	m, err := model.LoadAs(weights, c.String("cfg"))

@@ -27,7 +27,7 @@ func detectCommand() *cli.Command {
 			"go to a new folder below --project.",
 		Flags: slices.Concat(
 			flags.Group(flags.ModelAndData,
-				&cli.StringFlag{Name: "weights", Usage: "`MODEL`: .pt, .safetensors, an artifacts folder, or an exported .onnx, also YOLOv5's own"},
+				&cli.StringFlag{Name: "weights", Usage: "`MODEL`: .pt, .safetensors, an artifacts folder, or an exported .onnx, also YOLOv5's own"}, offlineFlag(),
 				flags.NewList("source", "further `PICTURES`")),
 			flags.Group("Pictures", flags.Named("imgsz"), flags.BatchSize(1)),
 			flags.Group("Detections",
@@ -164,7 +164,11 @@ func checkDetect(c *cli.Context) error {
 
 // openFinder opens the model of --weights.
 func openFinder(c *cli.Context, products onnx.DType, runtime ort.Options) (*detect.Finder, error) {
-	weights, side := c.String("weights"), c.Int("imgsz")
+	weights, err := weightsFile(c, c.String("weights"))
+	if err != nil {
+		return nil, err
+	}
+	side := c.Int("imgsz")
 	f, err := detect.Open(detect.Options{Weights: weights, ImageSize: side, Batch: c.Int("batch-size"), Classes: c.StringSlice("classes"),
 		NMS: metric.NMSOptions{Conf: c.Float64("conf-thres"), IoU: c.Float64("iou-thres"), MaxDet: c.Int("max-det"), Agnostic: c.Bool("agnostic-nms")},
 		AMP: products, Runtime: runtime})

@@ -38,7 +38,7 @@ func exportCommand() *cli.Command {
 			"opens it with weights_only=True, YOLOv5's Model(cfg) takes it by load_state_dict.",
 		Flags: slices.Concat(
 			flags.Group("Model and files",
-				&cli.StringFlag{Name: "weights", Usage: "`MODEL` in place of the argument, as YOLOv5's exporter has it"},
+				&cli.StringFlag{Name: "weights", Usage: "`MODEL` in place of the argument, as YOLOv5's exporter has it"}, offlineFlag(),
 				&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE`s to write, .onnx, .safetensors or .pt"},
 				&cli.StringSliceFlag{Name: "format", Aliases: []string{"include"}, Value: cli.NewStringSlice("onnx"), Usage: "without --output, `FORMATS` to write: " + strings.Join(exportFormats, ", ") + "; " + onDeviceFormat + ": a folder for ONNX Runtime's training API"},
 				&cli.BoolFlag{Name: "exist-ok", Usage: "with --format " + onDeviceFormat + ", write over such a folder"}),
@@ -100,6 +100,9 @@ func exportAs(c *cli.Context, weights string) error {
 			return err
 		}
 	}
+	if weights, err = weightsFile(c, weights); err != nil { // what is written lies where its name is, not in the cache
+		return err
+	}
 	m, err := model.Load(weights)
 	if err != nil {
 		return term.BadInput(err)
@@ -158,6 +161,9 @@ func exportOutputs(c *cli.Context, weights string) ([]string, error) {
 	outputs := c.StringSlice("output")
 	if len(outputs) == 0 {
 		base := strings.TrimSuffix(weights, filepath.Ext(weights))
+		if isNamed(weights) {
+			base = strings.TrimSuffix(weights, ".pt") // in the working folder
+		}
 		if artifact.Is(weights) || artifact.IsOnDevice(weights) {
 			base = filepath.Clean(weights)
 		}

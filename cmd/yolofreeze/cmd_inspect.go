@@ -23,13 +23,18 @@ func inspectCommand() *cli.Command {
 		Description: "MODEL is a checkpoint (.pt), an exported model (.onnx), a .safetensors file or an artifacts\n" +
 			"folder.",
 		Flags: []cli.Flag{
+			offlineFlag(),
 			&cli.BoolFlag{Name: "graph", Usage: "of an .onnx file, print the graph, node by node"},
 		},
 		Action: func(c *cli.Context) error {
 			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
-			info, err := model.Inspect(c.Args().First())
+			file, err := weightsFile(c, c.Args().First())
+			if err != nil {
+				return err
+			}
+			info, err := model.Inspect(file)
 			if err != nil {
 				return term.BadInput(err)
 			}

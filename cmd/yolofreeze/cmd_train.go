@@ -24,7 +24,7 @@ func trainCommand() *cli.Command {
 		Usage: "fine-tune a model with some of it frozen",
 		Description: "An artifacts folder brings its own plan, picture size, batch, optimizer and hyperparameters; flags\n" +
 			"win over them.",
-		Flags:  append(flags.Train(options.AllRuns, options.Variant, options.OneRun), verboseFlag()),
+		Flags:  append(flags.Train(options.AllRuns, options.Variant, options.OneRun), verboseFlag(), offlineFlag()),
 		Action: train,
 	}
 }
@@ -63,6 +63,11 @@ func train(c *cli.Context) error {
 	}
 	if d := o.LRDecay; c.IsSet("lr-decay") && !(d > 0 && d <= 1) { // 0 would pass for an option that was not given
 		return term.Usagef("train: --lr-decay %g: want more than 0, at most 1", d)
+	}
+	if from == "" {
+		if o.Weights, err = weightsFile(c, o.Weights); err != nil {
+			return err
+		}
 	}
 	o.ResumeFrom, o.Version = from, readVersion().Version
 	o.Reads = flags.Inputs(c).Files

@@ -30,7 +30,7 @@ func valCommand() *cli.Command {
 		Usage: "measure a model's average precision on a split",
 		Flags: slices.Concat(
 			flags.Group(flags.ModelAndData, append([]cli.Flag{
-				&cli.StringFlag{Name: "weights", Usage: "`MODEL` to validate: .pt, .safetensors, an artifacts folder, or an exported .onnx"}},
+				&cli.StringFlag{Name: "weights", Usage: "`MODEL` to validate: .pt, .safetensors, an artifacts folder, or an exported .onnx"}, offlineFlag()},
 				append(flags.Data(),
 					&cli.StringFlag{Name: "task", Value: "val", Usage: "`SPLIT`: train, val or test"},
 					&cli.BoolFlag{Name: "single-cls", Usage: "treat all classes as one"})...)...),
@@ -97,7 +97,11 @@ func val(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	m, err := model.LoadForVal(c.String("weights"))
+	weights, err := weightsFile(c, c.String("weights"))
+	if err != nil {
+		return err
+	}
+	m, err := model.LoadForVal(weights)
 	if err != nil {
 		return term.BadInput(err)
 	}

@@ -2,14 +2,19 @@ package main
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"yolofreeze/dataset/synth"
 	"yolofreeze/freeze/model"
+	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/testkit/shared"
+	"yolofreeze/onnx/torch"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -21,9 +26,31 @@ func offerTools(e *testscript.Env) error {
 	if library, err := ort.Find(); err == nil {
 		e.Setenv("ONNXRUNTIME_SHARED_LIBRARY_PATH", library)
 	}
+	releases := httptest.NewServer(http.HandlerFunc(serveReleases))
+	e.Defer(releases.Close)
+	e.Setenv("RELEASES", releases.URL)
 	small := filepath.Join(e.WorkDir, ".small.safetensors")
 	e.Setenv("SMALL", small)
 	return smallModel(small)
+}
+
+// serveReleases is a mirror of YOLOv5's releases, and a proxy: it has yolov5n of v7.0 where
+// the shared folder is there, a checkpoint under yolov5n6's name, and something else for yolov5s.
+func serveReleases(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/v7.0/yolov5n.pt") && shared.Root() != "":
+		http.ServeFile(w, r, filepath.Join(shared.Root(), "models", "yolov5n-v7.0.pt"))
+	case strings.HasSuffix(r.URL.Path, "/v7.0/yolov5n6.pt"):
+		data, err := torch.EncodeState([]torch.NamedTensor{{Name: "model.0.conv.weight", Tensor: onnx.Of([]float32{1}, 1, 1, 1, 1), Parameter: true}})
+		if err != nil {
+			panic(err)
+		}
+		w.Write(data)
+	case strings.HasSuffix(r.URL.Path, "/v7.0/yolov5s.pt"):
+		fmt.Fprint(w, "not what was asked for")
+	default:
+		http.NotFound(w, r)
+	}
 }
 
 // smallModel writes a model for data sets of dataset synth, which scripts find as $SMALL.
