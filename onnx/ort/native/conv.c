@@ -22,7 +22,7 @@ struct conv {
 	struct geometry g;
 	int threads, same_layout;
 	int own;    // the kernel's gradient by products.h, without oneDNN
-	int failed; // some work of any thread
+	const char *failed; // why some work of any thread was not done; NULL: it was
 	float *laid; // the kernel, in oneDNN's layout
 	size_t laid_count;
 	struct part parts[pool_most];
@@ -226,16 +226,18 @@ void conv_free(struct conv *c) {
 	free(c);
 }
 
+static const char no_scratch[] = "out of memory for a convolution";
+
 static void execute(struct conv *c, struct worker *me, dnnl_primitive work, int count, const dnnl_arg *args) {
-	if (dnnl.primitive_execute(work, me->stream, count, args)) c->failed = 1;
+	if (dnnl.primitive_execute(work, me->stream, count, args)) c->failed = "oneDNN failed";
 }
 
-int conv_failed(const struct conv *c) { return c && c->failed; }
+const char *conv_failed(const struct conv *c) { return c ? c->failed : NULL; }
 
 // lend_scratch lends a thread's memory to its work.
 static void lend_scratch(struct conv *c, struct part *p, struct worker *me) {
 	void *memory = pool_scratch(me, p->scratch_size);
-	if (!memory && p->scratch_size) c->failed = 1;
+	if (!memory && p->scratch_size) c->failed = no_scratch;
 	dnnl.memory_set_data_handle(p->scratch, memory);
 }
 
@@ -281,7 +283,7 @@ static void own_kernel(struct conv *c, struct worker *me, const float *x, const 
 	if ((p->products = pool_scratch(me, products_scratch(&c->g, p->share.count) * sizeof(float))))
 		products_kernel(&c->g, p->share, x, dy, p->products);
 	else
-		c->failed = 1;
+		c->failed = no_scratch;
 	pool_barrier(me);
 	if (c->failed) return;
 	for (int t = 0; t < c->threads; t++) all[t] = c->parts[t].products;

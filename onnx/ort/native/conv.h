@@ -28,7 +28,7 @@ enum direction { conv_forward, conv_to_input, conv_to_kernel };
 // forward, act is applied to the output, and a bias [K] is added where biased.
 struct conv *conv_make(enum direction, const struct geometry *, int threads, int biased, enum activation act, float alpha, const char **reason);
 void conv_free(struct conv *);
-int conv_failed(const struct conv *); // whether oneDNN has refused some work
+const char *conv_failed(const struct conv *); // why some work was not done, or NULL; there may be no conv
 
 // Inside pool_run, by every thread; each waits for the others where it must.
 // forward: y = x * w + bias; to input: x = the gradient for y.

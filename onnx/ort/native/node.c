@@ -257,7 +257,8 @@ const char *node_run(struct node *n, const struct tensor *in, struct tensor *out
 	if (!wrong) {
 		settle(n);
 		wrong = pool_run(n->working, work[n->kind], n);
-		if (!wrong && (conv_failed(n->forward) || conv_failed(n->to_input) || conv_failed(n->to_kernel))) wrong = "oneDNN failed";
+		const struct conv *convs[] = {n->forward, n->to_input, n->to_kernel};
+		for (int i = 0; i < 3 && !wrong; i++) wrong = conv_failed(convs[i]);
 	}
 	pthread_mutex_unlock(&n->lock);
 	return wrong;
