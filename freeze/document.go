@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+
 	"yolofreeze/onnx/yaml"
 )
 

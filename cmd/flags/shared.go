@@ -2,13 +2,14 @@ package flags
 
 import (
 	"reflect"
+
+	"github.com/urfave/cli/v2"
+
 	"yolofreeze/cmd/term"
 	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
-
-	"github.com/urfave/cli/v2"
 )
 
 // Flags that every command has.

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"runtime"
 	"syscall"
+
 	"yolofreeze/cmd/term"
 )
 

@@ -5,6 +5,7 @@ package matrix
 import (
 	"os"
 	"os/exec"
+
 	"yolofreeze/cmd/term"
 )
 

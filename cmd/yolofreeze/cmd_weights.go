@@ -53,8 +53,12 @@ func weightsCommand() *cli.Command {
 				paths = append(paths, path)
 			}
 			return term.Of(c).Result(map[string][]string{"paths": paths}, func(w io.Writer) error {
-				_, err := fmt.Fprintln(w, strings.Join(paths, "\n"))
-				return err
+				for _, path := range paths {
+					if _, err := term.Fprintln(w, path); err != nil {
+						return err
+					}
+				}
+				return nil
 			})
 		},
 	}
@@ -133,21 +137,21 @@ func listWeights(c *cli.Context) error {
 	}
 	return term.Of(c).Result(map[string][]knownWeights{"weights": list}, func(w io.Writer) error {
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(t, "name\tMB\tSHA-256\tfile")
+		term.Fprintf(t, "name\tMB\tSHA-256\tfile\n")
 		for _, k := range list {
 			size, sum, path := "-", "not known", "-"
 			if k.Bytes > 0 {
 				size, sum = fmt.Sprintf("%.1f", float64(k.Bytes)/1e6), k.SHA256[:16]+"…"
 			}
 			if k.Path != "" {
-				path = term.OneLine(k.Path)
+				path = k.Path
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", k.Name, size, sum, path)
+			term.Fprintf(t, "%s\t%s\t%s\t%s\n", k.Name, size, sum, path)
 		}
 		if err := t.Flush(); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(w, "a name without a release means v7.0; those without a checksum must open as checkpoints")
+		_, err := term.Fprintln(w, "a name without a release means v7.0; those without a checksum must open as checkpoints")
 		return err
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
 )

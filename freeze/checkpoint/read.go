@@ -8,6 +8,7 @@ import (
 	"math"
 	"path/filepath"
 	"strings"
+
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/step"

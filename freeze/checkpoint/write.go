@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/step"

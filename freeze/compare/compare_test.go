@@ -272,7 +272,7 @@ func TestReadRunErrors(t *testing.T) {
 		{"not a number", map[string]string{"results.csv": strings.Replace(good, " 0,", " x,", 1)}, `results.csv: line 2: column epoch: "x" is not a number`},
 		{"half an epoch", map[string]string{"results.csv": strings.Replace(good, " 0,", " 0.5,", 1)}, "results.csv: line 2: column epoch: 0.5 is not a whole number"},
 		{"short line", map[string]string{"results.csv": runs.ResultsHeader() + "0,2\n"}, "results.csv: line 2: 2 fields, not 14"},
-		{"options", map[string]string{"results.csv": good, "opt.yaml": "a: [1\n"}, "opt.yaml: line 2"},
+		{"options", map[string]string{"results.csv": good, "opt.yaml": "a: [1\n"}, "opt.yaml: line 1"},
 		{"plan", map[string]string{"results.csv": good, "freeze.yaml": "version: 2\n"}, "freeze.yaml: line 1: version 2 of plan files is not known"},
 		{"classes", map[string]string{"results.csv": good, "per_class.csv": "a,b\n"}, "per_class.csv: line 1: the columns are not epoch,class"},
 		{"class figure", map[string]string{"results.csv": good, "per_class.csv": runs.ClassHeader + "0,0,dog,1,1,x,0,0,0,0\n"}, `per_class.csv: line 2: column precision: "x" is not a number`},

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+
 	"yolofreeze/dataset/loader"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
 	"yolofreeze/dataset"
 	"yolofreeze/freeze/options"
 )

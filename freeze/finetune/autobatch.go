@@ -3,6 +3,7 @@ package finetune
 import (
 	"context"
 	"fmt"
+
 	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/machine"

@@ -2,6 +2,7 @@ package finetune
 
 import (
 	"testing"
+
 	"yolofreeze/freeze/options"
 )
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
 	"yolofreeze/dataset/loader"
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/finetune/plot"

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
 	"yolofreeze/dataset/picture"
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/features"

@@ -2,6 +2,7 @@ package finetune
 
 import (
 	"context"
+
 	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze/features"
 	"yolofreeze/freeze/step"

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/checkpoint"
 	"yolofreeze/freeze/runs"

@@ -2,6 +2,7 @@ package finetune
 
 import (
 	"context"
+
 	"yolofreeze/onnx/workers"
 )
 

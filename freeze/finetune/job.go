@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 	"yolofreeze/freeze"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"time"
+
 	"yolofreeze/freeze/checkpoint"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"

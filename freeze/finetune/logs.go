@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+
 	"yolofreeze/freeze/finetune/mlflow"
 	"yolofreeze/freeze/finetune/tensorboard"
 	"yolofreeze/freeze/runs"

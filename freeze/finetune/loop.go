@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"time"
+
 	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze/checkpoint"
 	"yolofreeze/freeze/model"
@@ -15,7 +16,7 @@ import (
 )
 
 // loop runs the epochs of a run: batch by batch to the trainer, then a validation. Whoever
-// wants to hear of it is called back; see newRun for who does.
+// wants to hear of it is called back; see newLoop for who does.
 type loop struct {
 	*trainer
 	p         checkpoint.Progress

@@ -2,6 +2,7 @@ package finetune
 
 import (
 	"fmt"
+
 	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze/options"
 	"yolofreeze/onnx/disk"

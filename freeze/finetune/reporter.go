@@ -3,6 +3,7 @@ package finetune
 import (
 	"context"
 	"slices"
+
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze"

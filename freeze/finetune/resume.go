@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/checkpoint"
 	"yolofreeze/freeze/model"

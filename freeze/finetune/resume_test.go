@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
 	"yolofreeze/freeze/checkpoint"
 	"yolofreeze/freeze/fixture"
 )

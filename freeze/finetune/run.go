@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"time"
+
 	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze/checkpoint"
 	"yolofreeze/freeze/export"

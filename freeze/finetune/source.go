@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"time"
+
 	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze/features"
 	"yolofreeze/freeze/step"

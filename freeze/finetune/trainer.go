@@ -3,6 +3,7 @@ package finetune
 import (
 	"fmt"
 	"time"
+
 	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/checkpoint"

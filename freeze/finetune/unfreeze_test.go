@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
 	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/options"
 )

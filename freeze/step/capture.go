@@ -19,12 +19,20 @@ import (
 // the engine's own size are captured, each in its session; those of other sizes,
 // evaluation and the copies are not.
 
-// record runs a graph for the first time. The provider does that run several
-// times over, each on what the one before has left in the state (onnxruntime
-// issue 32243), so what there was is put back afterwards: gradients so far,
-// running statistics, weights, moments, averages. Nothing else accumulates:
-// Adam's step and the loss's scale are the host's, and enter as scalars.
+// record runs a graph for the first time, which the provider does several times over,
+// each on what the one before has left in the state (onnxruntime issue 32243).
 func (r *runner) record(b *Bound) error {
+	if err := r.rehearse(func() error { return r.state.update(b) }); err != nil {
+		return fmt.Errorf("capture it: %w", err)
+	}
+	b.recorded = true
+	return nil
+}
+
+// rehearse runs graphs without a trace, as what there was is put back afterwards: gradients
+// so far, running statistics, weights, moments, averages. Nothing else accumulates: Adam's
+// step and the loss's scale are the host's, and enter as scalars.
+func (r *runner) rehearse(run func() error) error {
 	if err := r.state.Sync(); err != nil {
 		return err
 	}
@@ -33,16 +41,13 @@ func (r *runner) record(b *Bound) error {
 		saved[name] = slices.Clone(t.Raw)
 		return nil
 	})
-	for range 1 + r.rehearsals {
-		if err := r.state.update(b); err != nil {
-			return fmt.Errorf("capture it: %w", err)
-		}
+	if err := run(); err != nil {
+		return err
 	}
 	_ = r.state.each(func(name string, t *onnx.Tensor) error {
 		copy(t.Raw, saved[name])
 		return nil
 	})
-	b.recorded = true
 	r.state.Upload()
 	return r.state.upload()
 }

@@ -12,11 +12,10 @@ import (
 // runner opens an engine's graphs, binds them to what they share, and runs them:
 // as they are, or recorded at their first run and repeated (capture.go).
 type runner struct {
-	options    ort.Options
-	state      *State
-	host       map[string]*onnx.Tensor // what else graphs read and write: scalars, padded matches
-	locked     bool                    // to the thread that the device keeps things for
-	rehearsals int                     // further first runs, for tests in which no provider captures; 0 otherwise
+	options ort.Options
+	state   *State
+	host    map[string]*onnx.Tensor // what else graphs read and write: scalars, padded matches
+	locked  bool                    // to the thread that the device keeps things for
 }
 
 // openBound opens a graph and binds it; what is its name.
@@ -129,7 +128,7 @@ func (r *runner) run(b *Bound) error {
 			return err
 		}
 	}
-	if !b.recorded && (b.session.Captures() || r.rehearsals > 0) {
+	if !b.recorded && b.session.Captures() {
 		if err := r.record(b); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package validate
 
 import (
 	"time"
+
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/runs"
 )

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 	"yolofreeze/dataset/synth"

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
 	"yolofreeze/dataset/loader"
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/model"

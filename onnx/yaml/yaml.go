@@ -123,12 +123,12 @@ func Parse(data []byte) (*Node, error) {
 	case errors.Is(err, io.EOF):
 		return &Node{}, nil
 	case err != nil:
-		return nil, syntax(err)
+		return nil, syntax(err, data)
 	}
 	if err := loader.Load(&more); err == nil {
 		return nil, bad(more.Line, "a second document begins: only one is read")
 	} else if !errors.Is(err, io.EOF) {
-		return nil, syntax(err)
+		return nil, syntax(err, data)
 	}
 	r := reader{anchors: map[*yaml.Node]*Node{}}
 	n, err := r.node(&doc)
@@ -150,15 +150,17 @@ func checkDepth(depth int, _ *loaderlimits.DepthContext) error {
 
 var placed = regexp.MustCompile(`(?s)^(?:go-yaml|yaml).*? at (?:\d+:\d+-)?(\d+)[-:\d]*: (.*)$`)
 
-// syntax words what the library reports of a text that is not YAML.
-func syntax(err error) error {
+// syntax words what the library reports of a text that is not YAML. What is missing at its
+// end is missing in its last line.
+func syntax(err error, text []byte) error {
+	last := 1 + bytes.Count(bytes.TrimRight(text, "\n"), []byte("\n"))
 	var at *yaml.LoadError
 	if errors.As(err, &at) {
-		return bad(max(at.Mark.Line, 1), "not valid YAML: %s", oneLine(at.Message))
+		return bad(min(max(at.Mark.Line, 1), last), "not valid YAML: %s", oneLine(at.Message))
 	}
 	if found := placed.FindStringSubmatch(err.Error()); found != nil {
 		line, _ := strconv.Atoi(found[1])
-		return bad(line, "not valid YAML: %s", oneLine(found[2]))
+		return bad(min(line, last), "not valid YAML: %s", oneLine(found[2]))
 	}
 	return bad(1, "not valid YAML: %s", oneLine(err.Error()))
 }

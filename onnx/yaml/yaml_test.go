@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+
 	"yolofreeze/onnx/testkit/hostile"
 )
 
@@ -28,7 +29,7 @@ func TestParse(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		"a: 1\nb: [1\n":      "line 3: not valid YAML",
+		"a: 1\nb: [1\n":      "line 2: not valid YAML",
 		"a: 1\nb: 2\na: 3\n": `line 3: key "a" is also on line 1`,
 		"a: 1\n\tb: 2\n":     "line 2: not valid YAML",
 		"a: 1\n---\nb: 2\n":  "a second document",

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/loader"
 	"yolofreeze/dataset/metric"

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
 	"yolofreeze/onnx/testkit/hostile"
 )
 
