@@ -276,7 +276,7 @@ func TestLoadHyp(t *testing.T) {
 		{"fliplr: 1.5\n", "fliplr is 1.5, want 0 to 1"},
 		{"lr0: 0.02\nlr0: 0.03\n", "lr0"},
 		{"- 1\n- 2\n", "line 1"},
-		{"lr0: [\n", "line 2"},
+		{"lr0: [\n", "line 1"},
 	}
 	for i, c := range cases {
 		path := filepath.Join(t.TempDir(), fmt.Sprintf("hyp%d.yaml", i))
