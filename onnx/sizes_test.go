@@ -5,10 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
+	"path"
 	"testing"
 )
 
@@ -44,37 +41,19 @@ func TestSizes(t *testing.T) {
 func sizes(t *testing.T) map[string]*size {
 	t.Helper()
 	all := map[string]*size{}
-	err := filepath.WalkDir("..", func(file string, entry fs.DirEntry, err error) error {
+	ownFiles(t, func(place string, text []byte) {
+		syntax, err := parser.ParseFile(token.NewFileSet(), place, text, parser.SkipObjectResolution)
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
-		name := entry.Name()
-		if entry.IsDir() && (name == "testdata" || name == "runs" || len(name) > 2 && name[0] == '.') {
-			return filepath.SkipDir
-		}
-		if entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
-			return nil
-		}
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		syntax, err := parser.ParseFile(token.NewFileSet(), file, data, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		dir := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(file)), "../")
+		dir := path.Dir(place)
 		if all[dir] == nil {
 			all[dir] = &size{fields: map[string]int{}, methods: map[string]int{}}
 		}
 		all[dir].files++
-		all[dir].lines += bytes.Count(data, []byte("\n"))
+		all[dir].lines += bytes.Count(text, []byte("\n"))
 		all[dir].count(syntax)
-		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return all
 }
 
