@@ -86,9 +86,6 @@ var YOLOv5Flags = map[string][]YOLOv5Flag{
 		}),
 }
 
-// Same reports whether the flag means here what it means there.
-func (y *YOLOv5Flag) Same() bool { return y.Text == "" && y.Instead == nil }
-
 // sameFlags are those that mean here what they mean there.
 func sameFlags(names ...string) []YOLOv5Flag {
 	list := make([]YOLOv5Flag, len(names))

@@ -18,11 +18,11 @@ func TestYOLOv5Flags(t *testing.T) {
 	for _, c := range commands() {
 		list := flags.YOLOv5Flags[c.Name]
 		for _, y := range list {
-			there := flags.Find(c.Flags, y.Name) != nil
-			if there != y.Same() {
-				t.Errorf("%s --%s: among the flags: %t, the same by the table: %t", c.Name, y.Name, there, y.Same())
+			there, same := flags.Find(c.Flags, y.Name) != nil, y.Text == "" && y.Instead == nil
+			if there != same {
+				t.Errorf("%s --%s: among the flags: %t, the same by the table: %t", c.Name, y.Name, there, same)
 			}
-			if y.Hint != "" && (y.Accepted || y.Same()) {
+			if y.Hint != "" && (y.Accepted || same) {
 				t.Errorf("%s --%s has a hint that nobody sees", c.Name, y.Name)
 			}
 		}

@@ -8,11 +8,9 @@ import (
 	"testing"
 
 	"yolofreeze/dataset"
-	"yolofreeze/dataset/synth"
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/freeze/fixture"
-	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/options"
 )
 
@@ -29,7 +27,7 @@ func (silent) Epoch(finetune.EpochResult) {}
 
 // Ten steps of a small network with its first layer frozen, on drawn shapes.
 func ExampleRun() {
-	dir, data, weights := made()
+	dir, data, weights := fixture.Example(80)
 	defer os.RemoveAll(dir)
 	o := options.Defaults()
 	o.Weights, o.Data, o.Freeze = weights, data, []string{"1"}
@@ -42,22 +40,6 @@ func ExampleRun() {
 	}
 	fmt.Println(summary.Epochs, "epochs,", summary.Steps, "steps,", summary.Frozen.Tensors, "tensors frozen")
 	fmt.Println(filepath.Rel(dir, summary.Best))
-}
-
-// made draws a data set and writes weights that have seen nothing yet.
-func made() (dir, data, weights string) {
-	dir, err := os.MkdirTemp("", "example")
-	if err == nil {
-		err = synth.Write(filepath.Join(dir, "shapes"), synth.Options{Counts: map[string]int{"train": 80, "val": 6}, Shapes: []string{"ring", "heart"}, Size: 64})
-	}
-	small, failed := fixture.Small()
-	if err == nil && failed == nil {
-		err = model.Save(filepath.Join(dir, "small.safetensors"), small)
-	}
-	if err != nil || failed != nil {
-		panic(fmt.Sprint("make the example's files: ", err, failed))
-	}
-	return dir, filepath.Join(dir, "shapes", "data.yaml"), filepath.Join(dir, "small.safetensors")
 }
 
 // TestExample runs the example above, which cannot skip by itself where there is no

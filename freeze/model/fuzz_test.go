@@ -1,7 +1,6 @@
 package model_test
 
 import (
-	"strings"
 	"testing"
 
 	"yolofreeze/freeze/fixture"
@@ -12,11 +11,7 @@ import (
 
 // FuzzOfFile: any layer table and class names over the tensors of a small model.
 func FuzzOfFile(f *testing.F) {
-	small, err := fixture.Small()
-	if err != nil {
-		f.Fatal(err)
-	}
-	file, err := small.File()
+	file, err := fixture.SmallModel(f).File()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -26,9 +21,7 @@ func FuzzOfFile(f *testing.F) {
 		file := &safetensors.File{Metadata: map[string]string{model.ModelKey: string(about)}, Tensors: file.Tensors}
 		m, err := model.OfFile("a.safetensors", file)
 		if err != nil {
-			if strings.Contains(err.Error(), "\n") {
-				t.Errorf("an error of several lines: %q", err)
-			}
+			hostile.OneLine(t, err)
 			return
 		}
 		if params, err := m.Net.Params(); err != nil || len(params) != len(m.State) {

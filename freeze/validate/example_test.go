@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
-	"yolofreeze/dataset/synth"
 	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/validate"
@@ -18,7 +16,7 @@ import (
 
 // How well a model finds what a split shows.
 func ExampleValidator() {
-	dir, data, weights := made()
+	dir, data, weights := fixture.Example(1)
 	defer os.RemoveAll(dir)
 	m, err := model.Load(weights)
 	if err != nil {
@@ -44,22 +42,6 @@ func ExampleValidator() {
 		return
 	}
 	fmt.Printf("%d pictures, %d objects, mAP50 below 0.1: %t\n", found.Images, found.Instances, found.MAP50 < 0.1)
-}
-
-// made draws a data set and writes weights that have seen nothing yet.
-func made() (dir, data, weights string) {
-	dir, err := os.MkdirTemp("", "example")
-	if err == nil {
-		err = synth.Write(filepath.Join(dir, "shapes"), synth.Options{Counts: map[string]int{"train": 1, "val": 6}, Shapes: []string{"ring", "heart"}, Size: 64})
-	}
-	small, failed := fixture.Small()
-	if err == nil && failed == nil {
-		err = model.Save(filepath.Join(dir, "small.safetensors"), small)
-	}
-	if err != nil || failed != nil {
-		panic(fmt.Sprint("make the example's files: ", err, failed))
-	}
-	return dir, filepath.Join(dir, "shapes", "data.yaml"), filepath.Join(dir, "small.safetensors")
 }
 
 // TestExample runs the example above, which cannot skip by itself where there is no

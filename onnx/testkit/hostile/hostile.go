@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/metrics"
+	"strings"
 	"testing"
 	"time"
 )
@@ -51,6 +52,14 @@ func Fuzz(f *testing.F, read func(t *testing.T, data []byte)) {
 			t.Error(err)
 		}
 	})
+}
+
+// OneLine demands that what a reader says of a hostile file stays on one line.
+func OneLine(t testing.TB, err error) {
+	t.Helper()
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("an error of several lines: %q", err)
+	}
 }
 
 // Put writes a file anew. To cut short one that is there makes some file systems wait for the disk.
