@@ -1,6 +1,7 @@
 package flags
 
 import (
+	"path/filepath"
 	"reflect"
 
 	"github.com/urfave/cli/v2"
@@ -36,16 +37,31 @@ const (
 	Saving       = "Saving"
 )
 
-// AMP are the flags of mixed precision in commands that only run a model forward.
-func AMP() []cli.Flag {
-	return []cli.Flag{
+// Forward are the flags of where graphs run, for commands that only run a model forward;
+// Runtime reads them.
+func Forward() []cli.Flag {
+	return Group(Device, append(Shared("device", "provider-option"),
 		&cli.StringFlag{Name: "amp", Usage: "mixed precision: `TYPE` of products, fp16 or bf16"},
-		&cli.BoolFlag{Name: "half", Usage: "the same as --amp fp16"},
-	}
+		&cli.BoolFlag{Name: "half", Usage: "the same as --amp fp16"})...)
 }
 
-// Products reads the type of products from --amp, or --half as YOLOv5 has it.
-func Products(c *cli.Context) (onnx.DType, error) {
+// Runtime reads where graphs run and in which type products are computed, and refuses a
+// device that cannot, before anything is read or written.
+func Runtime(c *cli.Context) (runtime ort.Options, products onnx.DType, err error) {
+	if products, err = productsOf(c); err != nil {
+		return runtime, products, err
+	}
+	if runtime.ProviderOptions, err = options.ParseProviderOptions(c.StringSlice("provider-option")); err != nil {
+		return runtime, products, term.Usagef("%s: %v", Path(c), err)
+	}
+	if runtime.Device, err = ort.Resolve(c.String("device")); err != nil {
+		return runtime, products, err
+	}
+	return runtime, products, step.CheckDevice(runtime.Device, products, runtime.ProviderOptions)
+}
+
+// productsOf reads the type of products from --amp, or --half as YOLOv5 has it.
+func productsOf(c *cli.Context) (onnx.DType, error) {
 	products, err := step.ParseAMP(c.String("amp"))
 	switch {
 	case err != nil:
@@ -58,18 +74,22 @@ func Products(c *cli.Context) (onnx.DType, error) {
 	return products, nil
 }
 
-// Runtime reads where graphs run, and refuses a device that cannot, before anything is
-// read or written.
-func Runtime(c *cli.Context, products onnx.DType) (ort.Options, error) {
-	provider, err := options.ParseProviderOptions(c.StringSlice("provider-option"))
-	if err != nil {
-		return ort.Options{}, term.Usagef("%s: %v", Path(c), err)
+// Suppression are the flags of which detections are kept, with a command's defaults.
+func Suppression(conf, iou float64, most int) []cli.Flag {
+	return []cli.Flag{
+		&cli.Float64Flag{Name: "conf-thres", Value: conf, Usage: "least `CONFIDENCE` of a detection"},
+		&cli.Float64Flag{Name: "iou-thres", Value: iou, Usage: "`IOU` above which a detection suppresses another"},
+		&cli.IntFlag{Name: "max-det", Value: most, Usage: "most detections `N` a picture"},
 	}
-	device, err := ort.Resolve(c.String("device"))
-	if err != nil {
-		return ort.Options{}, err
+}
+
+// RunFolder are the flags of a run's folder, for the runs of a command.
+func RunFolder(command string) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "project", Value: filepath.Join("runs", command), Usage: "`FOLDER` of runs"},
+		&cli.StringFlag{Name: "name", Value: "exp", Usage: "`NAME` of this run's folder"},
+		&cli.BoolFlag{Name: "exist-ok", Usage: "write into a folder that is there"},
 	}
-	return ort.Options{Device: device, ProviderOptions: provider}, step.CheckDevice(device, products, provider)
 }
 
 // Named is the flag of an option of train.

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -30,27 +29,22 @@ func detectCommand() *cli.Command {
 				&cli.StringFlag{Name: "weights", Usage: "`MODEL`: .pt, .safetensors, an artifacts folder, or an exported .onnx, also YOLOv5's own"}, offlineFlag(),
 				flags.NewList("source", "further `PICTURES`")),
 			flags.Group("Pictures", flags.Named("imgsz"), flags.BatchSize(1)),
-			flags.Group("Detections",
-				&cli.Float64Flag{Name: "conf-thres", Value: .25, Usage: "least `CONFIDENCE` of a detection"},
-				&cli.Float64Flag{Name: "iou-thres", Value: .45, Usage: "`IOU` above which a detection suppresses another"},
-				&cli.IntFlag{Name: "max-det", Value: 1000, Usage: "most detections `N` a picture"},
+			flags.Group("Detections", append(flags.Suppression(.25, .45, 1000),
 				&cli.StringSliceFlag{Name: "classes", Usage: "keep only these `CLASSES`, by number or name"},
-				&cli.BoolFlag{Name: "agnostic-nms", Usage: "detections of different classes suppress each other too"}),
-			flags.Group(flags.Device, append(flags.Shared("device", "provider-option"), flags.AMP()...)...),
+				&cli.BoolFlag{Name: "agnostic-nms", Usage: "detections of different classes suppress each other too"})...),
+			flags.Forward(),
 			flags.Group("Drawing",
 				&cli.IntFlag{Name: "line-thickness", Usage: "`PIXELS`; 0: by the picture's size"},
 				&cli.BoolFlag{Name: "hide-labels", Usage: "draw boxes only"},
 				&cli.BoolFlag{Name: "hide-conf", Usage: "draw labels without confidence"}),
-			flags.Group(flags.Saving,
+			flags.Group(flags.Saving, append([]cli.Flag{
 				&cli.BoolFlag{Name: "nosave", Usage: "save no annotated pictures"},
 				&cli.BoolFlag{Name: "save-txt", Usage: "save detections as YOLO labels"},
 				&cli.BoolFlag{Name: "save-conf", Usage: "with their confidence"},
 				&cli.BoolFlag{Name: "save-csv", Usage: "save detections as predictions.csv"},
 				&cli.BoolFlag{Name: "save-json", Usage: "save detections as detections.json"},
-				&cli.BoolFlag{Name: "save-crop", Usage: "save each detection as a picture"},
-				&cli.StringFlag{Name: "project", Value: filepath.Join("runs", "detect"), Usage: "`FOLDER` of runs"},
-				&cli.StringFlag{Name: "name", Value: "exp", Usage: "`NAME` of this run's folder"},
-				&cli.BoolFlag{Name: "exist-ok", Usage: "write into a folder that is there"}),
+				&cli.BoolFlag{Name: "save-crop", Usage: "save each detection as a picture"}},
+				flags.RunFolder("detect")...)...),
 		),
 		Action: detectObjects,
 	}
@@ -63,11 +57,7 @@ func detectObjects(c *cli.Context) error {
 	if err := checkDetect(c); err != nil {
 		return err
 	}
-	products, err := flags.Products(c)
-	if err != nil {
-		return err
-	}
-	runtime, err := flags.Runtime(c, products)
+	runtime, products, err := flags.Runtime(c)
 	if err != nil {
 		return err
 	}

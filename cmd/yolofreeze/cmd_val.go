@@ -36,20 +36,15 @@ func valCommand() *cli.Command {
 					&cli.BoolFlag{Name: "single-cls", Usage: "treat all classes as one"})...)...),
 			flags.Group("Pictures", flags.BatchSize(d.BatchSize), flags.Named("imgsz"),
 				&cli.IntFlag{Name: "workers", Value: 0, Usage: "`N` goroutines that load pictures; 0: one a core"}),
-			flags.Group("Detections",
-				&cli.Float64Flag{Name: "conf-thres", Value: d.Conf, Usage: "least `CONFIDENCE` of a detection"},
-				&cli.Float64Flag{Name: "iou-thres", Value: d.IoU, Usage: "`IOU` above which a detection suppresses another"},
-				&cli.IntFlag{Name: "max-det", Value: d.MaxDet, Usage: "most detections `N` a picture"}),
-			flags.Group(flags.Device, append(flags.Shared("device", "provider-option"), flags.AMP()...)...),
-			flags.Group(flags.Saving,
+			flags.Group("Detections", flags.Suppression(d.Conf, d.IoU, d.MaxDet)...),
+			flags.Forward(),
+			flags.Group(flags.Saving, append([]cli.Flag{
 				&cli.BoolFlag{Name: "verbose", Usage: "a line per class"},
 				&cli.BoolFlag{Name: "save-txt", Usage: "save detections as YOLO labels"},
 				&cli.BoolFlag{Name: "save-conf", Usage: "with their confidence"},
 				&cli.BoolFlag{Name: "save-json", Usage: "save detections as COCO results"},
-				&cli.BoolFlag{Name: "plots", Usage: "draw curves, the confusion matrix and the first batches, as train does at its end"},
-				&cli.StringFlag{Name: "project", Value: filepath.Join("runs", "val"), Usage: "`FOLDER` of runs"},
-				&cli.StringFlag{Name: "name", Value: "exp", Usage: "`NAME` of this run's folder"},
-				&cli.BoolFlag{Name: "exist-ok", Usage: "write into a folder that is there"}),
+				&cli.BoolFlag{Name: "plots", Usage: "draw curves, the confusion matrix and the first batches, as train does at its end"}},
+				flags.RunFolder("val")...)...),
 		),
 		Action: val,
 	}
@@ -88,12 +83,7 @@ func val(c *cli.Context) error {
 	if err := checkPolicies(c); err != nil {
 		return err
 	}
-	o := validate.Defaults()
-	var err error
-	if o.AMP, err = flags.Products(c); err != nil {
-		return err
-	}
-	runtime, err := flags.Runtime(c, o.AMP)
+	runtime, products, err := flags.Runtime(c)
 	if err != nil {
 		return err
 	}
@@ -121,6 +111,8 @@ func val(c *cli.Context) error {
 			t.Warnf("the model's classes have other names, and are taken in their order: %s, in the data %s", dataset.ListNames(m.Names), dataset.ListNames(given))
 		}
 	}
+	o := validate.Defaults()
+	o.AMP = products
 	o.Samples, o.BatchSize, o.ImageSize = set.Splits[split], c.Int("batch-size"), model.ImageSize(m.Net, c.Int("imgsz"), 1)
 	o.Conf, o.IoU, o.MaxDet, o.SingleCls = c.Float64("conf-thres"), c.Float64("iou-thres"), c.Int("max-det"), c.Bool("single-cls")
 	o.Reading.Workers = c.Int("workers")
