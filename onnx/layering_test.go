@@ -60,7 +60,7 @@ var rooms = map[string]room{
 	"freeze/export":               {allows: []string{"onnx/...", "freeze", "freeze/model", "freeze/step", "freeze/runs", "dataset", "dataset/loader", "dataset/metric"}, but: []string{"onnx/grad", "onnx/ref", "onnx/testkit/..."}},
 	"freeze/detect":               {allows: []string{"freeze/model", "freeze/step", "freeze/export", "freeze/runs", "dataset", "dataset/picture", "dataset/loader", "dataset/metric", "onnx", "onnx/ort"}},
 	"freeze/compare":              {allows: []string{"freeze", "freeze/model", "freeze/runs"}},
-	"freeze/fixture":              {allows: []string{"onnx/...", "freeze", "freeze/model", "dataset/synth"}},
+	"freeze/fixture":              {allows: []string{"onnx/...", "freeze", "freeze/model"}},
 	"freeze/finetune":             {allows: []string{"onnx/...", "freeze/...", "dataset/..."}, but: []string{"onnx/op", "onnx/grad", "onnx/ref", "onnx/torch", "onnx/testkit/...", "freeze/compare", "freeze/detect", "freeze/fixture", "freeze/weights"}},
 	"dataset/picture":             {},
 	"freeze/checkpoint":           {allows: []string{"freeze/model", "freeze/options", "freeze/runs", "freeze/step", "onnx", "onnx/artifact", "onnx/optim", "onnx/safetensors"}},

@@ -40,7 +40,6 @@ func Run(ctx context.Context, t *term.Terminal, output string, cells []Cell) ([]
 			continue
 		case disk.Exists(filepath.Join(weights, "last.safetensors")):
 			t.Logf("%s: goes on where it stopped", title)
-			os.Remove(filepath.Join(weights, "best.onnx")) // of a run that was killed between its last two files
 			args = append([]string{"--resume-from=" + dirs[i]}, cell.deviceFlags()...)
 		default:
 			t.Logf("%s: %s", title, strings.Join(cell.Flags, " "))

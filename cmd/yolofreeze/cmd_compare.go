@@ -127,7 +127,7 @@ func trainingFlag(c *cli.Context) string {
 func runFolders(args []string) ([]string, error) {
 	var dirs []string
 	for _, arg := range args {
-		if disk.Exists(filepath.Join(arg, "results.csv")) {
+		if disk.Exists(filepath.Join(arg, runs.ResultsFile)) {
 			dirs = append(dirs, arg)
 			continue
 		}
@@ -137,7 +137,7 @@ func runFolders(args []string) ([]string, error) {
 		}
 		before := len(dirs)
 		for _, e := range entries {
-			if dir := filepath.Join(arg, e.Name()); disk.Exists(filepath.Join(dir, "results.csv")) {
+			if dir := filepath.Join(arg, e.Name()); disk.Exists(filepath.Join(dir, runs.ResultsFile)) {
 				dirs = append(dirs, dir)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/options"
+	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/artifact"
@@ -185,7 +186,7 @@ func (s *State) Dir() string { return filepath.Dir(filepath.Dir(s.Path)) }
 // CheckFolder refuses to go on in a folder that no run made, where somebody has put a checkpoint.
 func (s *State) CheckFolder(pictures []string) error {
 	dir := s.Dir()
-	if !disk.Claimed(dir) && !disk.IsFile(filepath.Join(dir, "opt.yaml")) {
+	if !disk.Claimed(dir) && !disk.IsFile(filepath.Join(dir, runs.OptionsFile)) {
 		return &disk.OutputError{Path: dir, Reason: fmt.Sprintf("it is not the folder of the run that %s belongs to", s.Path)}
 	}
 	return disk.CheckOutput(dir, disk.Inputs{Folders: pictures})

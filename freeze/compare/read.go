@@ -72,7 +72,7 @@ func (r *Run) leaveOut(damaged []error) {
 
 // readSettings reads opt.yaml and hyp.yaml.
 func (r *Run) readSettings() error {
-	for _, name := range []string{"opt.yaml", "hyp.yaml"} {
+	for _, name := range []string{runs.OptionsFile, "hyp.yaml"} {
 		data, err := r.readOptional(name)
 		if err != nil {
 			return err
@@ -129,14 +129,14 @@ func (r *Run) setting(key string, value any) {
 // readPlan reads freeze.yaml, or works out from the weights what YOLOv5's list
 // of layers froze.
 func (r *Run) readPlan() error {
-	data, err := r.readOptional("freeze.yaml")
+	data, err := r.readOptional(runs.PlanFile)
 	if err != nil {
 		return err
 	}
 	if data != nil {
 		r.Source = "yolofreeze"
 		if r.plan, err = freeze.ParseYAML(data); err != nil {
-			return &disk.InputError{Path: filepath.Join(r.Dir, "freeze.yaml"), Err: err}
+			return &disk.InputError{Path: filepath.Join(r.Dir, runs.PlanFile), Err: err}
 		}
 		r.Freeze, r.BN = r.plan.Selectors, r.plan.Policies
 	} else {

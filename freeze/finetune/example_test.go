@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/synth"
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/finetune"
 	"yolofreeze/freeze/fixture"
@@ -27,7 +28,7 @@ func (silent) Epoch(finetune.EpochResult) {}
 
 // Ten steps of a small network with its first layer frozen, on drawn shapes.
 func ExampleRun() {
-	dir, data, weights := fixture.Example(80)
+	dir, data, weights := fixture.Example(draw)
 	defer os.RemoveAll(dir)
 	o := options.Defaults()
 	o.Weights, o.Data, o.Freeze = weights, data, []string{"1"}
@@ -40,6 +41,11 @@ func ExampleRun() {
 	}
 	fmt.Println(summary.Epochs, "epochs,", summary.Steps, "steps,", summary.Frozen.Tensors, "tensors frozen")
 	fmt.Println(filepath.Rel(dir, summary.Best))
+}
+
+// draw makes eighty pictures to train on, and six to validate on.
+func draw(folder string) error {
+	return synth.Write(folder, synth.Options{Counts: map[string]int{"train": 80, "val": 6}, Shapes: []string{"ring", "heart"}, Size: 64})
 }
 
 // TestExample runs the example above, which cannot skip by itself where there is no

@@ -87,7 +87,7 @@ func (f *folder) describe(j *job) error {
 	if err != nil {
 		return fmt.Errorf("write the hyperparameters: %w", err)
 	}
-	for name, data := range map[string][]byte{"opt.yaml": opt, "hyp.yaml": hyp, "freeze.yaml": j.planFile()} {
+	for name, data := range map[string][]byte{runs.OptionsFile: opt, "hyp.yaml": hyp, runs.PlanFile: j.planFile()} {
 		if err := runs.WriteFile(filepath.Join(f.dir, name), data); err != nil {
 			return err
 		}

@@ -47,7 +47,7 @@ func NewFolder(project, name string, reuse bool, in disk.Inputs) (string, error)
 // trained reports whether a folder holds what a training run of ours leaves, such as one from
 // before folders were marked, or whose mark was lost in copying. freeze.yaml nobody else writes.
 func trained(dir string) bool {
-	for _, name := range []string{ResultsFile, "opt.yaml", "freeze.yaml"} {
+	for _, name := range []string{ResultsFile, OptionsFile, PlanFile} {
 		if !disk.IsFile(filepath.Join(dir, name)) {
 			return false
 		}

@@ -37,5 +37,9 @@ type Phases struct {
 // TimingHeader is the first line of timing.csv.
 const TimingHeader = "epoch,seconds,data,step,optimizer,validation,saving,features,images_per_second,peak_rss_bytes\n"
 
-// SummaryFile is written when a run has ended.
-const SummaryFile = "summary.json"
+// Files of a run's folder that are written once: as it begins, and when it has ended.
+const (
+	OptionsFile = "opt.yaml"
+	PlanFile    = "freeze.yaml"
+	SummaryFile = "summary.json"
+)

@@ -8,6 +8,7 @@ import (
 
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
+	"yolofreeze/dataset/synth"
 	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/validate"
@@ -16,7 +17,7 @@ import (
 
 // How well a model finds what a split shows.
 func ExampleValidator() {
-	dir, data, weights := fixture.Example(1)
+	dir, data, weights := fixture.Example(draw)
 	defer os.RemoveAll(dir)
 	m, err := model.Load(weights)
 	if err != nil {
@@ -42,6 +43,11 @@ func ExampleValidator() {
 		return
 	}
 	fmt.Printf("%d pictures, %d objects, mAP50 below 0.1: %t\n", found.Images, found.Instances, found.MAP50 < 0.1)
+}
+
+// draw makes six pictures to validate on.
+func draw(folder string) error {
+	return synth.Write(folder, synth.Options{Counts: map[string]int{"train": 1, "val": 6}, Shapes: []string{"ring", "heart"}, Size: 64})
 }
 
 // TestExample runs the example above, which cannot skip by itself where there is no
