@@ -3,7 +3,6 @@ package detect
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -66,22 +65,30 @@ func cocoCategories(names []string) []int {
 // Add takes the detections of one picture of width by height pixels.
 func (s *Results) Add(path string, width, height int, found []metric.Detection) error {
 	stem := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-	var text strings.Builder
-	for _, d := range found {
-		if s.o.Text {
-			text.WriteString(yoloLine(d, width, height, s.o.Conf))
-		}
-		if s.o.File != "" {
+	if s.o.File != "" {
+		for _, d := range found {
 			s.rows = append(s.rows, s.result(stem, d))
 		}
 	}
-	if text.Len() == 0 {
+	if !s.o.Text {
 		return nil
 	}
-	if err := disk.Put(filepath.Join(s.o.Dir, "labels", stem+".txt"), disk.Bytes([]byte(text.String()))); err != nil {
+	if err := putLabels(s.o.Dir, stem, found, width, height, s.o.Conf); err != nil {
 		return fmt.Errorf("saving detections: %w", err)
 	}
 	return nil
+}
+
+// putLabels writes the label file of a picture in a run's folder; where nothing was found, none.
+func putLabels(dir, stem string, found []metric.Detection, width, height int, conf bool) error {
+	if len(found) == 0 {
+		return nil
+	}
+	var text strings.Builder
+	for _, d := range found {
+		text.WriteString(yoloLine(d, width, height, conf))
+	}
+	return disk.Put(filepath.Join(dir, "labels", stem+".txt"), disk.Bytes([]byte(text.String())))
 }
 
 // yoloLine is a detection as a line of a label file.
@@ -95,7 +102,6 @@ func yoloLine(d metric.Detection, width, height int, conf bool) string {
 }
 
 func (s *Results) result(stem string, d metric.Detection) cocoResult {
-	rounded := func(v float32, digits float64) float64 { return math.Round(float64(v)*digits) / digits }
 	r := cocoResult{Image: stem, Category: s.categories[d.Class], Score: rounded(d.Conf, 1e5),
 		Box: [4]float64{rounded(d.X1, 1e3), rounded(d.Y1, 1e3), rounded(d.X2-d.X1, 1e3), rounded(d.Y2-d.Y1, 1e3)}}
 	if id, err := strconv.Atoi(stem); err == nil {

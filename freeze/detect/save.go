@@ -74,12 +74,18 @@ func (s *Saver) Add(d *Picture) error {
 	}
 	name := s.unique(filepath.Base(d.Path))
 	stem := strings.TrimSuffix(name, filepath.Ext(name))
-	err := errors.Join(s.addText(stem, d), s.addRows(stem+filepath.Ext(d.Path), d), s.addCrops(stem, d))
+	err := errors.Join(s.addText(stem, d), s.addRows(stem+filepath.Ext(d.Path), d))
+	var canvas *image.RGBA
+	if s.o.Crops || s.o.Pictures {
+		canvas = canvasOf(d.image)
+	}
+	if s.o.Crops { // of the picture as it is
+		err = errors.Join(err, s.addCrops(stem, d, canvas))
+	}
 	if s.o.JSON {
 		s.all = append(s.all, d)
 	}
 	if s.o.Pictures && err == nil {
-		canvas := canvasOf(d.image)
 		for i := range d.Objects { // the most confident last, on top
 			s.o.Pen.draw(canvas, d.Objects[len(d.Objects)-1-i])
 		}
@@ -107,14 +113,10 @@ func (s *Saver) unique(name string) string {
 }
 
 func (s *Saver) addText(stem string, d *Picture) error {
-	if !s.o.Text || len(d.raw) == 0 {
+	if !s.o.Text {
 		return nil
 	}
-	var text strings.Builder
-	for _, o := range d.raw {
-		text.WriteString(yoloLine(o, d.Width, d.Height, s.o.Conf))
-	}
-	return disk.Put(filepath.Join(s.Dir, "labels", stem+".txt"), disk.Bytes([]byte(text.String())))
+	return putLabels(s.Dir, stem, d.raw, d.Width, d.Height, s.o.Conf)
 }
 
 func (s *Saver) addRows(name string, d *Picture) error {
@@ -130,11 +132,7 @@ func (s *Saver) addRows(name string, d *Picture) error {
 }
 
 // addCrops saves each detection with a margin of 1 % and 5 pixels on each side.
-func (s *Saver) addCrops(stem string, d *Picture) error {
-	if !s.o.Crops {
-		return nil
-	}
-	canvas := canvasOf(d.image)
+func (s *Saver) addCrops(stem string, d *Picture, canvas *image.RGBA) error {
 	for i, o := range d.Objects {
 		x, y := .01*(o.XYXY[2]-o.XYXY[0])+5, .01*(o.XYXY[3]-o.XYXY[1])+5
 		box := image.Rect(int(o.XYXY[0]-x), int(o.XYXY[1]-y), int(o.XYXY[2]+x), int(o.XYXY[3]+y)).Intersect(canvas.Bounds())
