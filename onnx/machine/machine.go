@@ -23,6 +23,9 @@ func FreeMemory() int64 {
 	return max(min(free, limited(os.DirFS("/"))), 0)
 }
 
+// AddressSpace returns the bytes that the process may still reserve, used or not (ulimit -v, -d).
+func AddressSpace() int64 { return processLeaves(os.DirFS("/")) }
+
 // TotalMemory returns the bytes of memory that the system has, 0 where it does not tell.
 func TotalMemory() int64 {
 	m, err := mem.VirtualMemory()

@@ -20,6 +20,7 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/machine"
 )
 
 // pinned is the version that scripts/setup.sh installs; oldest is the first
@@ -133,6 +134,11 @@ var multiarch = map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64
 // /tmp, and have threads of theirs send it.
 const noTelemetry = "ORT_DISABLE_TELEMETRY"
 
+// addressSpace is what the library, its threads' stacks (8 MB each) and their allocators (64 MB each)
+// and Go's own reserve beyond what they use. With less, Go or the library may end the process
+// at any point, with a trace and nothing to be done about it.
+const addressSpace = 1 << 30
+
 var load = sync.OnceValue(func() error {
 	if _, set := os.LookupEnv(noTelemetry); !set {
 		os.Setenv(noTelemetry, "1")
@@ -146,6 +152,10 @@ var load = sync.OnceValue(func() error {
 	}
 	if err := guardInternals(); err != nil {
 		return unfit(err)
+	}
+	if left := machine.AddressSpace(); left < addressSpace {
+		return &Unavailable{"ONNX Runtime", "", fmt.Errorf("a limit on this process (ulimit -v or -d) leaves it %d MB of address space, and %d are needed", left>>20, addressSpace>>20),
+			"raise the limit, or limit memory by a control group, which counts what is used and not what is reserved"}
 	}
 	cpath := C.CString(path)
 	defer C.free(unsafe.Pointer(cpath))
