@@ -1,5 +1,5 @@
 # What the other scripts share; sourced by them. Sets root (the repository), shared (the
-# folder of real files, may be absent) and yolofreeze (the program, which make_ready builds).
+# folder of real files, may be absent) and yolofreeze (the program, which setup.sh builds).
 export HOME="${HOME:-$(echo ~)}"
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 shared=${YOLOFREEZE_SHARED:-$root/../shared}
@@ -14,7 +14,6 @@ usage() { # the comment at the script's head
 make_ready() { # flags of setup.sh
 	ONNXRUNTIME_SHARED_LIBRARY_PATH=$("$root/scripts/setup.sh" "$@")
 	export ONNXRUNTIME_SHARED_LIBRARY_PATH
-	(cd "$root" && go build -o yolofreeze ./cmd/yolofreeze)
 }
 need_shared() {
 	[ -d "$shared/models" ] || { say "--smoke needs real files: $shared is absent, set YOLOFREEZE_SHARED"; exit 2; }

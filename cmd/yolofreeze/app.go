@@ -17,6 +17,7 @@ import (
 // commands lists every command in the order of the help page.
 func commands() []*cli.Command {
 	return []*cli.Command{
+		setupCommand(),
 		doctorCommand(),
 		inspectCommand(),
 		convertCommand(),

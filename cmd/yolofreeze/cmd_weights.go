@@ -13,6 +13,7 @@ import (
 	"yolofreeze/cmd/term"
 	"yolofreeze/freeze/weights"
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/fetch"
 )
 
 // weightsAddress names a mirror of YOLOv5's releases.
@@ -88,21 +89,27 @@ func weightsFile(c *cli.Context, given string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	t := term.Of(c)
+	progress, finish := fetchBar(term.Of(c), checkpoint.Name())
+	defer finish()
+	store.Progress = progress
+	return store.Get(c.Context, checkpoint)
+}
+
+// fetchBar shows how far the fetching of a file has come.
+func fetchBar(t *term.Terminal, name string) (progress func(done, total int64), finish func()) {
 	var b *term.Bar
 	shown := 0
-	store.Progress = func(done, total int64) {
-		if b == nil {
-			b = t.Bar(checkpoint.Name()+" kB", int(total/1000))
+	return func(done, total int64) {
+			if b == nil {
+				b = t.Bar(name+" kB", int(total/1000))
+			}
+			b.Add(int(done/1000) - shown)
+			shown = int(done / 1000)
+		}, func() {
+			if b != nil {
+				b.Finish()
+			}
 		}
-		b.Add(int(done/1000) - shown)
-		shown = int(done / 1000)
-	}
-	path, err := store.Get(c.Context, checkpoint)
-	if b != nil {
-		b.Finish()
-	}
-	return path, err
 }
 
 // isNamed reports whether weights are not a file but the name of one of YOLOv5's checkpoints.
@@ -119,7 +126,10 @@ func weightsStore(c *cli.Context) (*weights.Store, error) {
 	}
 	t := term.Of(c)
 	t.StopGracefully("what has come stays for the next time")
-	return &weights.Store{Folder: folder, Address: os.Getenv(weightsAddress), Offline: c.Bool("offline"), Logf: t.Logf}, nil
+	return &weights.Store{
+		Client: fetch.Client{Offline: c.Bool("offline"), Logf: t.Logf},
+		Folder: folder, Address: os.Getenv(weightsAddress),
+	}, nil
 }
 
 func listWeights(c *cli.Context) error {

@@ -142,7 +142,7 @@ var Table = slices.Concat(
 		Option{Name: "cuda-graph", Free: true, Of: func(o *Options) any { return &o.CUDAGraph },
 			Usage: "capture the step once and repeat it (CUDA; WebGPU in its own way)"},
 		Option{Name: "kernels", Free: true, Of: func(o *Options) any { return &o.Kernels },
-			Usage: "`WHOSE` operators train on the CPU: native ones for whole layers (scripts/setup.sh --native), the runtime's stock ones, or auto: native where they are there"},
+			Usage: "`WHOSE` operators train on the CPU: native ones for whole layers (yolofreeze setup --native), the runtime's stock ones, or auto: native where they are there"},
 		Option{Name: "strict-placement", Free: true, Of: func(o *Options) any { return &o.StrictPlacement },
 			Usage: "refuse to train where the CPU provider must help the device out"},
 	),

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// CacheFolder is where this program and scripts/setup.sh keep what was fetched or made once
+// CacheFolder is where this program and yolofreeze setup keep what was fetched or made once
 // for all: $XDG_CACHE_HOME/yolofreeze, or yolofreeze in the user's .cache folder (Windows:
 // in %LocalAppData%).
 func CacheFolder() (string, error) {

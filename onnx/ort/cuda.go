@@ -27,7 +27,7 @@ var cudaDefaults = map[string]string{
 	"prefer_nhwc":               "0",
 }
 
-// preloadCUDA loads what setup.sh --cuda put beside the runtime, so that the
+// preloadCUDA loads what setup --cuda put beside the runtime, so that the
 // provider finds it: a library comes after those it needs, hence the rounds.
 func preloadCUDA(folder string) {
 	waiting := disk.Glob(folder, "lib*.so*")
@@ -118,9 +118,9 @@ const (
 func unfitCUDNN() string {
 	version := int(C.capi_cudnn_version())
 	if version == 0 {
-		return "the loaded cuDNN has no plan for it: run scripts/setup.sh --cuda, which installs one that fits"
+		return "the loaded cuDNN has no plan for it: run yolofreeze setup --cuda, which installs one that fits"
 	}
-	return fmt.Sprintf("cuDNN %d.%d.%d, which is loaded, has no plan for it: run scripts/setup.sh --cuda, which installs one that fits", version/10000, version/100%100, version%100)
+	return fmt.Sprintf("cuDNN %d.%d.%d, which is loaded, has no plan for it: run yolofreeze setup --cuda, which installs one that fits", version/10000, version/100%100, version%100)
 }
 
 // cudaCure says what a person can do about the reason the provider gave, for a
@@ -160,16 +160,16 @@ func cudaCure(reason string, major int, driver string) string {
 		{"_alloc_failed", held},
 		{"cublas failure", "cuBLAS does not start, often since the GPU's memory is full: nvidia-smi shows who holds it"},
 		{"libcuda.so", "the NVIDIA driver is missing: install " + oldest + " or newer, nvidia-smi must work"},
-		{"version_mismatch", "the parts of cuDNN are of several versions: leave one in the library path, or run scripts/setup.sh --cuda"},
+		{"version_mismatch", "the parts of cuDNN are of several versions: leave one in the library path, or run yolofreeze setup --cuda"},
 		{"illegal memory access", failedKernel},
 		{"launch failure", failedKernel},
 		{"cudnn_fe failure", unfitCUDNN()},
 		{"cudnn failure", unfitCUDNN()},
-		{"libcudnn", "cuDNN 9 is missing from the library path: install it, or run scripts/setup.sh --cuda"},
+		{"libcudnn", "cuDNN 9 is missing from the library path: install it, or run yolofreeze setup --cuda"},
 		{"undefined symbol", "a library of another version is found first: LD_LIBRARY_PATH must hold " + wanted + " and cuDNN 9 alone"},
-		{"libcu", fmt.Sprintf("the CUDA libraries are missing from the library path, or those of another version are there: install %s, or run scripts/setup.sh --cuda", wanted)},
-		{"providers_shared", "a library is missing beside the runtime's: run scripts/setup.sh --cuda"},
-		{"providers_cuda", "the CUDA provider's library is not beside the runtime's: run scripts/setup.sh --cuda"},
+		{"libcu", fmt.Sprintf("the CUDA libraries are missing from the library path, or those of another version are there: install %s, or run yolofreeze setup --cuda", wanted)},
+		{"providers_shared", "a library is missing beside the runtime's: run yolofreeze setup --cuda"},
+		{"providers_cuda", "the CUDA provider's library is not beside the runtime's: run yolofreeze setup --cuda"},
 	} {
 		if strings.Contains(lower, c.sign) {
 			return c.cure

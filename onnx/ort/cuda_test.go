@@ -28,7 +28,7 @@ func TestCudaCure(t *testing.T) {
 		{"CUDNN failure 1002: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH", loaded, 13, "several versions"},
 		{"libcublas.so.13: undefined symbol: cublasLtX", loaded, 13, "LD_LIBRARY_PATH"},
 		{"libonnxruntime_providers_cuda.so: undefined symbol: cuTensorMapEncodeTiled", "470.82", 13, "470.82 is too old"},
-		{"Failed to load library /x/libonnxruntime_providers_shared.so with error: cannot open shared object file", loaded, 13, "beside the runtime's: run scripts/setup.sh"},
+		{"Failed to load library /x/libonnxruntime_providers_shared.so with error: cannot open shared object file", loaded, 13, "beside the runtime's: run yolofreeze setup"},
 		{"libcuda.so.1: cannot open shared object file", "", 13, "driver is missing: install 580.65"},
 		{"something else", "535.1", 13, "too old"},
 		{"something else", loaded, 13, "`device cpu`"},
@@ -105,7 +105,7 @@ func TestOldDriver(t *testing.T) {
 	for _, source := range oldDrivers {
 		folder := t.TempDir()
 		standIn(t, folder, "libcuda.so.1", source)
-		out, err := rerun(t, "TestOldDriver", "LD_LIBRARY_PATH="+folder, libraryVariable+"="+Path(),
+		out, err := rerun(t, "TestOldDriver", "LD_LIBRARY_PATH="+folder, LibraryVariable+"="+Path(),
 			"YOLOFREEZE_TEST_DRIVER=the NVIDIA driver is too old for this library's CUDA 13: install 580.65 or newer")
 		if err != nil {
 			t.Errorf("%s: %v\n%s", source, err, out)

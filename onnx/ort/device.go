@@ -75,7 +75,7 @@ var libraryName = regexp.MustCompile(`\.(so(\.\d+)*|dylib)$`)
 // one needs of graphs and options goes by its kind; others are of the kind of their path.
 func kindOf(library string) Kind {
 	for kind, p := range plugins {
-		if file := filepath.Base(library); file == p.library || strings.HasPrefix(file, p.library+".") {
+		if file := filepath.Base(library); file == p.library() || strings.HasPrefix(file, p.library()+".") {
 			return kind
 		}
 	}
@@ -142,7 +142,7 @@ func (d Device) appendTo(s *ort.SessionOptions, options map[string]string) error
 	}
 	if !has(cudaProvider) {
 		return &Unavailable{d.String(), Path(), errors.New("this library was built without CUDA"),
-			"run scripts/setup.sh --cuda, or use `device cpu`"}
+			"run yolofreeze setup --cuda, or use `device cpu`"}
 	}
 	c, err := ort.NewCUDAProviderOptions()
 	if err != nil {
@@ -182,7 +182,7 @@ func (d Device) cure(reason string) string {
 	case d.Library != "" && strings.HasPrefix(reason, noLibrary):
 		return "`device` takes the path of a provider's library as it is installed"
 	case strings.HasPrefix(reason, noLibrary):
-		return fmt.Sprintf("run scripts/setup.sh --%s, or use `device cpu`", d.Kind)
+		return fmt.Sprintf("run yolofreeze setup --%s, or use `device cpu`", d.Kind)
 	case known:
 		return p.cure
 	case strings.HasPrefix(reason, noDevice):

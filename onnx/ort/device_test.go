@@ -96,7 +96,7 @@ func TestAbsentPlugin(t *testing.T) {
 	}
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	for device, want := range map[string]string{
-		"webgpu": "setup.sh --webgpu", "openvino:1": "setup.sh --openvino", none: "no library " + none, junk + ":0": "junk.so",
+		"webgpu": "setup --webgpu", "openvino:1": "setup --openvino", none: "no library " + none, junk + ":0": "junk.so",
 	} {
 		_, err := Open(encode(t, add(1)), Options{Device: named(t, device)})
 		if checked := Check(named(t, device), nil); checked == nil || err == nil || checked.Error() != err.Error() {
@@ -119,8 +119,8 @@ func TestLibraryOfKnownProvider(t *testing.T) {
 	p := plugins[WebGPU]
 	x, y := value("x", onnx.Int64, onnx.Dims(3)...), value("y", onnx.Bool, onnx.Dims(3)...)
 	m := graph([]*onnx.Value{x}, []*onnx.Value{y}, nil, &onnx.Node{Op: "Equal", Inputs: []*onnx.Value{x, x}, Outputs: []*onnx.Value{y}})
-	s := open1(t, m, Options{Strict: true, Device: named(t, filepath.Join(cache, p.folder, p.library))}) // it starts by enableInt64 alone
-	if d := s.Device(); d.Kind != WebGPU || !strings.HasSuffix(d.String(), p.library+":0") {
+	s := open1(t, m, Options{Strict: true, Device: named(t, filepath.Join(cache, p.Folder, p.library()))}) // it starts by enableInt64 alone
+	if d := s.Device(); d.Kind != WebGPU || !strings.HasSuffix(d.String(), p.library()+":0") {
 		t.Errorf("%v of kind %v", d, d.Kind)
 	}
 }
@@ -193,7 +193,7 @@ func TestFloat16(t *testing.T) {
 }
 
 func TestParseDevice(t *testing.T) {
-	web := plugins[WebGPU].library
+	web := plugins[WebGPU].library()
 	for text, want := range map[string]Device{
 		"": {}, "cpu": {}, "CPU": {}, "cuda": {Kind: CUDA}, "cuda:2": {Kind: CUDA, Index: 2}, "3": {Kind: CUDA, Index: 3},
 		"webgpu": {Kind: WebGPU}, "WebGPU:1": {Kind: WebGPU, Index: 1}, "openvino": {Kind: OpenVINO},

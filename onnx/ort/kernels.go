@@ -15,18 +15,17 @@ import (
 
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/ort/native"
+	"yolofreeze/onnx/ort/packages"
 )
 
-// dnnlVersion is of the package that scripts/setup.sh installs, dnnlVariable names a
-// library to use instead.
+// dnnlVariable names a library to use instead of the one that setup installs.
 const (
-	dnnlVersion  = "2023.2.0"
 	dnnlVariable = "YOLOFREEZE_DNNL"
-	cureNative   = "run scripts/setup.sh --native, or set " + dnnlVariable + " to the library of oneDNN 3"
+	cureNative   = "run yolofreeze setup --native, or set " + dnnlVariable + " to the library of oneDNN 3"
 )
 
 // findNative returns the path of oneDNN's library, with which native kernels compute: the
-// one that YOLOFREEZE_DNNL names, then that of scripts/setup.sh.
+// one that YOLOFREEZE_DNNL names, then that of yolofreeze setup.
 func findNative() (string, error) {
 	if path := os.Getenv(dnnlVariable); path != "" {
 		if info, err := os.Stat(path); err != nil || info.IsDir() {
@@ -38,7 +37,7 @@ func findNative() (string, error) {
 	if err != nil {
 		return "", noNative("", err, "set "+dnnlVariable)
 	}
-	path := filepath.Join(cache, "onednn-"+dnnlVersion, "libdnnl.so.3")
+	path := filepath.Join(cache, packages.OneDNN.Folder, packages.OneDNN.Library(packages.LinuxX64))
 	if _, err := os.Stat(path); err != nil {
 		return "", noNative("", fmt.Errorf("no library in %s", filepath.Dir(path)), cureNative)
 	}

@@ -21,17 +21,15 @@ import (
 
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/machine"
+	"yolofreeze/onnx/ort/packages"
 )
 
-// pinned is the version that scripts/setup.sh installs; oldest is the first
-// whose packages carry a whole library and whose CUDA kernels cover opset 17.
-const (
-	pinned      = "1.30.0"
-	oldestMinor = 27
-)
+// oldestMinor is of the first version whose packages carry a whole library and whose
+// CUDA kernels cover opset 17.
+const oldestMinor = 27
 
-// libraryVariable names a library to use before any other.
-const libraryVariable = "ONNXRUNTIME_SHARED_LIBRARY_PATH"
+// LibraryVariable names a library to use before any other.
+const LibraryVariable = "ONNXRUNTIME_SHARED_LIBRARY_PATH"
 
 // Unavailable says that the runtime's library or an execution provider is
 // missing or unfit. Programs exit with code 4 on it.
@@ -64,9 +62,9 @@ func (e *Unavailable) ExitCode() int { return 4 }
 // where setup puts it, then the one in lib beside the program, as archives of releases
 // have it, then one without CUDA in the cache folder, then the system's.
 func Find() (string, error) {
-	if path := os.Getenv(libraryVariable); path != "" {
+	if path := os.Getenv(LibraryVariable); path != "" {
 		if info, err := os.Stat(path); err != nil || info.IsDir() {
-			return "", &Unavailable{"ONNX Runtime", path, errors.New("no such file"), "correct or unset " + libraryVariable}
+			return "", &Unavailable{"ONNX Runtime", path, errors.New("no such file"), "correct or unset " + LibraryVariable}
 		}
 		return path, nil
 	}
@@ -83,7 +81,7 @@ func Find() (string, error) {
 	}
 	return "", &Unavailable{What: "ONNX Runtime",
 		Reason: fmt.Errorf("no library in %s", strings.Join(searched, ", ")),
-		Cure:   "run scripts/setup.sh, or set " + libraryVariable}
+		Cure:   "run yolofreeze setup, or set " + LibraryVariable}
 }
 
 type libraryPlace struct {
@@ -92,27 +90,22 @@ type libraryPlace struct {
 }
 
 func libraryPlaces() []libraryPlace {
-	file, exact := "libonnxruntime.so*", "libonnxruntime.so."+pinned
-	switch runtime.GOOS {
-	case "darwin":
-		file, exact = "libonnxruntime*.dylib", "libonnxruntime."+pinned+".dylib"
-	case "windows":
-		file, exact = "onnxruntime.dll", "onnxruntime.dll"
+	file, exact := "libonnxruntime.so*", packages.Runtime.Library(packages.Here())
+	if runtime.GOOS == "darwin" {
+		file = "libonnxruntime*.dylib"
 	}
 	var places []libraryPlace
 	cache, err := disk.CacheFolder()
-	add := func(name string) {
+	add := func(p packages.Package) {
 		if err == nil {
-			places = append(places, libraryPlace{filepath.Join(cache, name+pinned), exact, true})
+			places = append(places, libraryPlace{filepath.Join(cache, p.Folder), exact, true})
 		}
 	}
-	add("onnxruntime-gpu-")
-	if program, err := os.Executable(); err == nil {
-		if program, err = filepath.EvalSymlinks(program); err == nil {
-			places = append(places, libraryPlace{filepath.Join(filepath.Dir(program), "lib"), exact, false})
-		}
+	add(packages.CUDA)
+	if beside := Beside(); beside != "" {
+		places = append(places, libraryPlace{beside, exact, false})
 	}
-	add("onnxruntime-")
+	add(packages.Runtime)
 	if runtime.GOOS == "windows" {
 		return places // the system's own may be of any age
 	}
@@ -124,6 +117,19 @@ func libraryPlaces() []libraryPlace {
 		}
 	}
 	return places
+}
+
+// Beside is the folder of libraries beside the program, as archives of releases have it; "" where
+// the program's own place is not known.
+func Beside() string {
+	program, err := os.Executable()
+	if err == nil {
+		program, err = filepath.EvalSymlinks(program)
+	}
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(program), "lib")
 }
 
 var multiarch = map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
@@ -148,7 +154,7 @@ var load = sync.OnceValue(func() error {
 		return err
 	}
 	unfit := func(reason error) error {
-		return &Unavailable{"ONNX Runtime", path, reason, "run scripts/setup.sh, or set " + libraryVariable + " to another library"}
+		return &Unavailable{"ONNX Runtime", path, reason, "run yolofreeze setup, or set " + LibraryVariable + " to another library"}
 	}
 	if err := guardInternals(); err != nil {
 		return unfit(err)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"yolofreeze/onnx/ort/packages"
 )
 
 func TestFind(t *testing.T) {
@@ -17,13 +19,13 @@ func TestFind(t *testing.T) {
 		if err := os.WriteFile(file, []byte("x"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		t.Setenv(libraryVariable, file)
+		t.Setenv(LibraryVariable, file)
 		if got, err := Find(); err != nil || got != file {
 			t.Errorf("got %q, %v", got, err)
 		}
 	})
 	t.Run("variable names nothing", func(t *testing.T) {
-		t.Setenv(libraryVariable, "/no/such/lib.so")
+		t.Setenv(LibraryVariable, "/no/such/lib.so")
 		_, err := Find()
 		var u *Unavailable
 		if !errors.As(err, &u) || !strings.Contains(err.Error(), "/no/such/lib.so") || !strings.Contains(err.Error(), "unset") {
@@ -31,7 +33,7 @@ func TestFind(t *testing.T) {
 		}
 	})
 	t.Run("beside the program", func(t *testing.T) { // before that of the cache, but not before CUDA
-		t.Setenv(libraryVariable, "")
+		t.Setenv(LibraryVariable, "")
 		t.Setenv("XDG_CACHE_HOME", t.TempDir())
 		program, err := os.Executable()
 		if err != nil {
@@ -51,10 +53,10 @@ func TestFind(t *testing.T) {
 	})
 	t.Run("cache", func(t *testing.T) {
 		cache := filepath.Join(t.TempDir(), "of [me]") // no pattern
-		t.Setenv(libraryVariable, "")
+		t.Setenv(LibraryVariable, "")
 		t.Setenv("XDG_CACHE_HOME", cache)
-		for _, name := range []string{"onnxruntime-", "onnxruntime-gpu-"} { // CUDA is preferred once it is there
-			folder := filepath.Join(cache, "yolofreeze", name+pinned)
+		for _, p := range []packages.Package{packages.Runtime, packages.CUDA} { // CUDA is preferred once it is there
+			folder := filepath.Join(cache, "yolofreeze", p.Folder)
 			file := filepath.Join(folder, libraryPlaces()[0].pattern)
 			if err := errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(file, nil, 0o644)); err != nil {
 				t.Fatal(err)
@@ -64,23 +66,6 @@ func TestFind(t *testing.T) {
 			}
 		}
 	})
-}
-
-// TestPinned: setup.sh installs the versions that this package looks for.
-func TestPinned(t *testing.T) {
-	script, err := os.ReadFile("../../scripts/setup.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(script), "\nversion="+pinned+" ") {
-		t.Errorf("scripts/setup.sh does not install version %s", pinned)
-	}
-	for kind, p := range plugins {
-		version := p.folder[strings.LastIndexByte(p.folder, '-')+1:]
-		if !strings.Contains(string(script), "\n"+kind.String()+"="+version+"\n") {
-			t.Errorf("scripts/setup.sh does not install version %s of %s", version, kind)
-		}
-	}
 }
 
 func TestRecent(t *testing.T) {
@@ -102,7 +87,7 @@ func TestCUDAOptions(t *testing.T) {
 	if Driver() == "" && os.Getenv("YOLOFREEZE_TEST_OPTIONS") == "" {
 		folder := t.TempDir()
 		standIn(t, folder, "libcuda.so.1", oldDrivers[1])
-		if out, err := rerun(t, "TestCUDAOptions", "YOLOFREEZE_TEST_OPTIONS=1", "LD_LIBRARY_PATH="+folder, libraryVariable+"="+Path()); err != nil {
+		if out, err := rerun(t, "TestCUDAOptions", "YOLOFREEZE_TEST_OPTIONS=1", "LD_LIBRARY_PATH="+folder, LibraryVariable+"="+Path()); err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
 		return
@@ -163,7 +148,7 @@ func TestUnfitLibrary(t *testing.T) {
 	if err := os.WriteFile(file, []byte("<html>404</html>"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, err := rerun(t, "TestUnfitLibrary", "YOLOFREEZE_TEST_UNFIT=1", libraryVariable+"="+file)
+	out, err := rerun(t, "TestUnfitLibrary", "YOLOFREEZE_TEST_UNFIT=1", LibraryVariable+"="+file)
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -180,7 +165,7 @@ func TestNoTelemetry(t *testing.T) {
 	cache, temporary := t.TempDir(), t.TempDir()
 	os.Unsetenv(noTelemetry) // which this process has set
 	defer os.Setenv(noTelemetry, "1")
-	out, err := rerun(t, "TestNoTelemetry", "YOLOFREEZE_TEST_TELEMETRY=1", libraryVariable+"="+Path(), "XDG_CACHE_HOME="+cache, "TMPDIR="+temporary)
+	out, err := rerun(t, "TestNoTelemetry", "YOLOFREEZE_TEST_TELEMETRY=1", LibraryVariable+"="+Path(), "XDG_CACHE_HOME="+cache, "TMPDIR="+temporary)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -13,7 +13,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -22,20 +21,20 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/ort/packages"
 )
 
 // plugin is an execution provider in a library of its own.
 type plugin struct {
-	name    string       // the runtime's name for the provider
-	folder  string       // in setup.sh's cache folder
-	library string       // its file there
+	name string // the runtime's name for the provider
+	packages.Package
 	prepare func(string) // runs before the library is loaded, with its folder
 	options map[string]string
 	cure    string
 }
 
 var plugins = map[Kind]plugin{
-	WebGPU: {"WebGpuExecutionProvider", "onnxruntime-ep-webgpu-0.4.0", "libonnxruntime_providers_webgpu" + dynamic, prepareVulkan,
+	WebGPU: {"WebGpuExecutionProvider", packages.WebGPU, prepareVulkan,
 		// Cast, Equal, Unsqueeze and others of int64: it computes with the low 32
 		// bits, which hold every index and class. NCHW, since gradients are matrix
 		// products over it: in NHWC every Conv stands between two Transposes. Checked
@@ -43,15 +42,21 @@ var plugins = map[Kind]plugin{
 		// padding, up to twice the buffer's length: in a driver in software that is a
 		// segmentation fault, in a GPU's whatever it makes of it.
 		map[string]string{"enableInt64": "1", "preferredLayout": "NCHW", "enableRobustness": "1"},
-		"install a Vulkan driver, or have scripts/setup.sh --webgpu fetch one in software; or use `device cpu`"},
-	OpenVINO: {"OpenVINOExecutionProvider", "onnxruntime-ep-openvino-1.8.1", "libonnxruntime_providers_openvino_plugin" + dynamic, nil,
+		"install a Vulkan driver, or have yolofreeze setup --webgpu fetch one in software; or use `device cpu`"},
+	OpenVINO: {"OpenVINOExecutionProvider", packages.OpenVINO, nil,
 		// Where a processor has bfloat16, it would compute in that: gradients are then
 		// half wrong.
 		map[string]string{"load_config": `{"CPU": {"INFERENCE_PRECISION_HINT": "f32"}}`},
 		"it takes the processors and GPUs of Intel alone; use `device cpu`"},
 }
 
-var dynamic = map[bool]string{false: ".so", true: ".dylib"}[runtime.GOOS == "darwin"]
+// library is the provider's file in its folder; where there is none for this platform, Linux's, which is not found.
+func (p plugin) library() string {
+	if file := p.Library(packages.Here()); file != "" {
+		return file
+	}
+	return p.Library(packages.LinuxX64)
+}
 
 // EPDevice is what a plugin provider says of one of its devices.
 type EPDevice struct {
@@ -122,7 +127,7 @@ func (d Device) library() (path string, prepare func(string), err error) {
 		if err != nil {
 			return "", nil, err
 		}
-		path = filepath.Join(cache, p.folder, p.library)
+		path = filepath.Join(cache, p.Folder, p.library())
 		if foreign := (*disk.ForeignError)(nil); errors.As(disk.Own(filepath.Dir(path)), &foreign) {
 			return "", nil, foreign
 		}
@@ -284,7 +289,7 @@ func (d Device) appendPlugin(s *ort.SessionOptions, options map[string]string) e
 }
 
 // prepareVulkan makes WebGPU find the Vulkan loader and the software driver
-// that setup.sh --webgpu puts beside the provider, besides the machine's own.
+// that setup --webgpu puts beside the provider, besides the machine's own.
 // Variables that are set already are left alone.
 func prepareVulkan(folder string) {
 	driver := filepath.Join(folder, "vk_swiftshader_icd.json")

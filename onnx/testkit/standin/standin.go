@@ -85,7 +85,7 @@ func library(t *testing.T) string {
 		}
 	}
 	if provider == "" {
-		t.Skip("tier stand-in: scripts/setup.sh --standin installs the CUDA provider for it")
+		t.Skip("tier stand-in: yolofreeze setup --standin installs the CUDA provider for it")
 	}
 	if _, err := exec.LookPath("cc"); err != nil {
 		t.Skip("tier stand-in: no C compiler")

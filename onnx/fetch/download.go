@@ -1,4 +1,4 @@
-package weights
+package fetch
 
 import (
 	"context"
@@ -16,17 +16,15 @@ import (
 
 const (
 	attempts = 4                // at a server that fails or a connection that breaks
-	maxBytes = 1 << 30          // of a checkpoint; the largest has 0.3 GB
 	idle     = 60 * time.Second // without a byte, after which a connection counts as broken
 )
 
-// download is a checkpoint on its way into a file beside its place.
+// download is a file on its way into another one beside its place.
 type download struct {
-	*Store
-	c       Checkpoint
-	address string
-	part    string
-	tag     string // of what the server sent before, to go on with the same
+	*Client
+	f    File
+	part string
+	tag  string // of what the server sent before, to go on with the same
 }
 
 // refused says that asking again would not help.
@@ -59,9 +57,9 @@ func (d *download) receiveAll(ctx context.Context) error {
 			if info, err := os.Stat(d.part); err == nil && info.Size() == 0 {
 				os.Remove(d.part)
 			}
-			return &Error{d.c.Name(), fmt.Errorf("could not be fetched: %w", err), isRefused(err)}
+			return &Error{d.f.Name, fmt.Errorf("could not be fetched: %w", err), isRefused(err)}
 		}
-		d.logf("%s: %v: once more", d.c.Name(), err)
+		d.logf("%s: %v: once more", d.f.Name, err)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -82,7 +80,7 @@ func (d *download) attempt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if d.c.Bytes > 0 && have >= d.c.Bytes { // whole, or not what it should be
+	if d.f.Bytes > 0 && have >= d.f.Bytes { // whole, or not what it should be
 		return nil
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -111,8 +109,8 @@ func (d *download) attempt(ctx context.Context) error {
 		}
 		return err
 	}
-	if limit := d.limit(); total > limit || d.c.Bytes > 0 && total > 0 && total != d.c.Bytes {
-		return &refused{fmt.Errorf("%s has %d bytes, not %d", d.address, total, limit)}
+	if limit := d.limit(); total > limit || d.f.Bytes > 0 && total > 0 && total != d.f.Bytes {
+		return &refused{fmt.Errorf("%s has %d bytes, not %d", d.f.shown(), total, limit)}
 	}
 	if d.tag = response.Header.Get("ETag"); strings.HasPrefix(d.tag, "W/") { // a weak one is of no use here
 		d.tag = ""
@@ -131,10 +129,10 @@ func (d *download) attempt(ctx context.Context) error {
 
 // limit is the most bytes that are taken.
 func (d *download) limit() int64 {
-	if d.c.Bytes > 0 {
-		return d.c.Bytes
+	if d.f.Bytes > 0 {
+		return d.f.Bytes
 	}
-	return maxBytes
+	return d.f.Limit
 }
 
 func seek(f *os.File, at int64) error {
@@ -144,11 +142,10 @@ func seek(f *os.File, at int64) error {
 
 // ask sends the request for the bytes from have on.
 func (d *download) ask(ctx context.Context, have int64) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.address, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.f.Address, nil)
 	if err != nil {
 		return nil, &refused{err}
 	}
-	request.Header.Set("User-Agent", "yolofreeze")
 	request.Header.Set("Accept-Encoding", "identity") // lengths and ranges are the file's
 	if have > 0 {
 		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
@@ -156,7 +153,7 @@ func (d *download) ask(ctx context.Context, have int64) (*http.Response, error) 
 			request.Header.Set("If-Range", d.tag)
 		}
 	}
-	return client.Do(request)
+	return Do(request)
 }
 
 // receive writes what comes to f and makes it durable; alive is called whenever something comes.
@@ -166,7 +163,7 @@ func (d *download) receive(f *os.File, body io.Reader, have, total int64, alive 
 		n, err := body.Read(buffer)
 		alive()
 		if have += int64(n); have > d.limit() {
-			return &refused{errors.Join(fmt.Errorf("%s has more than %d bytes", d.address, d.limit()), f.Truncate(0))}
+			return &refused{errors.Join(fmt.Errorf("%s has more than %d bytes", d.f.shown(), d.limit()), f.Truncate(0))}
 		}
 		if _, err := f.Write(buffer[:n]); err != nil {
 			return err
@@ -185,20 +182,25 @@ func (d *download) receive(f *os.File, body io.Reader, have, total int64, alive 
 
 // settle checks what was fetched and gives it its name. What is wrong is removed.
 func (d *download) settle() error {
-	if err := check(d.part, d.c); err != nil {
-		return errors.Join(&Error{d.c.Name(), fmt.Errorf("what came from %s is thrown away: %w", d.address, disk.Cause(err)), true}, remove(d.part))
+	if err := d.f.check(d.part); err != nil {
+		return errors.Join(&Error{d.f.Name, fmt.Errorf("what came from %s is thrown away: %w", d.f.shown(), disk.Cause(err)), true}, remove(d.part))
 	}
-	path := d.Path(d.c)
-	if err := os.Rename(d.part, path); err != nil {
+	if err := os.Rename(d.part, d.f.Path); err != nil {
 		return err
 	}
-	disk.Sync(filepath.Dir(path))
+	disk.Sync(filepath.Dir(d.f.Path))
 	return nil
 }
 
-// client asks as the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY say, and is not led from
+// Do sends a request as Client sends its own.
+func Do(r *http.Request) (*http.Response, error) {
+	r.Header.Set("User-Agent", "yolofreeze")
+	return web.Do(r)
+}
+
+// web asks as the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY say, and is not led from
 // a safe address to another kind.
-var client = &http.Client{
+var web = &http.Client{
 	Transport: transport(),
 	CheckRedirect: func(r *http.Request, via []*http.Request) error {
 		if len(via) >= 10 || via[0].URL.Scheme == "https" && r.URL.Scheme != "https" {
