@@ -2,6 +2,8 @@ package op_test
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"testing"
 
 	"yolofreeze/onnx"
@@ -87,4 +89,23 @@ func TestCompositeFarMean(t *testing.T) {
 		t.Fatal(err)
 	}
 	onRuntime(t, f, 2, 0x1p-18/0.1*1024*0.9)
+}
+
+// TestCompositeNotANumber: what comes of a picture with a NaN is one, so that a run that
+// diverges is seen to.
+func TestCompositeNotANumber(t *testing.T) {
+	for _, c := range []gradientCase{compositeCases[0], compositeCases[13]} { // both with SiLU
+		f := c.Function
+		f.Inputs = append(inputs(normal(f.Inputs[0].Shape...)), f.Inputs[1:]...)
+		onnx.Data[float32](f.Inputs[0])[7] = float32(math.NaN())
+		m, err := f.Graph(true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, v := range runtimeOutputs(t, m, f, 1) {
+			if !slices.ContainsFunc(v.Float64s(), math.IsNaN) {
+				t.Errorf("%s: %s has no NaN", c.name, name)
+			}
+		}
+	}
 }

@@ -221,7 +221,9 @@ func TestGradientsOnRuntime(t *testing.T) {
 	}
 }
 
+// onRuntime holds a function and its gradients on the runtime against the reference.
 func onRuntime(t *testing.T, f testkit.Function, threads int, slack float64) {
+	t.Helper()
 	m, err := f.Graph(true, f.Smooth()...)
 	if err != nil {
 		t.Fatal(err)
@@ -230,27 +232,7 @@ func onRuntime(t *testing.T, f testkit.Function, threads int, slack float64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := wire.Encode(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	native := m.Domains[op.Domain] > 0
-	if err := ort.InitNative(); native && err != nil {
-		t.Skipf("tier native: %v", err)
-	}
-	s, err := ort.Open(data, ort.Options{Threads: threads, Native: native})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	feeds := map[string]*onnx.Tensor{}
-	for i, in := range m.Inputs {
-		feeds[in.Name] = f.Inputs[i]
-	}
-	got, err := s.Run(feeds)
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := runtimeOutputs(t, m, f, threads)
 	largest := func(list ...*ref.Array) float64 {
 		top := 1e-3
 		for _, a := range list {
@@ -277,4 +259,31 @@ func onRuntime(t *testing.T, f testkit.Function, threads int, slack float64) {
 			}
 		}
 	}
+}
+
+// runtimeOutputs are what the runtime makes of a function's graph.
+func runtimeOutputs(t *testing.T, m *onnx.Model, f testkit.Function, threads int) map[string]*onnx.Tensor {
+	t.Helper()
+	data, err := wire.Encode(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	native := m.Domains[op.Domain] > 0
+	if err := ort.InitNative(); native && err != nil {
+		t.Skipf("tier native: %v", err)
+	}
+	s, err := ort.Open(data, ort.Options{Threads: threads, Native: native})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	feeds := map[string]*onnx.Tensor{}
+	for i, in := range m.Inputs {
+		feeds[in.Name] = f.Inputs[i]
+	}
+	got, err := s.Run(feeds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
 }
