@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"yolofreeze/onnx/testkit/shared"
@@ -238,8 +237,6 @@ func TestNoEndMarker(t *testing.T) {
 		}
 	}
 }
-
-func mkfifo(path string) error { return syscall.Mkfifo(path, 0o644) }
 
 // hugePNG claims a size in 74 bytes or so.
 func hugePNG(w, h uint32) []byte {

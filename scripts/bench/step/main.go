@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command step times training steps of a YOLOv5 model on random pictures and
 // boxes, as ../shared/bench/torch_step.py does in PyTorch: forward, loss,
 // gradients, clipping, optimizer, moving average. It prints one JSON line.
