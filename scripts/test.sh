@@ -14,6 +14,7 @@ smoke=$(mktemp -d)
 trap 'rm -rf "$smoke"' EXIT
 
 "$root/scripts/setup.sh" --native >/dev/null || say "skipped: tests of native kernels (tier native), since oneDNN cannot be had here"
+"$root/scripts/setup.sh" --mpi >/dev/null || say "skipped: tests of several ranks (tier mpi), since mpich cannot be had here"
 "$root/scripts/setup.sh" --webgpu >/dev/null || say "skipped: tests on WebGPU, which cannot be had here"
 "$root/scripts/setup.sh" --standin >/dev/null || say "skipped: tests over stand-ins for CUDA, whose provider cannot be had here"
 make_ready

@@ -184,7 +184,11 @@ func unpack(wheel string, patterns []string, folder string) error {
 			if err != nil {
 				return err
 			}
-			err = write(filepath.Join(folder, path.Base(f.Name)), r)
+			to := filepath.Join(folder, path.Base(f.Name))
+			err = write(to, r)
+			if err == nil && path.Base(path.Dir(f.Name)) == "bin" { // a program
+				err = os.Chmod(to, 0o755)
+			}
 			r.Close()
 			if err != nil {
 				return fmt.Errorf("%s: %s: %w", wheel, f.Name, err)

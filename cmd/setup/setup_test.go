@@ -214,7 +214,7 @@ func TestConfiguredIndex(t *testing.T) {
 
 // TestTable: all that can be installed has checksums, files and libraries that fit each other.
 func TestTable(t *testing.T) {
-	list := append([]packages.Package{packages.Runtime, packages.CUDA, packages.StandIn, packages.WebGPU, packages.OpenVINO, packages.OneDNN, packages.NVRTC}, packages.CUDALibraries...)
+	list := append([]packages.Package{packages.Runtime, packages.CUDA, packages.StandIn, packages.WebGPU, packages.OpenVINO, packages.OneDNN, packages.MPI, packages.NCCL, packages.NVRTC}, packages.CUDALibraries...)
 	folders := map[string]bool{}
 	for _, p := range list {
 		for on, sum := range p.Sums {
@@ -227,7 +227,7 @@ func TestTable(t *testing.T) {
 		}
 		folders[p.Folder] = true
 	}
-	if len(folders) != 7 { // the libraries of CUDA share one
+	if len(folders) != 9 { // the libraries of CUDA share one
 		t.Errorf("folders %v", folders)
 	}
 }

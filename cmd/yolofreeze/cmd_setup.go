@@ -29,6 +29,8 @@ func setupCommand() *cli.Command {
 			&cli.BoolFlag{Name: "webgpu", Usage: "the WebGPU provider, and on Debian and Ubuntu a software Vulkan driver for it"},
 			&cli.BoolFlag{Name: "openvino", Usage: "the OpenVINO provider (Linux x64, Intel processors)"},
 			&cli.BoolFlag{Name: "native", Usage: "oneDNN, which native kernels for the CPU compute with (Linux x64)"},
+			&cli.BoolFlag{Name: "mpi", Usage: "mpich, by which several devices and machines train together, with its launcher"},
+			&cli.BoolFlag{Name: "nccl", Usage: "NCCL, which sums gradients between CUDA devices (Linux x64, 220 MB)"},
 			&cli.BoolFlag{Name: "standin", Hidden: true, Usage: "the CUDA provider without CUDA, for tests over stand-ins"},
 			&cli.StringFlag{Name: "index-url", Usage: "`ADDRESS` of an index of Python packages to fetch from"},
 			&cli.StringFlag{Name: "find-links", Usage: "`FOLDER` of wheels to take from, without a network"},
@@ -50,6 +52,12 @@ var extras = []struct {
 	}},
 	{"native", func(i *setup.Installer, c *cli.Context) (string, error) {
 		return i.Install(c.Context, &packages.OneDNN)
+	}},
+	{"mpi", func(i *setup.Installer, c *cli.Context) (string, error) {
+		return i.Install(c.Context, &packages.MPI)
+	}},
+	{"nccl", func(i *setup.Installer, c *cli.Context) (string, error) {
+		return i.Install(c.Context, &packages.NCCL)
 	}},
 	{"standin", func(i *setup.Installer, c *cli.Context) (string, error) {
 		return i.Install(c.Context, &packages.StandIn)

@@ -128,6 +128,25 @@ var OneDNN = Package{
 	map[Platform]string{LinuxX64: "2f22a54d6a890ed14bfa185d42a4be65d8b5b1df85dc1f0f3a9abe31620416fb"},
 }
 
+// MPI is mpich: the library by which the ranks of a run talk, and the launcher that starts them.
+var MPI = Package{
+	"mpich", "5.0.2", "mpich-5.0.2", map[string]string{"linux": "libmpi_abi.so.1", "macos": "libmpi_abi.1.dylib"},
+	[]string{"*.data/data/bin/mpiexec", "*.data/data/bin/mpiexec.hydra", "*.data/data/bin/hydra_pmi_proxy",
+		"*.data/data/lib/lib*mpi_abi.*1*", "*.data/data/lib/mpich/*.so*", "*.dist-info/licenses/*"},
+	map[Platform]string{
+		LinuxX64:   "8fed465ebff269ea2ebac179a25de02671ddf8df476e0f115be089015015cfd4",
+		LinuxARM64: "992ae6ebb0da97d49d7a67000ae8112da9a3825da1bb1e6f1d196428a0410f2d",
+		MacARM64:   "fa6611d3efa2d5a5f624976458d25988bfd5626afc09402f662ff0defbb45cd4",
+	},
+}
+
+// NCCL sums what lies in the memory of CUDA devices.
+var NCCL = Package{
+	"nvidia-nccl-cu13", "2.32.3", "nccl-2.32.3", map[string]string{"linux": "libnccl.so.2"},
+	[]string{"nvidia/nccl/lib/libnccl.so.2", "*.dist-info/licenses/*"},
+	map[Platform]string{LinuxX64: "1459723080ac889d73a26edfa3e04383a7928ab31ac8f0ec43b3ea9548b04ff3"},
+}
+
 // Node is the package of Node that holds ONNX Runtime for all platforms, for machines without Python.
 var Node = struct {
 	Name, Version, Sum string

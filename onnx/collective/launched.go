@@ -1,0 +1,136 @@
+package collective
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/ort/packages"
+)
+
+// Unavailable says that a library which ranks talk by is missing or unfit.
+type Unavailable struct {
+	What   string // "MPI" or "NCCL"
+	Path   string // of the library, where one was found
+	Reason error
+	Cure   string
+}
+
+func (e *Unavailable) Error() string {
+	text := e.What + " is not available: "
+	if e.Path != "" {
+		text += e.Path + ": "
+	}
+	return text + e.Reason.Error() + "; " + e.Cure
+}
+
+func (e *Unavailable) Unwrap() error { return e.Reason }
+
+// ExitCode is that of a runtime that is missing.
+func (e *Unavailable) ExitCode() int { return 4 }
+
+// mpiVariable names a library to use before the one that is installed.
+const (
+	mpiVariable = "YOLOFREEZE_MPI"
+	cureMPI     = "run yolofreeze setup --mpi, or set " + mpiVariable + " to the libmpi_abi of mpich 5 or Open MPI 6, or newer"
+
+	// silenceVariable says after how many seconds without a sign a rank is taken for lost.
+	silenceVariable = "YOLOFREEZE_RANK_TIMEOUT"
+	usualSilence    = 30
+)
+
+// launchers are the variables by which those who start ranks tell a process their number.
+var launchers = []struct{ size, rank, local string }{
+	{"PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID"}, // mpich and its kin, srun --mpi=pmi2
+	{"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"},
+	{"SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"},
+}
+
+// Launched is what this process's launcher says of it: how many ranks there are, which one it is,
+// and which one of its host. Without a launcher it is 0 of 1.
+func Launched() (rank, size, local int) {
+	for _, l := range launchers {
+		size, err := strconv.Atoi(os.Getenv(l.size))
+		rank, err2 := strconv.Atoi(os.Getenv(l.rank))
+		if err != nil || err2 != nil || size < 2 {
+			continue
+		}
+		local, err := strconv.Atoi(os.Getenv(l.local))
+		if err != nil {
+			local = rank
+		}
+		return rank, size, local
+	}
+	return 0, 1, 0
+}
+
+// Join makes this process a rank of the group that its launcher has started; nil where there is
+// none, or it is the only one. The process leaves by Group.Close.
+func Join() (*Group, error) {
+	_, size, _ := Launched()
+	if size == 1 {
+		return nil, nil
+	}
+	path, err := FindMPI()
+	if err != nil {
+		return nil, err
+	}
+	unfit := func(err error) error { return &Unavailable{"MPI", path, err, cureMPI} }
+	if _, err := loadMPI(path); err != nil {
+		return nil, unfit(err)
+	}
+	silence, err := Silence()
+	if err != nil {
+		return nil, err
+	}
+	g, err := joinMPI(silence)
+	switch {
+	case err != nil:
+		return nil, unfit(err)
+	case g.size != size:
+		return nil, unfit(fmt.Errorf("the launcher has started %d ranks, this library knows of %d: it needs the launcher of its own kind", size, g.size))
+	}
+	if g.parent, err = announce(g.rank); err != nil {
+		return nil, g.Close(err, 1)
+	}
+	return g, nil
+}
+
+// Silence is after how long a rank that gives no sign is taken for lost.
+func Silence() (time.Duration, error) {
+	text := cmp.Or(os.Getenv(silenceVariable), strconv.Itoa(usualSilence))
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(seconds >= 1 && seconds <= 86400) {
+		return 0, fmt.Errorf("%s=%s: want seconds, 1 to 86400", silenceVariable, text)
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
+}
+
+// FindMPI returns the path of MPI's library: the one that YOLOFREEZE_MPI names, then the one that is
+// installed.
+func FindMPI() (string, error) {
+	if path := os.Getenv(mpiVariable); path != "" {
+		if !disk.IsFile(path) {
+			return "", &Unavailable{"MPI", path, errors.New("no such file"), "correct or unset " + mpiVariable}
+		}
+		return path, nil
+	}
+	cache, err := disk.CacheFolder()
+	if err != nil {
+		return "", &Unavailable{"MPI", "", err, "set " + mpiVariable}
+	}
+	folder := filepath.Join(cache, packages.MPI.Folder)
+	path := filepath.Join(folder, packages.MPI.Library(packages.Here()))
+	if !disk.IsFile(path) {
+		return "", &Unavailable{"MPI", "", fmt.Errorf("no library in %s", folder), cureMPI}
+	}
+	if foreign := (*disk.ForeignError)(nil); errors.As(disk.Own(folder), &foreign) {
+		return "", &Unavailable{"MPI", path, foreign, cureMPI}
+	}
+	return path, nil
+}

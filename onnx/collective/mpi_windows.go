@@ -1,0 +1,34 @@
+package collective
+
+import (
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"time"
+)
+
+var errWindows = errors.New("no MPI for Windows serves the standard ABI")
+
+func loadMPI(string) (string, error) { return "", errWindows }
+
+func joinMPI(time.Duration) (*Group, error) { return nil, errWindows }
+
+func announce(int) (net.Conn, error) { return nil, nil }
+
+// Ranks are never started on Windows.
+type Ranks struct{}
+
+// Start says that there is no MPI.
+func Start(int, io.Writer, io.Writer, string, ...string) (*Ranks, error) {
+	return nil, &Unavailable{"MPI", "", errWindows, "train on one device"}
+}
+
+// Signal is never called, since Start fails.
+func (r *Ranks) Signal(syscall.Signal) {}
+
+// Kill is never called, since Start fails.
+func (r *Ranks) Kill() {}
+
+// Wait is never called, since Start fails.
+func (r *Ranks) Wait() (int, error) { return 1, errWindows }
