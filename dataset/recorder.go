@@ -205,6 +205,22 @@ func (r *Recorder) Object(l Label, place Problem) {
 	r.sample.Labels = append(r.sample.Labels, l)
 }
 
+// Boxed hands over an object whose box was given in pixels of a picture of w by h. Leaves is
+// the problem to report where it reaches out of the picture.
+func (r *Recorder) Boxed(l Label, w, h int, place, leaves Problem) {
+	if l.Leaves(w, h) {
+		if !r.Outside(leaves) {
+			return
+		}
+		l = l.Clipped()
+	}
+	const dust = 1e-6 // of sums in float32
+	if over := max(l.W, l.H); over > 1 && over < 1+dust {
+		l.W, l.H = min(l.W, 1), min(l.H, 1)
+	}
+	r.Object(l, place)
+}
+
 type boxKey struct {
 	class      int
 	x, y, w, h float64

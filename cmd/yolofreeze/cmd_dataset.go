@@ -33,7 +33,7 @@ func datasetCommand() *cli.Command {
 	}
 }
 
-const dataUsage = "DATA is a data.yaml, a VOC devkit, COCO's .json files (\"train=a.json,val=b.json\") or a folder of either."
+const dataUsage = "DATA is a data.yaml, a VOC devkit, .json files (\"train=a.json,val=b.json\"), or what a label tool exports: a folder or a .zip."
 
 // readFlags are those of subcommands that read DATA.
 func readFlags(more ...cli.Flag) []cli.Flag {
@@ -44,18 +44,22 @@ func readFlags(more ...cli.Flag) []cli.Flag {
 
 // readData opens the one argument. With a *dataset.BadDataError the set comes too, and
 // if asked for, one that nothing can be learnt from.
-func readData(c *cli.Context, allowUnfit bool) (*dataset.Set, error) {
+func readData(c *cli.Context, allowUnfit bool) (*dataset.Set, *format.Found, error) {
 	if err := flags.NeedArgs(c, 1, 1); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := checkPolicies(c); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	o := readOptions(c)
 	o.AllowUnfit = allowUnfit
 	o.Splits, o.KeepDifficult, o.KeepCrowd = nil, c.Bool("keep-difficult"), c.Bool("keep-crowd")
-	set, err := format.Open(c.Args().First(), o)
-	return set, term.BadInput(err)
+	f, err := format.Find(c.Args().First())
+	if err != nil {
+		return nil, nil, term.BadInput(err)
+	}
+	set, err := f.Open(o)
+	return set, f, term.BadInput(err)
 }
 
 // checkResult is what check found; its JSON keys are stable.
@@ -65,6 +69,7 @@ type checkResult struct {
 	Names  []string        `json:"names"`
 	OK     bool            `json:"ok"`
 	Report *dataset.Report `json:"report"`
+	Why    string          `json:"why"` // it was taken for that format
 }
 
 func checkCommand() *cli.Command {
@@ -75,7 +80,7 @@ func checkCommand() *cli.Command {
 		Description: dataUsage + "\nWhat would stop training ends with exit code 3.",
 		Flags:       readFlags(&cli.BoolFlag{Name: "decode", Usage: "decode every picture, not only its header"}),
 		Action: func(c *cli.Context) error {
-			set, err := readData(c, true)
+			set, found, err := readData(c, true)
 			var bad *dataset.BadDataError
 			if err != nil && (set == nil || !errors.As(err, &bad)) {
 				return err
@@ -90,8 +95,7 @@ func checkCommand() *cli.Command {
 			if unfit == nil {
 				set.Report.Unfit = []dataset.Unfit{}
 			}
-			name, _ := format.Detect(c.Args().First())
-			r := checkResult{set.Path, name, set.Names, bad == nil && set.Report.Corrupt == 0 && len(unfit) == 0, &set.Report}
+			r := checkResult{set.Path, found.Format, set.Names, bad == nil && set.Report.Corrupt == 0 && len(unfit) == 0, &set.Report, found.Why}
 			if err := term.Of(c).Result(r, r.write); err != nil {
 				return err
 			}
@@ -110,6 +114,7 @@ func checkCommand() *cli.Command {
 
 func (r *checkResult) write(w io.Writer) error {
 	term.Fprintf(w, "%s: %s, %d classes: %s\n", r.Path, r.Format, len(r.Names), strings.Join(r.Names, ", "))
+	term.Fprintf(w, "taken for %s: %s\n", r.Format, r.Why)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	term.Fprintf(t, "split\tpictures\tobjects\tfound\tmissing\tempty\tcorrupt\trescued\tduplicates\tclipped\tdropped\tignored\torphans\t\n")
 	for _, split := range dataset.SplitNames {
@@ -158,7 +163,7 @@ func statsCommand() *cli.Command {
 		Description: dataUsage,
 		Flags:       readFlags(&cli.StringFlag{Name: "plots", Usage: "`FOLDER` for plots of classes, places and sizes of objects, per split"}),
 		Action: func(c *cli.Context) error {
-			set, err := readData(c, false)
+			set, _, err := readData(c, false)
 			if err != nil {
 				return err
 			}
@@ -308,7 +313,7 @@ func convertDataCommand() *cli.Command {
 			if err := checkWrite(c); err != nil {
 				return err
 			}
-			set, err := readData(c, false)
+			set, _, err := readData(c, false)
 			if err != nil {
 				return err
 			}
@@ -335,7 +340,7 @@ func splitCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			set, err := readData(c, false)
+			set, _, err := readData(c, false)
 			if err != nil {
 				return err
 			}

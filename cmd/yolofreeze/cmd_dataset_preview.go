@@ -42,7 +42,7 @@ func preview(c *cli.Context) error {
 	if err := checkOutput(c); err != nil {
 		return err
 	}
-	set, err := readData(c, false)
+	set, _, err := readData(c, false)
 	if err != nil {
 		return err
 	}

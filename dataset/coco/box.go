@@ -6,13 +6,14 @@ import (
 	"strings"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/lenient"
 )
 
-func toLabel(class int, b []number, w, h int) dataset.Label {
+func toLabel(class int, b []lenient.Number, w, h int) dataset.Label {
 	return dataset.FromPixels(class, float64(b[0]), float64(b[1]), float64(b[2]), float64(b[3]), w, h)
 }
 
-func formatBox(b []number) string {
+func formatBox(b []lenient.Number) string {
 	return strings.Trim(fmt.Sprint(b), "[]")
 }
 

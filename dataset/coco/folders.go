@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"yolofreeze/onnx/disk"
+	"yolofreeze/dataset"
 )
 
 // pictureFolders lists the folders in which the pictures of a document may lie,
@@ -39,33 +39,9 @@ func pictureFolders(doc *document, split string) []string {
 
 func hasAny(dir string, images []image) bool {
 	for _, im := range images {
-		if name, ok := localName(string(im.FileName)); ok && disk.IsFile(filepath.Join(dir, name)) {
+		if _, ok := dataset.PictureIn(dir, string(im.FileName)); ok {
 			return true
 		}
 	}
 	return false
-}
-
-// localName is a picture's name as a path that stays in its folder.
-func localName(name string) (string, bool) {
-	name = filepath.FromSlash(strings.ReplaceAll(name, `\`, "/"))
-	return name, len(name) <= 4096 && filepath.IsLocal(name)
-}
-
-// findPicture looks for a picture. A name that leads elsewhere is not looked
-// for at all; one that is nowhere is named where it is first looked for.
-func findPicture(folders []string, name string) (path string, ok bool) {
-	local, ok := localName(name)
-	if !ok {
-		return name, false
-	}
-	for _, dir := range folders {
-		if path := filepath.Join(dir, local); disk.IsFile(path) {
-			return path, true
-		}
-	}
-	if len(folders) == 0 {
-		return local, true
-	}
-	return filepath.Join(folders[0], local), true
 }

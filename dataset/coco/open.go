@@ -1,18 +1,14 @@
 package coco
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
-	"io"
-	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"unicode"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/lenient"
 	"yolofreeze/onnx/disk"
 )
 
@@ -25,7 +21,7 @@ func Find(dir string) map[string]string {
 	for _, split := range []string{"train", "valid", "val", "test"} {
 		file := filepath.Join(dir, split, "_annotations.coco.json")
 		if disk.IsFile(file) {
-			out[SplitOf(split)] = file
+			out[dataset.SplitOf(split)] = file
 		}
 	}
 	if len(out) > 0 {
@@ -33,7 +29,7 @@ func Find(dir string) map[string]string {
 	}
 	for _, folder := range []string{filepath.Join(dir, "annotations"), dir} {
 		for _, wanted := range []string{"instances_", ""} { // captions and key points lie beside instances
-			if out := bySplit(folder, wanted); out != nil {
+			if out := dataset.JSONBySplit(folder, wanted, Is); out != nil {
 				return out
 			}
 		}
@@ -41,62 +37,10 @@ func Find(dir string) map[string]string {
 	return nil
 }
 
-// bySplit lists the JSON files of a folder whose names begin so and are those of splits;
-// a single file of COCO's is train whatever its name.
-func bySplit(folder, prefix string) map[string]string {
-	entries, _ := os.ReadDir(folder)
-	out := map[string]string{}
-	var all []string
-	for _, e := range entries {
-		if dataset.IsStray(e.Name()) || !strings.HasPrefix(e.Name(), prefix) || !strings.EqualFold(filepath.Ext(e.Name()), ".json") {
-			continue
-		}
-		file := filepath.Join(folder, e.Name())
-		if !looksLikeCOCO(file) {
-			continue
-		}
-		all = append(all, file)
-		if split := SplitOf(e.Name()); split != "" && out[split] == "" {
-			out[split] = file
-		}
-	}
-	if len(all) == 1 && len(out) == 0 {
-		out["train"] = all[0]
-	}
-	if len(out) == 0 {
-		return nil
-	}
-	return out
-}
-
-// looksLikeCOCO looks for a key of COCO's at a file's beginning: other JSON lies about, too.
-func looksLikeCOCO(file string) bool {
-	f, _, err := disk.Open(file, math.MaxInt64)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	head, err := io.ReadAll(io.LimitReader(unmarked(f), 1<<16))
-	return err == nil && (bytes.Contains(head, []byte(`"images"`)) || bytes.Contains(head, []byte(`"annotations"`)))
-}
-
-// splitWords are the words for splits in the names of files.
-var splitWords = map[string]string{
-	"train": "train", "training": "train", "trainval": "train", "val": "val", "valid": "val", "validation": "val", "minival": "val",
-	"test": "test", "testing": "test",
-}
-
-// SplitOf tells the split that a file is named for, by a whole word of the name: latest
-// is no test. "" if none.
-func SplitOf(file string) string {
-	base := filepath.Base(file)
-	words := strings.FieldsFunc(strings.ToLower(strings.TrimSuffix(base, filepath.Ext(base))), func(r rune) bool { return !unicode.IsLetter(r) })
-	for _, w := range words {
-		if split := splitWords[w]; split != "" {
-			return split
-		}
-	}
-	return ""
+// Is tells whether a JSON file begins as COCO's: other JSON lies about, too.
+func Is(file string) bool {
+	s := lenient.ShapeOf(file)
+	return !s.List && (s.Keys["images"] == '[' || s.Keys["annotations"] == '[')
 }
 
 // Open reads one JSON file per split. The categories of all of them make up the
@@ -144,7 +88,7 @@ func Open(files map[string]string, o dataset.ReadOptions) (*dataset.Set, error) 
 type reader struct {
 	docs    []*document
 	pending []pending // by the items' Index
-	classes []map[key]int
+	classes []map[lenient.Key]int
 	crowd   bool
 }
 
@@ -158,7 +102,7 @@ type pending struct {
 // add joins images and annotations of a document and finds the pictures. An image that
 // is there again, under its own or another id, brings its annotations to the first.
 func (rd *reader) add(doc *document, split string, items []dataset.Item) ([]dataset.Item, error) {
-	byID := make(map[key]int, len(doc.images)) // to the item
+	byID := make(map[lenient.Key]int, len(doc.images)) // to the item
 	byPath := make(map[string]int, len(doc.images))
 	first := len(items)
 	folders := pictureFolders(doc, split)
@@ -166,7 +110,7 @@ func (rd *reader) add(doc *document, split string, items []dataset.Item) ([]data
 		it := dataset.Item{Split: split, Source: doc.file, Index: len(rd.pending)}
 		place := dataset.Problem{File: doc.file, Unit: "image " + im.ID.String()}
 		var ok bool
-		if it.Picture, ok = findPicture(folders, string(im.FileName)); !ok {
+		if it.Picture, ok = dataset.FindPicture(folders, string(im.FileName)); !ok {
 			place.Field, place.Value, place.Want = "file_name", string(im.FileName), "must be a name within the folder of the pictures"
 			it.Unusable = &place
 		}
@@ -210,7 +154,7 @@ func (rd *reader) add(doc *document, split string, items []dataset.Item) ([]data
 // in the list.
 func (doc *document) place(i int) dataset.Problem {
 	unit := fmt.Sprintf("annotations[%d]", i)
-	if id := doc.annotations[i].ID; doc.ids[id] == 1 && id != (key{}) {
+	if id := doc.annotations[i].ID; doc.ids[id] == 1 && id != (lenient.Key{}) {
 		unit = "annotation " + id.String()
 	}
 	return dataset.Problem{File: doc.file, Unit: unit}
@@ -219,15 +163,15 @@ func (doc *document) place(i int) dataset.Problem {
 // classNames joins the categories of all files.
 func (rd *reader) classNames() []string {
 	var names []string
-	seen := map[name]bool{}
+	seen := map[lenient.Name]bool{}
 	for _, doc := range rd.docs {
 		list := slices.Clone(doc.categories)
 		slices.SortStableFunc(list, func(a, b category) int {
-			return cmp.Or(cmp.Compare(a.ID.number, b.ID.number), cmp.Compare(a.ID.text, b.ID.text))
+			return cmp.Or(cmp.Compare(a.ID.Number, b.ID.Number), cmp.Compare(a.ID.Text, b.ID.Text))
 		})
 		group := rd.groupOnly(doc)
 		for _, c := range list {
-			if !seen[c.Name] && !(c.ID == (key{}) && c.Name == group) {
+			if !seen[c.Name] && !(c.ID == (lenient.Key{}) && c.Name == group) {
 				seen[c.Name] = true
 				names = append(names, string(c.Name))
 			}
@@ -238,21 +182,21 @@ func (rd *reader) classNames() []string {
 
 // groupOnly names the category 0 that Roboflow adds as the group of all others
 // and that no object belongs to.
-func (rd *reader) groupOnly(doc *document) name {
-	group := name("")
+func (rd *reader) groupOnly(doc *document) lenient.Name {
+	group := lenient.Name("")
 	for _, c := range doc.categories {
-		if c.ID == (key{}) {
+		if c.ID == (lenient.Key{}) {
 			group = c.Name
 		}
 	}
 	for _, c := range doc.categories {
-		if zero := c.ID == (key{}); !zero && c.Supercategory != group || zero && c.Supercategory != "none" {
+		if zero := c.ID == (lenient.Key{}); !zero && c.Supercategory != group || zero && c.Supercategory != "none" {
 			return ""
 		}
 	}
 	for _, d := range rd.docs {
 		for _, a := range d.annotations {
-			if a.CategoryID == (key{}) {
+			if a.CategoryID == (lenient.Key{}) {
 				return ""
 			}
 		}
@@ -271,7 +215,7 @@ func (rd *reader) numberClasses(names []string) {
 		class[n] = i
 	}
 	for _, doc := range rd.docs {
-		m := make(map[key]int, len(doc.categories))
+		m := make(map[lenient.Key]int, len(doc.categories))
 		for _, c := range doc.categories {
 			m[c.ID] = -1
 			if i, ok := class[string(c.Name)]; ok {
@@ -293,7 +237,7 @@ func (rd *reader) read(it dataset.Item, w, h int, r *dataset.Recorder) {
 }
 
 // object hands over one annotation and lets go of its outline.
-func (rd *reader) object(i int, doc *document, classes map[key]int, w, h int, r *dataset.Recorder) {
+func (rd *reader) object(i int, doc *document, classes map[lenient.Key]int, w, h int, r *dataset.Recorder) {
 	a, place := &doc.annotations[i], doc.place(i)
 	class, ok := classes[a.CategoryID]
 	switch {
@@ -334,24 +278,18 @@ func (rd *reader) object(i int, doc *document, classes map[key]int, w, h int, r 
 		r.Note(p)
 	}
 	a.Outline = outline{}
-	if l.Leaves(w, h) {
-		p := place
-		p.Field, p.Value, p.Want = "bbox", formatBox(b), fmt.Sprintf("must lie in the picture of %dx%d", w, h)
-		if !r.Outside(p) {
-			return
-		}
-		l = l.Clipped()
-	}
-	r.Object(l, place)
+	leaves := place
+	leaves.Field, leaves.Value, leaves.Want = "bbox", formatBox(b), fmt.Sprintf("must lie in the picture of %dx%d", w, h)
+	r.Boxed(l, w, h, place, leaves)
 }
 
 // count prepares what places and names are told from. An id of two categories is an error.
 func (doc *document) count() error {
-	doc.ids = make(map[key]int, len(doc.annotations))
+	doc.ids = make(map[lenient.Key]int, len(doc.annotations))
 	for i := range doc.annotations {
 		doc.ids[doc.annotations[i].ID]++
 	}
-	doc.names = make(map[key]string, len(doc.categories))
+	doc.names = make(map[lenient.Key]string, len(doc.categories))
 	for _, c := range doc.categories {
 		if have, twice := doc.names[c.ID]; twice && have != string(c.Name) {
 			return fmt.Errorf("%s: category %v: the id belongs to %q already, and to %q: which its objects are cannot be known", doc.file, c.ID, have, c.Name)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/lenient"
 	"yolofreeze/onnx/disk"
 )
 
@@ -45,13 +46,13 @@ func writeSplit(dir, split string, names []string, placed []dataset.Placed, o da
 			return err
 		}
 		id := len(images) + 1
-		images = append(images, image{key{number: int64(id)}, name(p.Name), number(p.Width), number(p.Height)})
+		images = append(images, image{lenient.Key{Number: int64(id)}, lenient.Name(p.Name), lenient.Number(p.Width), lenient.Number(p.Height)})
 		for _, l := range p.CutLabels() {
 			annotations = append(annotations, writtenObject(len(annotations)+1, id, l, p.Width, p.Height))
 		}
 	}
 	for i, class := range names {
-		categories = append(categories, category{ID: key{number: int64(i + 1)}, Name: name(class), Supercategory: "object"})
+		categories = append(categories, category{ID: lenient.Key{Number: int64(i + 1)}, Name: lenient.Name(class), Supercategory: "object"})
 	}
 	file := filepath.Join(dir, "annotations", "instances_"+split+".json")
 	return disk.Put(file, func(w io.Writer) error { return writeJSON(w, images, annotations, categories) })

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,142 +9,170 @@ import (
 	"strings"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/archive"
 	"yolofreeze/dataset/coco"
 	"yolofreeze/dataset/voc"
 	"yolofreeze/dataset/yolo"
 	"yolofreeze/onnx/disk"
 )
 
-// Formats are the names that Detect returns and Write takes.
+// Formats are the names that Write takes; Find returns these and others.
 var Formats = []string{"yolo", "voc", "coco"}
 
-// Open reads the data set that data names:
-//
-//   - a data.yaml, or a folder that holds one, or darknet's obj.data: YOLO;
-//   - a VOC development kit, or the folder of one of its years; or pictures with their
-//     XML beside them, in one folder or in train, valid and test;
-//   - COCO: one JSON file per split, "train.json,val.json" or
-//     "train=a.json,val=b.json"; a folder with annotations/*.json; or one with
-//     train/_annotations.coco.json;
-//   - a folder with images, or images/train and so on, and labels, if a classes.txt in it or
-//     the options list the classes.
+// Found is a data set whose format is known and of which nothing is read yet.
+type Found struct {
+	Format string // "yolo", "voc", "coco", "labelstudio", "datumaro", "supervisely" or "createml"
+	Why    string // what it was told by
+
+	open     opener
+	unpacked string // where the files of a zip are; "" where data is none
+	data     string
+}
+
+// opener reads a data set of one format.
+type opener func(o dataset.ReadOptions) (*dataset.Set, error)
+
+// Open reads the data set that data names: see Find.
 func Open(data string, o dataset.ReadOptions) (*dataset.Set, error) {
-	name, path, files, err := detect(data)
+	f, err := Find(data)
 	if err != nil {
 		return nil, err
 	}
-	switch name {
-	case "coco":
-		return coco.Open(files, o)
-	case "voc":
-		return voc.Open(path, o)
-	}
-	if disk.IsFolder(path) {
-		return yolo.OpenFolder(path, o)
-	}
-	return yolo.Open(path, o)
+	return f.Open(o)
 }
 
-// Detect names the format of a data set, one of Formats.
-func Detect(data string) (string, error) {
-	name, _, _, err := detect(data)
-	return name, err
+// Open reads the data set. Errors and problems name files in a zip by their place in it.
+func (f *Found) Open(o dataset.ReadOptions) (*dataset.Set, error) {
+	set, err := f.open(o)
+	if f.unpacked == "" {
+		return set, err
+	}
+	return f.zipped(set, err)
 }
 
-// detect returns the format, and where the data set lies: a path, or COCO's
-// files by split.
-func detect(data string) (name, path string, files map[string]string, err error) {
-	if files, err = jsonFiles(data); files != nil || err != nil {
-		return "coco", "", files, err
+// Find tells what data names:
+//
+//   - a data.yaml or darknet's obj.data: YOLO;
+//   - a .json file, or one for each split ("train.json,val.json" or "train=a.json,val=b.json"), of
+//     COCO, Datumaro, Label Studio or Create ML;
+//   - a folder that one of the layouts knows, or with one folder that is such a one;
+//   - a .zip of such a folder, which is unpacked into the cache folder.
+func Find(data string) (*Found, error) {
+	if files, err := jsonFiles(data); files != nil || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		return findJSON(files)
 	}
 	st, err := os.Stat(data)
 	if err != nil {
-		return "", "", nil, fmt.Errorf("data %q: %w", data, disk.Cause(err))
+		return nil, fmt.Errorf("data %q: %w", data, disk.Cause(err))
 	}
-	if !st.IsDir() {
-		switch strings.ToLower(filepath.Ext(data)) {
-		case ".yaml", ".yml", ".data":
-			return "yolo", data, nil, nil
+	switch ext := strings.ToLower(filepath.Ext(data)); {
+	case st.IsDir():
+		return findFolder(data, data)
+	case ext == ".yaml" || ext == ".yml" || ext == ".data":
+		return &Found{Format: "yolo", Why: "by its ending", open: func(o dataset.ReadOptions) (*dataset.Set, error) { return yolo.Open(data, o) }}, nil
+	case archive.Is(data):
+		dir, err := archive.Unpack(data)
+		if err != nil {
+			return nil, err
 		}
-		return "", "", nil, fmt.Errorf("data %q: must be a data.yaml, an obj.data, COCO's .json files or a folder", data)
+		f, err := findFolder(dir, data)
+		if err != nil {
+			return nil, err
+		}
+		f.unpacked, f.data = dir, data
+		f.Why += ", unpacked in " + dir
+		return f, nil
+	case slices.Contains([]string{".tar", ".gz", ".tgz", ".7z", ".rar", ".xz", ".zst"}, ext):
+		return nil, fmt.Errorf("data %q: of archives only .zip is read: unpack it", data)
 	}
-	if file := configIn(data); file != "" {
-		return "yolo", file, nil, nil
-	}
-	if files := coco.Find(data); files != nil {
-		return "coco", "", files, nil
-	}
-	if voc.Is(data) {
-		return "voc", data, nil, nil
-	}
-	if disk.IsFolder(filepath.Join(data, "images")) {
-		return "yolo", data, nil, nil
-	}
-	return "", "", nil, fmt.Errorf("data %q: the folder has no data.yaml, no annotations/*.json, no Annotations with JPEGImages, no XML beside pictures and no images", data)
+	return nil, fmt.Errorf("data %q: must be a data.yaml, an obj.data, .json files of a label tool, a .zip or a folder", data)
 }
 
-// configIn finds the data.yaml of a folder, or its only .yaml file.
-func configIn(dir string) string {
-	var found []string
+// findFolder looks through the layouts, in the folder and then in the only one in it. Errors
+// call it data.
+func findFolder(dir, data string) (*Found, error) {
+	const deepest = 3
+	for range deepest {
+		for _, l := range layouts {
+			if why, open := l.find(dir); open != nil {
+				return &Found{Format: l.format, Why: why, open: open}, nil
+			}
+		}
+		inner := onlyFolder(dir)
+		if inner == "" {
+			break
+		}
+		dir = inner
+	}
+	var wanted []string
+	for _, l := range layouts {
+		wanted = append(wanted, l.has)
+	}
+	return nil, fmt.Errorf("data %q: the folder has %s", data, "no "+strings.Join(wanted, ", no "))
+}
+
+// onlyFolder is the one folder in another, as archives have their content in; "" where there is not one.
+func onlyFolder(dir string) string {
+	found := ""
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
-		switch strings.ToLower(filepath.Ext(e.Name())) {
-		case ".yaml", ".yml":
-			if dataset.IsStray(e.Name()) {
-				continue
-			}
-			if e.Name() == "data.yaml" {
-				return filepath.Join(dir, e.Name())
-			}
-			found = append(found, filepath.Join(dir, e.Name()))
+		path := filepath.Join(dir, e.Name())
+		switch {
+		case dataset.IsStray(e.Name()) || !disk.IsFolder(path):
+		case found != "":
+			return ""
+		default:
+			found = path
 		}
 	}
-	if len(found) == 1 {
-		return found[0]
-	}
-	return ""
+	return found
 }
 
-// jsonFiles reads "a.json,b.json" or "train=a.json,val=b.json"; nil where data
-// is no such list.
-func jsonFiles(data string) (map[string]string, error) {
-	if !strings.HasSuffix(strings.ToLower(data), ".json") {
-		return nil, nil
+// zipped has messages name files by their place in the zip file.
+func (f *Found) zipped(set *dataset.Set, err error) (*dataset.Set, error) {
+	place := func(text string) string {
+		return strings.ReplaceAll(text, f.unpacked+string(filepath.Separator), f.data+string(filepath.Separator))
 	}
-	files := map[string]string{}
-	parts := strings.Split(data, ",")
-	if disk.Exists(data) {
-		parts = []string{data} // one file, commas and all
-	}
-	var unnamed []string
-	for _, part := range parts {
-		part = strings.TrimSpace(part)
-		split, file, named := strings.Cut(part, "=")
-		if !named || !slices.Contains(dataset.SplitNames, split) {
-			split, file = coco.SplitOf(part), part
+	if set != nil {
+		set.Path = f.data
+		for i := range set.Report.Problems {
+			set.Report.Problems[i].File = place(set.Report.Problems[i].File)
 		}
-		if _, err := os.Stat(file); err != nil {
-			return nil, fmt.Errorf("data %q: %s: %w", data, file, disk.Cause(err))
-		}
-		switch {
-		case split == "":
-			unnamed = append(unnamed, file)
-		case files[split] != "":
-			return nil, fmt.Errorf("data %q: which split is %q? write train=…,val=…,test=…", data, part)
-		default:
-			files[split] = file
+		for i := range set.Report.Unfit {
+			set.Report.Unfit[i].Text = place(set.Report.Unfit[i].Text)
 		}
 	}
-	for _, split := range dataset.SplitNames[:2] { // those whose names tell none, in their order
-		if len(unnamed) > 0 && files[split] == "" {
-			files[split], unnamed = unnamed[0], unnamed[1:]
+	var bad *dataset.BadDataError
+	var unfit *dataset.UnfitError
+	switch {
+	case err == nil:
+		return set, nil
+	case errors.As(err, &bad):
+		for i := range bad.Problems {
+			bad.Problems[i].File = place(bad.Problems[i].File)
 		}
+		return set, err
+	case errors.As(err, &unfit):
+		unfit.Path = f.data
+		for i := range unfit.Splits {
+			unfit.Splits[i].Text = place(unfit.Splits[i].Text)
+		}
+		return set, err
 	}
-	if len(unnamed) > 0 {
-		return nil, fmt.Errorf("data %q: which split is %q? write train=…,val=…,test=…", data, unnamed[0])
-	}
-	return files, nil
+	return set, &zipError{err, place(strings.ReplaceAll(err.Error(), f.unpacked+":", f.data+":"))}
 }
+
+// zipError is an error whose text names a file by its place in a zip file.
+type zipError struct {
+	error
+	text string
+}
+
+func (e *zipError) Error() string { return e.text }
+func (e *zipError) Unwrap() error { return e.error }
 
 // Write writes a set in the named format to a folder that must not exist or be
 // empty.

@@ -64,8 +64,8 @@ func TestRoundTrips(t *testing.T) {
 				if err := Write(f, dir, want, dataset.WriteOptions{Link: true}); err != nil {
 					t.Fatal(err)
 				}
-				if found, err := Detect(dir); err != nil || found != f {
-					t.Errorf("%s detected as %s, %v", f, found, err)
+				if found, err := Find(dir); err != nil || found.Format != f {
+					t.Errorf("%s taken for %+v, %v", f, found, err)
 				}
 				got := open(t, dir, dataset.ReadOptions{KeepDifficult: true})
 				same(t, got, want)
@@ -180,8 +180,8 @@ func tree(t testing.TB, content map[string]string) string {
 const oneJSON = `{"images":[{"id":7,"file_name":"a.png","width":40,"height":20}],` +
 	`"annotations":[{"id":1,"image_id":7,"category_id":3,"bbox":[4,5,10,10]}],"categories":[{"id":3,"name":"cat"}]}`
 
-// TestDetect opens every layout that a data value may name.
-func TestDetect(t *testing.T) {
+// TestFind opens every layout that a data value may name.
+func TestFind(t *testing.T) {
 	const xml = `<annotation><object><name>cat</name><bndbox><xmin>5</xmin><ymin>6</ymin><xmax>15</xmax><ymax>16</ymax></bndbox></object></annotation>`
 	for name, c := range map[string]struct {
 		files        map[string]string
@@ -205,8 +205,8 @@ func TestDetect(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Chdir(tree(t, c.files))
-			if got, err := Detect(c.data); got != c.format {
-				t.Fatalf("detected %q, %v, want %q", got, err, c.format)
+			if got, err := Find(c.data); err != nil || got.Format != c.format {
+				t.Fatalf("found %+v, %v, want %q", got, err, c.format)
 			}
 			set := open(t, c.data, dataset.ReadOptions{Classes: c.classes})
 			want := dataset.FromPixels(0, 4, 5, 10, 10, 40, 20).Snapped()

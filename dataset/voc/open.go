@@ -86,7 +86,7 @@ func years(dir string) []string {
 	if isFlat(dir) {
 		return []string{dir}
 	}
-	for _, split := range flatSplits {
+	for _, split := range append(slices.Clone(flatSplits), "export") { // as Roboflow calls what was never dealt
 		if sub := filepath.Join(dir, split); isFlat(sub) {
 			out = append(out, sub)
 		}
@@ -98,11 +98,11 @@ var flatSplits = []string{"train", "valid", "val", "test"}
 
 // isFlat tells whether a folder has a picture with its annotation beside it.
 func isFlat(dir string) bool {
-	notes, err := annotations(dir)
+	notes, err := annotations(dir, false)
 	if err != nil || len(notes) == 0 {
 		return false
 	}
-	pictures, err := stems(dir)
+	pictures, err := stems(dir, false)
 	for id := range notes {
 		if err == nil && pictures[id] != "" {
 			return true
@@ -111,16 +111,42 @@ func isFlat(dir string) bool {
 	return false
 }
 
+// folderNames are those of annotations and pictures side by side: the devkit's, and what label
+// tools and their users call them.
+var folderNames = struct{ notes, pictures []string }{
+	[]string{"Annotations", "annotations", "Annotation", "annotation", "xml", "xmls"},
+	[]string{"JPEGImages", "images", "Images", "image", "imgs", "img"},
+}
+
 // folders are where a year has its annotations and its pictures.
 func folders(year string) (notes, pictures string) {
-	if isYear(year) {
-		return filepath.Join(year, "Annotations"), filepath.Join(year, "JPEGImages")
+	for _, n := range folderNames.notes {
+		for _, p := range folderNames.pictures {
+			notes, pictures = filepath.Join(year, n), filepath.Join(year, p)
+			if disk.IsFolder(notes) && disk.IsFolder(pictures) && (n == "Annotations" && p == "JPEGImages" || hasXML(notes, 0)) {
+				return notes, pictures
+			}
+		}
 	}
 	return year, year
 }
 
 func isYear(dir string) bool {
-	return disk.IsFolder(filepath.Join(dir, "Annotations")) && disk.IsFolder(filepath.Join(dir, "JPEGImages"))
+	notes, _ := folders(dir)
+	return notes != dir
+}
+
+// maxDepth is how deep folders of frames lie in one another, as CVAT makes them of its tasks.
+const maxDepth = 8
+
+func hasXML(dir string, depth int) bool {
+	entries, _ := os.ReadDir(dir)
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		if e.IsDir() {
+			return depth < maxDepth && !dataset.IsStray(e.Name()) && hasXML(filepath.Join(dir, e.Name()), depth+1)
+		}
+		return strings.EqualFold(filepath.Ext(e.Name()), ".xml") && !dataset.IsStray(e.Name())
+	})
 }
 
 // listItems names every picture of every wanted split. An item's index is that
@@ -141,10 +167,10 @@ func listItems(dir string, all []string, o dataset.ReadOptions) (items []dataset
 			for _, year := range all {
 				noteDir, pictureDir := folders(year)
 				if pictures[year] == nil {
-					if pictures[year], err = stems(pictureDir); err != nil {
+					if pictures[year], err = stems(pictureDir, pictureDir != year); err != nil {
 						return nil, err
 					}
-					if notes[year], err = annotations(noteDir); err != nil {
+					if notes[year], err = annotations(noteDir, noteDir != year); err != nil {
 						return nil, err
 					}
 				}
@@ -186,7 +212,7 @@ func defaultSets(all []string) map[string][]string {
 		return slices.ContainsFunc(all, func(year string) bool { return disk.Exists(setFile(year, set)) })
 	}
 	sets := map[string][]string{"train": {"train"}, "val": {"val"}, "test": {"test"}}
-	if base := filepath.Base(all[0]); !isYear(all[0]) && slices.Contains(flatSplits, base) {
+	if slices.ContainsFunc(flatSplits, func(split string) bool { return split == filepath.Base(all[0]) && !has("train") }) {
 		return map[string][]string{"train": {"train/*"}, "val": {"valid/*", "val/*"}, "test": {"test/*"}}
 	}
 	switch {
@@ -267,41 +293,45 @@ func idOf(line string, pictures map[string]string) string {
 	return text
 }
 
-// stems maps the names of pictures without their ending to files. JPEG wins over others.
-func stems(dir string) (map[string]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[string]string, len(entries))
-	for _, e := range entries {
-		if !dataset.IsPicture(e.Name()) {
-			continue
-		}
-		ext := filepath.Ext(e.Name())
-		id := strings.TrimSuffix(e.Name(), ext)
-		if out[id] == "" || strings.EqualFold(ext, ".jpg") {
-			out[id] = filepath.Join(dir, e.Name())
-		}
-	}
-	return out, nil
+// stems maps the names of pictures without their ending to files, those below folders by their
+// path if they are asked for. JPEG wins over others.
+func stems(dir string, deep bool) (map[string]string, error) {
+	return filesIn(dir, deep, dataset.IsPicture, func(ext string) bool { return strings.EqualFold(ext, ".jpg") })
 }
 
-// annotations maps names without their ending to XML files.
-func annotations(dir string) (map[string]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[string]string, len(entries))
-	for _, e := range entries {
-		ext := filepath.Ext(e.Name())
-		id := strings.TrimSuffix(e.Name(), ext)
-		if strings.EqualFold(ext, ".xml") && !dataset.IsStray(e.Name()) && (out[id] == "" || ext == ".xml") {
-			out[id] = filepath.Join(dir, e.Name())
+// annotations maps names without their ending to XML files in the same way.
+func annotations(dir string, deep bool) (map[string]string, error) {
+	is := func(name string) bool { return strings.EqualFold(filepath.Ext(name), ".xml") && !dataset.IsStray(name) }
+	return filesIn(dir, deep, is, func(ext string) bool { return ext == ".xml" })
+}
+
+func filesIn(dir string, deep bool, is, wins func(string) bool) (map[string]string, error) {
+	out := map[string]string{}
+	var walk func(below string, depth int) error
+	walk = func(below string, depth int) error {
+		entries, err := os.ReadDir(filepath.Join(dir, below))
+		if err != nil {
+			return err
 		}
+		for _, e := range entries {
+			name := filepath.Join(below, e.Name())
+			if e.IsDir() {
+				if deep && depth < maxDepth && !dataset.IsStray(name) {
+					err = walk(name, depth+1)
+				}
+				if err != nil {
+					return err
+				}
+			} else if is(name) {
+				ext := filepath.Ext(name)
+				if id := filepath.ToSlash(strings.TrimSuffix(name, ext)); out[id] == "" || wins(ext) {
+					out[id] = filepath.Join(dir, name)
+				}
+			}
+		}
+		return nil
 	}
-	return out, nil
+	return out, walk("", 0)
 }
 
 // readNotes parses every annotation once, several at a time. A missing file

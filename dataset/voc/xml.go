@@ -116,16 +116,10 @@ func (o *object) box(class, w, h int, place dataset.Problem, r *dataset.Recorder
 	}
 	l := toLabel(class, v, w, h)
 	l.Difficult = o.difficult()
-	if l.Leaves(w, h) {
-		p := place
-		p.Field, p.Value = "bndbox", strings.Join(text[:], " ")
-		p.Want = fmt.Sprintf("must lie in the picture, from 1 1 to %d %d", w, h)
-		if !r.Outside(p) {
-			return
-		}
-		l = l.Clipped()
-	}
-	r.Object(l, place)
+	leaves := place
+	leaves.Field, leaves.Value = "bndbox", strings.Join(text[:], " ")
+	leaves.Want = fmt.Sprintf("must lie in the picture, from 1 1 to %d %d", w, h)
+	r.Boxed(l, w, h, place, leaves)
 }
 
 // toLabel converts corners counted from 1.

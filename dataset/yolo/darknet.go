@@ -2,6 +2,7 @@ package yolo
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -9,8 +10,8 @@ import (
 	"yolofreeze/onnx/disk"
 )
 
-// ReadDarknet reads darknet's obj.data, which CVAT writes too: lines of key = value, of which
-// train, valid and names say where the lists of pictures and the class names are.
+// ReadDarknet reads darknet's obj.data, which CVAT and Datumaro write, too: lines of key = value, of
+// which train, valid (val), test and names say where the lists of pictures and the class names are.
 func ReadDarknet(file string) (*Config, error) {
 	text, err := dataset.ReadText(file, 1<<20)
 	if err != nil {
@@ -23,12 +24,10 @@ func ReadDarknet(file string) (*Config, error) {
 		if value = strings.TrimSpace(value); value == "" {
 			continue
 		}
-		switch strings.TrimSpace(key) {
-		case "train":
-			c.Splits["train"] = []string{value}
-		case "valid":
-			c.Splits["val"] = []string{value}
-		case "names":
+		key = strings.ToLower(strings.TrimSpace(key))
+		if split := dataset.SplitOf(key); split != "" {
+			c.Splits[split] = []string{value}
+		} else if key == "names" {
 			names = c.entryPath(value)
 		}
 	}
@@ -42,7 +41,28 @@ func ReadDarknet(file string) (*Config, error) {
 		return nil, fmt.Errorf("%s: key %q: %s does not exist", file, "names", names)
 	}
 	if len(c.Splits) == 0 {
-		return nil, fmt.Errorf("%s: none of the keys train and valid is there", file)
+		return nil, fmt.Errorf("%s: none of the keys train, valid and test is there", file)
 	}
 	return c, nil
+}
+
+// DarknetIn finds darknet's .data file in a folder: obj.data, or the only one with lists and
+// names; "" where there is none.
+func DarknetIn(dir string) string {
+	found := ""
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if !strings.EqualFold(filepath.Ext(e.Name()), ".data") || dataset.IsStray(e.Name()) {
+			continue
+		}
+		file := filepath.Join(dir, e.Name())
+		if text, err := dataset.ReadText(file, 1<<20); err != nil || !strings.Contains(string(text), "names") {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = file
+	}
+	return found
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"yolofreeze/dataset"
+	"yolofreeze/onnx/disk"
 )
 
 // labelFiles finds the label files of pictures and counts those that no picture has.
@@ -31,6 +32,11 @@ type labelFolder struct {
 func (l *labelFiles) find(split, picture string) string {
 	path := LabelPath(picture)
 	dir, name := filepath.Dir(path), filepath.Base(path)
+	if l.folders[dir] == nil && !disk.IsFolder(dir) { // as labelImg leaves them where folders happen to be called images
+		if beside := filepath.Dir(picture); isFlat(beside) {
+			dir = beside
+		}
+	}
 	f := l.folders[dir]
 	if f == nil {
 		f = openLabels(dir, filepath.Dir(picture))

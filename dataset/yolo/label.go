@@ -2,11 +2,13 @@ package yolo
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 
 	"yolofreeze/dataset"
 )
@@ -47,13 +49,13 @@ func parseLabels(file string, data []byte, keypoints int, r *dataset.Recorder, l
 	}
 }
 
-// plainText is dataset.PlainText behind a byte order mark; labels in UTF-16 are refused.
+// plainText is dataset.PlainText of a text whose byte order mark, if it has one, says what it is in.
 func plainText(data []byte) ([]byte, error) {
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
-		return nil, errors.New("text in UTF-16: must be UTF-8")
+	text, _, err := transform.Bytes(unicode.BOMOverride(transform.Nop), data)
+	if err != nil {
+		return nil, err
 	}
-	return dataset.PlainText(data)
+	return dataset.PlainText(text)
 }
 
 // valueError is about one field rather than the line.

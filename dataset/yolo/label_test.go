@@ -53,8 +53,8 @@ func TestLabels(t *testing.T) {
 		{"6 columns", "0 .5 .5 .2 .2 .9", "", 0, `6 columns`, dataset.Counts{}},
 		{"half a point", "0 .1 .1 .5 .1 .5 .9 .1", "", 0, `8 columns`, dataset.Counts{}},
 
-		{"UTF-16", "\xff\xfe0\x00 \x00", "", 0, `a.txt: text in UTF-16`, dataset.Counts{}},
-		{"UTF-16 left out", "\xff\xfe0\x00 \x00", dataset.Drop, -1, `no readable picture`, dataset.Counts{Corrupt: 1}},
+		{"UTF-16", "\xff\xfe0\x00 \x00.\x005\x00 \x00.\x005\x00 \x00.\x002\x00 \x00.\x002\x00\r\x00\n\x00", "", 1, "", dataset.Counts{Found: 1}},
+		{"UTF-16 cut short", "\xff\xfe0\x00 \x00.", "", 0, `a.txt:1: "0`, dataset.Counts{}},
 		{"zero byte", "0 .5 .5 .2 .2\x00", "", 0, `zero bytes`, dataset.Counts{}},
 		{"cp950", "0 .5 .5 .2 .2\n\xa4\xa4 .5 .5 .2 .2", "", 0, `a.txt:2: class`, dataset.Counts{}},
 	} {

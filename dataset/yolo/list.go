@@ -74,9 +74,22 @@ func (c *Config) entryPath(entry string) string {
 		}
 	}
 	if c.Path == "" {
-		return find(c.Root, entry)
+		path = find(c.Root, entry)
+	}
+	if !disk.Exists(path) && foreignPath(entry) { // where it lay on the machine that wrote the file
+		parts := strings.Split(strings.ReplaceAll(entry, `\`, "/"), "/")
+		for parts = parts[1:]; len(parts) > 0; parts = parts[1:] {
+			if p := filepath.Join(c.Root, filepath.Join(parts...)); filepath.IsLocal(filepath.Join(parts...)) && disk.Exists(p) {
+				return p
+			}
+		}
 	}
 	return path
+}
+
+// foreignPath tells whether an entry is a whole path, on this system or on Windows.
+func foreignPath(entry string) bool {
+	return filepath.IsAbs(entry) || strings.HasPrefix(entry, "/") || len(entry) > 2 && entry[1] == ':' && (entry[2] == '\\' || entry[2] == '/')
 }
 
 // walkPictures collects the pictures below a folder. Links to folders are

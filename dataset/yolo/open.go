@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,39 +27,102 @@ func Open(file string, o dataset.ReadOptions) (*dataset.Set, error) {
 	return c.Open(o)
 }
 
-// OpenFolder reads a folder with images and labels but no data.yaml; the
-// options or a classes.txt or obj.names in it list the classes. Its splits are images/train,
+// OpenFolder reads a folder with pictures and labels but no data.yaml; the options, or a file of
+// names in it or in its labels or train, list the classes. Its splits are images/train,
 // images/val and images/test, possibly with a year, or train/images and so on; without
-// any, all of images is train.
+// any, all of images is train. Where labels lie beside the pictures, train, valid and test are
+// splits, or else all is train.
 func OpenFolder(dir string, o dataset.ReadOptions) (*dataset.Set, error) {
 	c := &Config{File: dir, Root: dir, Names: o.Classes, Splits: map[string][]string{}}
-	for _, base := range []string{"classes.txt", "obj.names"} {
-		if len(c.Names) > 0 {
-			break
-		}
+	if file := namesIn(dir); file != "" && len(c.Names) == 0 {
 		var err error
-		if c.Names, err = dataset.ReadNames(filepath.Join(dir, base)); err != nil {
+		if c.Names, err = dataset.ReadNames(file); err != nil {
 			return nil, err
 		}
 	}
 	if len(c.Names) == 0 {
 		return nil, fmt.Errorf("%s: has no data.yaml and no classes.txt: its class names must be given (`classes`)", dir)
 	}
-	for _, split := range dataset.SplitNames {
-		for _, pattern := range []string{"images/" + split, "images/" + split + "[0-9]*", split + "/images"} {
-			for _, f := range disk.Glob(dir, pattern) {
-				rel, _ := filepath.Rel(dir, f)
-				c.Splits[split] = append(c.Splits[split], rel)
-			}
-		}
-	}
-	if len(c.Splits) == 0 && disk.IsFolder(filepath.Join(dir, "images")) {
-		c.Splits["train"] = []string{"images"}
-	}
-	if len(c.Splits) == 0 {
+	if c.findSplits(); len(c.Splits) == 0 {
 		return nil, fmt.Errorf("%s: no folder images, images/train, images/val or images/test", dir)
 	}
 	return c.Open(o)
+}
+
+// namesIn finds a file of class names: labelImg puts it beside the labels, Roboflow into each split.
+func namesIn(dir string) string {
+	for _, folder := range []string{"", "labels", "images", "train", filepath.Join("train", "labels"), filepath.Join("labels", "train")} {
+		for _, base := range []string{"classes.txt", "obj.names", "_darknet.labels"} {
+			if file := filepath.Join(dir, folder, base); disk.IsFile(file) {
+				return file
+			}
+		}
+	}
+	return ""
+}
+
+// splitFolders are the names that folders of splits have.
+var splitFolders = []string{"train", "val", "valid", "validation", "test"}
+
+// findSplits looks for the folders of splits below the root.
+func (c *Config) findSplits() {
+	for _, name := range splitFolders {
+		for _, pattern := range []string{"images/" + name, "images/" + name + "[0-9]*", name + "/images"} {
+			for _, f := range disk.Glob(c.Root, pattern) {
+				c.add(name, f)
+			}
+		}
+	}
+	if len(c.Splits) == 0 && disk.IsFolder(filepath.Join(c.Root, "images")) {
+		c.Splits["train"] = []string{"images"}
+	}
+	for _, name := range splitFolders {
+		if folder := filepath.Join(c.Root, name); len(c.Splits[dataset.SplitOf(name)]) == 0 && isFlat(folder) {
+			c.add(name, folder)
+		}
+	}
+	if len(c.Splits) == 0 && isFlat(c.Root) {
+		c.Splits["train"] = []string{"."}
+	}
+}
+
+func (c *Config) add(name, folder string) {
+	split := dataset.SplitOf(name)
+	rel, _ := filepath.Rel(c.Root, folder)
+	c.Splits[split] = append(c.Splits[split], rel)
+}
+
+// isFlat tells whether a folder has a picture with its label file beside it.
+func isFlat(dir string) bool {
+	entries, _ := os.ReadDir(dir)
+	stems := map[string]bool{}
+	for _, e := range entries {
+		if dataset.IsPicture(e.Name()) {
+			stems[strings.TrimSuffix(e.Name(), filepath.Ext(e.Name()))] = true
+		}
+	}
+	for _, e := range entries {
+		if ext := filepath.Ext(e.Name()); strings.EqualFold(ext, ".txt") && stems[strings.TrimSuffix(e.Name(), ext)] {
+			return true
+		}
+	}
+	return false
+}
+
+// IsFolder says why OpenFolder can read a folder: it has images, or labels beside pictures. "" if it cannot.
+func IsFolder(dir string) string {
+	c := &Config{Root: dir, Splits: map[string][]string{}}
+	c.findSplits()
+	for _, split := range dataset.SplitNames {
+		if list := c.Splits[split]; len(list) > 0 && list[0] == "." {
+			return "it has .txt files beside its pictures"
+		} else if len(list) > 0 && strings.Contains(filepath.ToSlash(list[0])+"/", "images/") {
+			return "it has pictures in " + list[0]
+		} else if len(list) > 0 {
+			return "it has .txt files beside the pictures in " + list[0]
+		}
+	}
+	return ""
 }
 
 // dealt is the way out for a data set without the split that is asked for.

@@ -56,6 +56,9 @@ func newConfig(file string, root *yaml.Node) (*Config, error) {
 		}
 	}
 	if len(c.Splits) == 0 {
+		c.findSplits() // package supervision writes a data.yaml of names alone
+	}
+	if len(c.Splits) == 0 {
 		return nil, fmt.Errorf("%s: none of the keys train, val and test is there", file)
 	}
 	return c, nil

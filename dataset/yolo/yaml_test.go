@@ -12,7 +12,6 @@ func TestConfigErrors(t *testing.T) {
 	many := strings.Repeat("- ", 500) + "x"
 	for _, c := range []struct{ name, text, want string }{
 		{"no names", "train: images/train\n", `data.yaml: key "names" is missing`},
-		{"no splits", "names: [a]\n", `none of the keys train, val and test`},
 		{"missing folder", "train: images/nowhere\nnames: [a]\n", `key "train": "images/nowhere" is ROOT/images/nowhere: does not exist`},
 		{"missing root", "path: elsewhere\ntrain: images/train\nnames: [a]\n", `key "path": ROOT/elsewhere does not exist`},
 		{"nc", "train: images/train\nnc: 3\nnames: [a, b]\n", `data.yaml:2: key "nc": 3, but names lists 2`},

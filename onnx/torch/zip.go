@@ -3,13 +3,13 @@ package torch
 import (
 	"archive/zip"
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
-	"slices"
 	"strings"
+
+	"yolofreeze/onnx/disk"
 )
 
 // Limits of an archive. yolov5x6 has about 1,100 records; torch.save stores
@@ -39,7 +39,7 @@ func openZip(data []byte) (*archive, error) {
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return nil, fmt.Errorf("damaged or incomplete zip directory, %d bytes: %w", len(data), err)
 	}
-	if err := checkDirectory(r.File, int64(len(data))); err != nil {
+	if err := disk.CheckZip(r.File, int64(len(data)), disk.ZipLimits{Records: maxRecords, Floor: inflateFloor, Ratio: inflateRatio}); err != nil {
 		return nil, err
 	}
 	a := &archive{records: make(map[string][]byte, len(r.File))}
@@ -58,62 +58,6 @@ func incomplete(size int) error {
 	return fmt.Errorf("no zip end record, %d bytes: the download is incomplete", size)
 }
 
-// checkDirectory refuses what has two readings or grows without measure, before
-// any record is read.
-func checkDirectory(files []*zip.File, size int64) error {
-	type span struct {
-		begin, end int64
-		name       string
-	}
-	spans := make([]span, 0, len(files))
-	seen := make(map[string]bool, len(files))
-	grown, most := uint64(0), uint64(inflateFloor+inflateRatio*size)
-	for _, f := range files {
-		wrong := func(format string, args ...any) error {
-			return fmt.Errorf("zip record %s: %s", shown(f.Name), fmt.Sprintf(format, args...))
-		}
-		begin, err := f.DataOffset()
-		switch {
-		case seen[f.Name]:
-			return wrong("twice in the archive")
-		case unsafeName(f.Name):
-			return wrong("unsafe name")
-		case f.Flags&(1|1<<6|1<<13) != 0:
-			return wrong("encrypted, which is not supported")
-		case f.Method != zip.Store && f.Method != zip.Deflate:
-			return wrong("compression method %d is not supported", f.Method)
-		case err != nil:
-			return wrong("damaged header: %v", err)
-		case begin > size || f.CompressedSize64 > uint64(size-begin):
-			return wrong("%d bytes at offset %d of a file of %d", f.CompressedSize64, begin, size)
-		case f.Method == zip.Store && f.CompressedSize64 != f.UncompressedSize64:
-			return wrong("stored with two sizes, %d and %d", f.CompressedSize64, f.UncompressedSize64)
-		case f.UncompressedSize64 > most-grown:
-			return wrong("%d bytes uncompressed: the archive grows beyond %d bytes, a file of %d bytes may not",
-				f.UncompressedSize64, most, size)
-		}
-		if f.Method == zip.Deflate {
-			grown += f.UncompressedSize64
-		}
-		seen[f.Name] = true
-		spans = append(spans, span{begin, begin + int64(f.CompressedSize64), f.Name})
-	}
-	slices.SortFunc(spans, func(a, b span) int { return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end)) })
-	for i := 1; i < len(spans); i++ {
-		if spans[i].begin < spans[i-1].end {
-			return fmt.Errorf("zip records %s and %s overlap", shown(spans[i-1].name), shown(spans[i].name))
-		}
-	}
-	return nil
-}
-
-func unsafeName(name string) bool {
-	if name == "" || name[0] == '/' || strings.ContainsAny(name, "\\\x00") {
-		return true
-	}
-	return slices.Contains(strings.Split(name, "/"), "..")
-}
-
 // readRecord returns a record's bytes and verifies their checksum against the directory.
 func readRecord(data []byte, f *zip.File) ([]byte, error) {
 	var record []byte
@@ -130,7 +74,7 @@ func readRecord(data []byte, f *zip.File) ([]byte, error) {
 			return nil, err
 		}
 		defer r.Close()
-		record = make([]byte, f.UncompressedSize64) // within the limits, as checkDirectory saw
+		record = make([]byte, f.UncompressedSize64) // within the limits, as disk.CheckZip saw
 		if _, err := io.ReadFull(r, record); err != nil {
 			return nil, err
 		}
