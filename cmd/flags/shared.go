@@ -80,6 +80,8 @@ func Suppression(conf, iou float64, most int) []cli.Flag {
 		&cli.Float64Flag{Name: "conf-thres", Value: conf, Usage: "least `CONFIDENCE` of a detection"},
 		&cli.Float64Flag{Name: "iou-thres", Value: iou, Usage: "`IOU` above which a detection suppresses another"},
 		&cli.IntFlag{Name: "max-det", Value: most, Usage: "most detections `N` a picture"},
+		&cli.BoolFlag{Name: "agnostic-nms", Usage: "detections of different classes suppress each other too"},
+		&cli.StringSliceFlag{Name: "replaces", Usage: "`NEW=OLD` classes, such as taxi=car: a detection of the old one gives way to one of the new that it overlaps"},
 	}
 }
 

@@ -30,8 +30,7 @@ func detectCommand() *cli.Command {
 				flags.NewList("source", "further `PICTURES`")),
 			flags.Group("Pictures", flags.Named("imgsz"), flags.BatchSize(1)),
 			flags.Group("Detections", append(flags.Suppression(.25, .45, 1000),
-				&cli.StringSliceFlag{Name: "classes", Usage: "keep only these `CLASSES`, by number or name"},
-				&cli.BoolFlag{Name: "agnostic-nms", Usage: "detections of different classes suppress each other too"})...),
+				&cli.StringSliceFlag{Name: "classes", Usage: "keep only these `CLASSES`, by number or name"})...),
 			flags.Forward(),
 			flags.Group("Drawing",
 				&cli.IntFlag{Name: "line-thickness", Usage: "`PIXELS`; 0: by the picture's size"},
@@ -159,11 +158,11 @@ func openFinder(c *cli.Context, products onnx.DType, runtime ort.Options) (*dete
 		return nil, err
 	}
 	side := c.Int("imgsz")
-	f, err := detect.Open(detect.Options{Weights: weights, ImageSize: side, Batch: c.Int("batch-size"), Classes: c.StringSlice("classes"),
+	f, err := detect.Open(detect.Options{Weights: weights, ImageSize: side, Batch: c.Int("batch-size"), Classes: c.StringSlice("classes"), Replaces: c.StringSlice("replaces"),
 		NMS: metric.NMSOptions{Conf: c.Float64("conf-thres"), IoU: c.Float64("iou-thres"), MaxDet: c.Int("max-det"), Agnostic: c.Bool("agnostic-nms")},
 		AMP: products, Runtime: runtime})
 	if bad := (*detect.ClassError)(nil); errors.As(err, &bad) {
-		return nil, term.Usagef("detect: --classes %s: the model has no such class", bad.Text).DidYouMean(flags.Nearest(bad.Text, bad.Names), "")
+		return nil, noSuchClass("detect", bad)
 	}
 	if err != nil {
 		return nil, term.BadInput(err)
@@ -172,6 +171,11 @@ func openFinder(c *cli.Context, products onnx.DType, runtime ort.Options) (*dete
 		term.Of(c).Warnf("%s takes pictures of %dx%d only: --imgsz %d is left aside", weights, f.Width, f.Height, side)
 	}
 	return f, nil
+}
+
+// noSuchClass is the error of a flag that names a class which the model does not have.
+func noSuchClass(command string, bad *detect.ClassError) error {
+	return term.Usagef("%s: --%s %s: the model has no such class", command, bad.Option, bad.Text).DidYouMean(flags.Nearest(bad.Text, bad.Names), "")
 }
 
 func saveOptions(c *cli.Context) detect.SaveOptions {

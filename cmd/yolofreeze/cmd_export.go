@@ -39,6 +39,7 @@ func exportCommand() *cli.Command {
 		Flags: slices.Concat(
 			flags.Group("Model and files",
 				&cli.StringFlag{Name: "weights", Usage: "`MODEL` in place of the argument, as YOLOv5's exporter has it"}, offlineFlag(),
+				&cli.IntFlag{Name: "branch", Value: -1, Usage: "of a model that train --keep-classes made, branch `N` alone, the oldest being 0"},
 				&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE`s to write, .onnx, .safetensors or .pt"},
 				&cli.StringSliceFlag{Name: "format", Aliases: []string{"include"}, Value: cli.NewStringSlice("onnx"), Usage: "without --output, `FORMATS` to write: " + strings.Join(exportFormats, ", ") + "; " + onDeviceFormat + ": a folder for ONNX Runtime's training API"},
 				&cli.BoolFlag{Name: "exist-ok", Usage: "with --format " + onDeviceFormat + ", write over such a folder"}),
@@ -106,6 +107,16 @@ func exportAs(c *cli.Context, weights string) error {
 	m, err := model.Load(weights)
 	if err != nil {
 		return term.BadInput(err)
+	}
+	if n := c.Int("branch"); c.IsSet("branch") {
+		list, err := m.Branches()
+		if err != nil {
+			return err
+		}
+		if n < 0 || n >= len(list) {
+			return term.Usagef("export: --branch %d: %s has branches 0 to %d", n, weights, len(list)-1)
+		}
+		m = list[n]
 	}
 	if slices.Contains(c.StringSlice("format"), onDeviceFormat) {
 		return exportOnDevice(c, m, outputs[0])

@@ -99,8 +99,8 @@ func val(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	given := set.Names
 	if !c.Bool("single-cls") {
-		given := set.Names
 		moved, err := set.MatchNames(m.Names)
 		switch {
 		case err != nil:
@@ -115,7 +115,18 @@ func val(c *cli.Context) error {
 	o.AMP = products
 	o.Samples, o.BatchSize, o.ImageSize = set.Splits[split], c.Int("batch-size"), model.ImageSize(m.Net, c.Int("imgsz"), 1)
 	o.Conf, o.IoU, o.MaxDet, o.SingleCls = c.Float64("conf-thres"), c.Float64("iou-thres"), c.Int("max-det"), c.Bool("single-cls")
-	o.Reading.Workers = c.Int("workers")
+	o.Reading.Workers, o.Agnostic = c.Int("workers"), c.Bool("agnostic-nms")
+	if o.Replaces, err = detect.Replacements(c.StringSlice("replaces"), m.Names); err != nil {
+		if bad := (*detect.ClassError)(nil); errors.As(err, &bad) {
+			return noSuchClass("val", bad)
+		}
+		return err
+	}
+	if len(o.Replaces) == 0 { // else what these find counts, though the data do not know it
+		if o.Classes = m.BranchClasses(given); o.Classes != nil {
+			t.Logf("the data know none of the other branches' classes: %d of %d classes are looked for", len(o.Classes), m.Net.NC)
+		}
+	}
 	if err := checkVal(c, m, set, o); err != nil {
 		return err
 	}

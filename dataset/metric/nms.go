@@ -18,6 +18,10 @@ type NMSOptions struct {
 	MultiLabel bool    // one candidate per class above Conf, not only the best class
 	Agnostic   bool    // boxes of different classes suppress each other too
 	Classes    []int   // classes to keep; nil: all
+
+	// Replaces lists for a class those that give way to it: their boxes that overlap
+	// one of its by more than IoU are dropped, however confident either is.
+	Replaces map[int][]int
 }
 
 // candidate is a box with its confidence. The order in which candidates were
@@ -35,11 +39,16 @@ type candidate struct {
 // number of classes: the exported model's output0. An incomplete last row is
 // not looked at.
 func NMS(rows []float32, classes int, o NMSOptions) []Detection {
-	cands := collect(rows, classes, o)
+	all := o.beforeReplacing()
+	cands := collect(rows, classes, all)
 	if len(cands) == 0 {
 		return nil
 	}
-	return suppress(cands, rank(cands), o)
+	dets := suppress(cands, rank(cands), all)
+	if len(o.Replaces) > 0 {
+		dets = Replace(dets, o)
+	}
+	return dets
 }
 
 // collect lists the boxes that pass the confidence limit.

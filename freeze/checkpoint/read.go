@@ -28,7 +28,9 @@ type State struct {
 	Source   artifact.Source // of the weights that it began with
 	Data     string          // fingerprint
 	Progress Progress
-	Model    *model.Model // with the raw weights
+	Model    *model.Model // with the raw weights: the newest branch, where there are several
+	Kept     *model.Model // the other branches, nil where there are none
+	Shared   int          // first layers that Model has of them
 
 	averages map[string]*onnx.Tensor
 	tensors  map[string]*onnx.Tensor // all of the file
@@ -160,7 +162,11 @@ func readState(file string) (*State, error) {
 		return nil, damaged("metadata %s: progress: %w", stateKey, err)
 	}
 	s.Options.FindPlaces(s.Dir())
-	if s.Model, err = model.OfFile(file, f); err != nil {
+	whole, err := model.OfFile(file, f)
+	if err != nil {
+		return nil, err
+	}
+	if s.Kept, s.Model, s.Shared, err = whole.Split(); err != nil {
 		return nil, err
 	}
 	for name, t := range s.Model.State {

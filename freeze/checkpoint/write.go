@@ -66,7 +66,7 @@ func describe(s *State) (string, error) {
 }
 
 // Write saves the state of an engine, synced, at s.Path with what s says of the run;
-// s.Model holds the averaged weights. The checkpoint that was
+// s.Model holds the averaged weights, of all branches. The checkpoint that was
 // there stays beside it.
 func Write(s *State, e *step.Engine) error {
 	s.Progress.Scaler = e.Scaler

@@ -5,6 +5,7 @@ package detect
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"yolofreeze/dataset/loader"
 	"yolofreeze/dataset/metric"
@@ -22,7 +23,8 @@ type Options struct {
 	Batch     int               // pictures at a time
 	AMP       onnx.DType        // of products, float16 or bfloat16; Undefined: all in float32
 	Classes   []string          // to keep, by number or name; none: all
-	NMS       metric.NMSOptions // but for its classes
+	Replaces  []string          // NEW=OLD: see Replacements
+	NMS       metric.NMSOptions // but for its classes, and which replace others
 	Runtime   ort.Options       // where the graph runs
 }
 
@@ -44,11 +46,14 @@ type Finder struct {
 
 // ClassError is a class that the model does not have.
 type ClassError struct {
-	Text  string
-	Names []string // of the model's
+	Option string // that names it: classes or replaces
+	Text   string
+	Names  []string // of the model's
 }
 
-func (e *ClassError) Error() string { return "class " + e.Text + ": the model has no such class" }
+func (e *ClassError) Error() string {
+	return fmt.Sprintf("`%s`: class %s: the model has no such class", e.Option, e.Text)
+}
 
 // Usage marks the error as one of what was asked for.
 func (e *ClassError) Usage() bool { return true }
@@ -83,7 +88,7 @@ func Open(o Options) (*Finder, error) {
 	}
 	side := model.ImageSize(m.Net, o.ImageSize, 1)
 	f.names, f.stride, f.Height, f.Width = func() []string { return m.Names }, int(m.Net.MaxStride()), side, side
-	if f.nms.Classes, err = classNumbers(o.Classes, m.Names); err != nil {
+	if err := f.choose(o, m.Names); err != nil {
 		return nil, err
 	}
 	f.model, err = step.NewDetectorFor(m.Net, m.State, step.Cut{}, o.AMP, o.Runtime)
@@ -114,12 +119,50 @@ func (f *Finder) openExported(o Options) error {
 	if e.Batch > 0 {
 		f.Batch = e.Batch
 	}
-	f.nms.Classes, err = classNumbers(o.Classes, e.Names)
-	if err != nil {
+	if err = f.choose(o, e.Names); err != nil {
 		e.Close()
 	}
 	return err
 }
+
+// choose says which classes are kept, and which give way to others.
+func (f *Finder) choose(o Options, names []string) (err error) {
+	if f.nms.Classes, err = classNumbers("classes", o.Classes, names); err == nil {
+		f.nms.Replaces, err = Replacements(o.Replaces, names)
+	}
+	return err
+}
+
+// Replacements reads NEW=OLD, classes by number or name, for metric.NMSOptions: of the
+// old class what overlaps the new one is left out.
+func Replacements(given, names []string) (map[int][]int, error) {
+	replaces := map[int][]int{}
+	for _, text := range given {
+		fresh, old, ok := strings.Cut(text, "=")
+		if !ok {
+			return nil, &ReplaceError{text}
+		}
+		pair, err := classNumbers("replaces", []string{fresh, old}, names)
+		if err != nil {
+			return nil, err
+		}
+		if pair[0] == pair[1] {
+			return nil, &ReplaceError{text}
+		}
+		replaces[pair[0]] = append(replaces[pair[0]], pair[1])
+	}
+	return replaces, nil
+}
+
+// ReplaceError is an option that does not say which class replaces which other one.
+type ReplaceError struct{ Text string }
+
+func (e *ReplaceError) Error() string {
+	return fmt.Sprintf("`replaces %s`: want NEW=OLD, two classes, such as taxi=car", e.Text)
+}
+
+// Usage marks the error as one of what was asked for.
+func (e *ReplaceError) Usage() bool { return true }
 
 // Close releases the model.
 func (f *Finder) Close() { f.model.Close() }
@@ -128,7 +171,7 @@ func (f *Finder) Close() { f.model.Close() }
 func (f *Finder) Device() ort.Device { return f.model.Device() }
 
 // classNumbers reads classes given by number or name.
-func classNumbers(given, names []string) ([]int, error) {
+func classNumbers(option string, given, names []string) ([]int, error) {
 	var list []int
 	for _, text := range given {
 		number, err := strconv.Atoi(text)
@@ -138,7 +181,7 @@ func classNumbers(given, names []string) ([]int, error) {
 			}
 		}
 		if err != nil || number < 0 || number >= len(names) {
-			return nil, &ClassError{text, names}
+			return nil, &ClassError{option, text, names}
 		}
 		list = append(list, number)
 	}

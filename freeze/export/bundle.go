@@ -25,17 +25,25 @@ type BundleOptions struct {
 	Optimizer string // SGD, Adam or AdamW
 }
 
-// NewBundle builds the graphs of a model under a plan. Source names the
+// NewBundle builds the graphs of a model under a plan: of several branches the newest
+// trains, and the evaluation graph has the raw outputs of all. Source names the
 // weights that the model was made from.
 func NewBundle(m *model.Model, plan *freeze.Plan, source artifact.Source, o BundleOptions) (*artifact.Bundle, error) {
 	const most = 1 << 16 // far more than any device takes; a manifest may say anything
 	if o.Batch < 1 || o.Batch > most || o.ImageSize < 1 || o.ImageSize > loader.MaxImageSize {
 		return nil, fmt.Errorf("batches of %d pictures of %d pixels: want 1 to %d, and 1 to %d", o.Batch, o.ImageSize, most, loader.MaxImageSize)
 	}
+	kept, own, shared, err := m.Split()
+	if err != nil {
+		return nil, err
+	}
+	if err := own.CheckShared(plan, shared); err != nil {
+		return nil, err
+	}
 	decay := step.Recipe{Hyp: o.Hyp, BatchSize: o.Batch}.WeightDecay()
 	spec := &step.Spec{
-		Net: m.Net, State: m.State, Plan: plan, Batch: o.Batch, Height: o.ImageSize, Width: o.ImageSize,
-		Loss:      step.LossOf(o.Hyp).Scaled(m.Net, int64(o.ImageSize)),
+		Net: own.Net, State: own.State, Plan: plan, Batch: o.Batch, Height: o.ImageSize, Width: o.ImageSize,
+		Loss:      step.LossOf(o.Hyp).Scaled(own.Net, int64(o.ImageSize)),
 		Optimizer: optim.Options{Algorithm: o.Optimizer, WeightDecay: decay, ClipNorm: step.ClipNorm},
 	}
 	graphs, err := step.Build(spec)
@@ -50,14 +58,14 @@ func NewBundle(m *model.Model, plan *freeze.Plan, source artifact.Source, o Bund
 	if err != nil {
 		return nil, err
 	}
-	copied := *m
-	copied.Metadata = maps.Clone(m.Metadata)
+	copied := *own
+	copied.Metadata = maps.Clone(own.Metadata)
 	if copied.Metadata == nil {
 		copied.Metadata = map[string]string{}
 	}
 	maps.Copy(copied.Metadata, model.PlanMetadata(plan))
 	copied.Metadata[model.SourceFileKey], copied.Metadata[model.SourceHashKey] = source.File, source.SHA256
-	checkpoint, err := copied.File()
+	checkpoint, err := copied.FileBeside(kept, shared)
 	if err != nil {
 		return nil, err
 	}

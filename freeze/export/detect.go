@@ -197,7 +197,7 @@ func (e *Detector) chosen(out map[string]*onnx.Tensor, n int, o metric.NMSOption
 	for i := range found {
 		for j := i * k; j < i*k+min(int(onnx.Data[int64](counts)[i]), k); j++ {
 			box, conf, class := onnx.Data[float32](boxes)[4*j:], onnx.Data[float32](scores)[j], int(onnx.Data[int64](classes)[j])
-			if float64(conf) <= o.Conf || o.Classes != nil && !slices.Contains(o.Classes, class) || o.MaxDet > 0 && len(found[i]) == o.MaxDet {
+			if float64(conf) <= o.Conf {
 				continue
 			}
 			if class < 0 || len(e.Names) > 0 && class >= len(e.Names) {
@@ -205,6 +205,7 @@ func (e *Detector) chosen(out map[string]*onnx.Tensor, n int, o metric.NMSOption
 			}
 			found[i] = append(found[i], metric.Detection{X1: box[0], Y1: box[1], X2: box[2], Y2: box[3], Conf: conf, Class: class})
 		}
+		found[i] = metric.Replace(found[i], o)
 	}
 	return found, nil
 }

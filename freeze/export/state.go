@@ -8,6 +8,7 @@ import (
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/torch"
 	"yolofreeze/onnx/yolov5"
@@ -18,6 +19,9 @@ import (
 // of batches, which are 0, and the anchors in cells. A network whose BatchNorm
 // is folded is what Model(cfg).fuse() has. half rounds to float16.
 func StateFile(m *model.Model, toHalf bool) ([]byte, error) {
+	if err := oneBranch(m, "a state dict of YOLOv5's"); err != nil {
+		return nil, err
+	}
 	params, err := m.Net.Params()
 	if err != nil {
 		return nil, err
@@ -49,6 +53,14 @@ func StateFile(m *model.Model, toHalf bool) ([]byte, error) {
 		}
 	}
 	return torch.EncodeState(list)
+}
+
+// oneBranch refuses a model of several branches for what has room for one.
+func oneBranch(m *model.Model, what string) error {
+	if n := len(m.Net.Branches); n > 0 {
+		return &disk.InputError{Path: m.Path, Err: fmt.Errorf("has %d branches, %s holds one: `branch N` exports one alone", n, what)}
+	}
+	return nil
 }
 
 // anchorCells is the anchors buffer: [levels, anchors, 2], in cells.

@@ -17,6 +17,9 @@ import (
 // That API keeps no other state than parameters, so BatchNorm normalises by the
 // running statistics, which stay as they are, under every plan.
 func OnDevice(m *model.Model, plan *freeze.Plan, o BundleOptions) (*artifact.OnDevice, error) {
+	if err := oneBranch(m, "ONNX Runtime's training API"); err != nil {
+		return nil, err
+	}
 	spec := &step.Spec{Net: m.Net, State: m.State, Plan: plan, Batch: o.Batch, Height: o.ImageSize, Width: o.ImageSize,
 		Loss: step.LossOf(o.Hyp).Scaled(m.Net, int64(o.ImageSize))}
 	decay := step.Recipe{Hyp: o.Hyp, BatchSize: o.Batch}.WeightDecay()

@@ -28,6 +28,8 @@ type job struct {
 	resumed     *checkpoint.State // nil of a new run, and when its state has become an engine's
 	source      artifact.Source
 	model       *model.Model // network and names; the weights are the engine's
+	kept        *model.Model // branches beside the one that trains, which stay as they are; nil: none
+	shared      int          // first layers that both have
 	set         *dataset.Set
 	fingerprint string
 	stages      []freeze.Stage
@@ -77,10 +79,16 @@ func (j *job) checkDevice() error {
 func (j *job) openModel(ctx context.Context) (err error) {
 	if j.resumed != nil {
 		j.model, j.source = j.resumed.Model, j.resumed.Source
+		j.kept, j.shared = j.resumed.Kept, j.resumed.Shared
 		return nil
 	}
 	if j.model, err = heeding(ctx, func() (*model.Model, error) { return model.Load(j.o.Weights) }); err != nil {
 		return readFault(ctx, err)
+	}
+	if j.o.KeepClasses {
+		j.kept = j.model
+	} else if j.kept, j.model, j.shared, err = j.model.Split(); err != nil {
+		return err
 	}
 	if len(j.o.Freeze) == 0 {
 		if err := j.o.SetFreeze(j.model.Freeze); err != nil {
@@ -100,7 +108,7 @@ func (j *job) openData(ctx context.Context) error {
 		set.SingleClass()
 	}
 	// The head is kept where there are as many classes: then each keeps what it has learnt.
-	if names := j.model.Names; len(names) == len(set.Names) {
+	if names := j.model.Names; !j.branches() && len(names) == len(set.Names) {
 		given := set.Names
 		if moved, _ := set.MatchNames(names); moved {
 			j.r.Warnf("%s: its classes are matched by name with those of the weights: %s, not %s", set.Path, dataset.ListNames(names), dataset.ListNames(given))
@@ -149,7 +157,11 @@ func fingerprint(set *dataset.Set) string {
 
 // fitModel makes the head for the data's classes.
 func (j *job) fitModel(context.Context) error {
-	m, fresh, err := j.model.ForClasses(j.set.Names, j.o.Seed)
+	make := j.model.ForClasses
+	if j.branches() {
+		make = j.kept.NewBranch
+	}
+	m, fresh, err := make(j.set.Names, j.o.Seed)
 	if err != nil {
 		return err
 	}
@@ -186,6 +198,9 @@ func (j *job) plan(ctx context.Context) (err error) {
 		return err
 	}
 	if j.stages, err = j.o.Stages(net); err != nil {
+		return err
+	}
+	if err := j.shareTrunk(); err != nil {
 		return err
 	}
 	now := freeze.At(j.stages, j.begin().Epoch).Plan

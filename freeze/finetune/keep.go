@@ -32,7 +32,10 @@ func (k *keeper) epoch(_ context.Context, r EpochResult) error {
 	if err := l.engine.Sync(); err != nil {
 		return err
 	}
-	m := l.averaged()
+	m, err := l.averaged()
+	if err != nil {
+		return err
+	}
 	if r.Best || !disk.IsFile(k.weights(bestName)) {
 		if err := model.Save(k.weights(bestName), m); err != nil {
 			return err
@@ -68,6 +71,10 @@ func (k *keeper) state() error {
 	if err := l.engine.Sync(); err != nil {
 		return err
 	}
+	m, err := l.averaged()
+	if err != nil {
+		return err
+	}
 	return checkpoint.Write(&checkpoint.State{Path: k.weights(checkpoint.LastFile), Options: l.o.Kept(), Source: l.job.source, Data: l.fingerprint,
-		Progress: l.p, Model: l.averaged()}, l.engine)
+		Progress: l.p, Model: m}, l.engine)
 }

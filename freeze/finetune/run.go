@@ -205,7 +205,11 @@ func (t *run) finish(ctx context.Context) (*Summary, error) {
 		return nil, err
 	}
 	t.clock.saving += time.Since(start)
-	t.artist.best(ctx, t.loop.validator, best)
+	_, own, _, err := best.Split() // validation knows the classes that are trained
+	if err != nil {
+		return nil, err
+	}
+	t.artist.best(ctx, t.loop.validator, own)
 	t.artist.look(t.artist.results)
 	r := t.loop.summary()
 	r.Best, r.Last, r.Export = f.weights(bestName), f.weights(checkpoint.LastFile), f.weights(exportName)

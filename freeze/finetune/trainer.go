@@ -176,11 +176,14 @@ func (t *trainer) announce(p *checkpoint.Progress) {
 	t.r.Logf("Starting training for %d epochs", t.o.Epochs)
 }
 
-// averaged is the model as it is validated and kept.
-func (t *trainer) averaged() *model.Model {
+// averaged is the model as it is kept, with the branches that do not train.
+func (t *trainer) averaged() (*model.Model, error) {
 	m := *t.model
 	m.State, m.Metadata = t.engine.Weights(true), t.metadata(t.stage.Plan)
-	return &m
+	if t.kept == nil {
+		return &m, nil
+	}
+	return t.kept.Join(&m, t.shared)
 }
 
 func (t *trainer) close() {

@@ -29,6 +29,7 @@ type Info struct {
 	Backbone   int               `json:"backbone"` // layers 0 … backbone-1
 	Folded     bool              `json:"folded"`   // BatchNorm is folded into the convolutions
 	Notes      []string          `json:"notes,omitempty"`
+	Branches   []BranchInfo      `json:"branches,omitempty"` // where there are several
 	Layers     []LayerInfo       `json:"layers"`
 	Parameters []ParameterInfo   `json:"parameters"` // statistics too, in the network's order
 	Counts     freeze.Summary    `json:"counts"`
@@ -142,7 +143,11 @@ func inspectArtifacts(dir string) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := m.info(KindArtifacts, b.Checkpoint.Tensors, b.Plan.Frozen)
+	frozen := b.Plan.Frozen
+	if len(m.Net.Branches) > 0 { // the plan speaks of the newest alone
+		frozen = frozenBy(m.Metadata)
+	}
+	info, err := m.info(KindArtifacts, b.Checkpoint.Tensors, frozen)
 	if err != nil {
 		return nil, err
 	}
@@ -195,10 +200,13 @@ func (m *Model) info(kind string, tensors map[string]*onnx.Tensor, frozen func(n
 func (info *Info) outline(m *Model) {
 	info.NC, info.Names, info.Anchors, info.Strides = m.Net.NC, m.Names, m.Net.Anchors, m.Net.Strides
 	info.Backbone, info.Folded, info.Notes = m.Net.Backbone, m.Net.Folded, m.Notes()
+	info.Branches = BranchInfos(m.Net)
+	detects := m.Net.Detects()
 	for _, l := range m.Net.Layers {
 		out := l.Out
 		if l.Kind == "Detect" {
-			out = m.Net.Outputs() * int64(len(m.Net.Anchors[0]))
+			out = detects[0].Outputs() * int64(len(detects[0].Anchors[0]))
+			detects = detects[1:]
 		}
 		info.Layers = append(info.Layers, LayerInfo{Index: l.Index, Name: l.Name(), Module: l.Kind, From: l.From, Repeat: l.Repeat, Channels: out})
 	}

@@ -10,6 +10,7 @@ import (
 	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/wire"
 	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/branch"
 )
 
 // evaluateONNX is loadONNX for exports on 8-bit integers too.
@@ -26,9 +27,19 @@ func evaluateONNX(path string) (*Model, error) {
 	if err != nil || floats == g {
 		return m, err
 	}
-	heads, err := yolov5.Heads(floats)
-	if err != nil {
-		return nil, &disk.InputError{Path: path, Err: err}
+	graphs := []*onnx.Model{floats}
+	if n := len(m.Net.Branches); n > 0 {
+		if graphs, err = branch.Alone(floats, n); err != nil {
+			return nil, &disk.InputError{Path: path, Err: err}
+		}
+	}
+	var heads []string
+	for _, one := range graphs {
+		names, err := yolov5.Heads(one)
+		if err != nil {
+			return nil, &disk.InputError{Path: path, Err: err}
+		}
+		heads = append(heads, names...)
 	}
 	if err := op.InferTypes(g); err != nil {
 		return nil, &disk.InputError{Path: path, Err: err}

@@ -42,6 +42,10 @@ func (m *Model) Notes() (notes []string) {
 	if m.Net.Guess != "" {
 		notes = append(notes, "the file does not tell its layers: taken for "+m.Net.Guess)
 	}
+	if list := BranchInfos(m.Net); list != nil {
+		newest := list[len(list)-1]
+		notes = append(notes, fmt.Sprintf("%d branches on one trunk: the newest goes on from the first %d layers, and alone trains", len(list), newest.Shared))
+	}
 	if m.Net.Folded {
 		notes = append(notes, "BatchNorm is folded into the convolutions: their kernels and biases train, and no statistics move")
 	}
@@ -114,6 +118,9 @@ func (m *Model) File() (*safetensors.File, error) {
 	metadata := map[string]string{}
 	maps.Copy(metadata, m.Metadata)
 	metadata[ModelKey] = about
+	if err := m.branchMetadata(metadata); err != nil {
+		return nil, err
+	}
 	return &safetensors.File{
 		Metadata: metadata,
 		Names:    slices.Sorted(maps.Keys(m.State)),
@@ -155,14 +162,14 @@ func OfFile(path string, f *safetensors.File) (*Model, error) {
 		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	m.Metadata = travelling(f.Metadata)
-	return m, nil
+	return m.beside(f)
 }
 
 // travelling are a file's entries that belong into Model.Metadata.
 func travelling(all map[string]string) map[string]string {
 	own := map[string]string{}
 	for key, value := range all {
-		if strings.HasPrefix(key, MetadataPrefix) && key != ModelKey {
+		if strings.HasPrefix(key, MetadataPrefix) && key != ModelKey && key != BranchesKey {
 			own[key] = value
 		}
 	}
@@ -209,8 +216,16 @@ const (
 // FreshHead tells whether the head's weights are those it was drawn with.
 func (m *Model) FreshHead() bool { return m.Metadata[headKey] == untrained }
 
-// Freezable describes the model's tensors to package freeze.
+// Freezable describes the model's tensors to package freeze: of several branches those of
+// the newest, which alone trains.
 func (m *Model) Freezable() (freeze.Network, error) {
+	if len(m.Net.Branches) > 0 {
+		_, own, _, err := m.Split()
+		if err != nil {
+			return freeze.Network{}, err
+		}
+		return own.Freezable()
+	}
 	params, err := m.Net.Params()
 	if err != nil {
 		return freeze.Network{}, err
@@ -244,5 +259,5 @@ func (m *Model) ExportMetadata(source artifact.Source, version string) (map[stri
 			all[key] = value
 		}
 	}
-	return all, nil
+	return all, m.branchMetadata(all)
 }

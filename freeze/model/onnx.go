@@ -9,6 +9,7 @@ import (
 	"yolofreeze/onnx/ref"
 	"yolofreeze/onnx/wire"
 	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/branch"
 	"yolofreeze/onnx/yolov5/names"
 )
 
@@ -27,16 +28,22 @@ func loadONNX(path string) (*Model, error) {
 // it in the metadata, with the backbone's end and exact anchors, goes before
 // what the graph shows.
 func modelOfONNX(path string, g *onnx.Model) (*Model, error) {
+	var described *Model
+	if about, ok := g.Metadata[ModelKey]; ok {
+		var err error
+		if described, err = describedModel(path, about); err != nil {
+			return nil, err
+		}
+		if len(described.Net.Branches) > 0 {
+			return described, described.fromBranches(g)
+		}
+	}
 	net, state, err := yolov5.FromGraph(g, evaluate)
 	if err != nil {
 		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	m := &Model{Path: path, Net: net, State: state, Metadata: travelling(g.Metadata)}
-	if about, ok := g.Metadata[ModelKey]; ok {
-		described, err := describedModel(path, about)
-		if err != nil {
-			return nil, err
-		}
+	if described != nil {
 		described.Net.SetFolded(net.Folded)
 		if m.State, err = described.Net.Pick(state); err != nil {
 			return nil, &disk.InputError{Path: path, Err: fmt.Errorf("metadata %s does not fit the graph: %w", ModelKey, err)}
@@ -50,6 +57,34 @@ func modelOfONNX(path string, g *onnx.Model) (*Model, error) {
 		}
 	}
 	return m, m.CheckNames()
+}
+
+// fromBranches reads the weights of a described model's branches from their graphs.
+func (m *Model) fromBranches(g *onnx.Model) error {
+	graphs, err := branch.Alone(g, len(m.Net.Branches))
+	if err != nil {
+		return m.fault(err)
+	}
+	named := map[string]*onnx.Tensor{}
+	for i, one := range graphs {
+		net, state, err := yolov5.FromGraph(one, evaluate)
+		if err != nil {
+			return m.fault(fmt.Errorf("branch %d: %w", i, err))
+		}
+		m.Net.SetFolded(net.Folded)
+		_, inAll, err := branch.Of(m.Net, i)
+		if err != nil {
+			return m.fault(err)
+		}
+		for name, t := range state {
+			named[inAll(name)] = t
+		}
+	}
+	if m.State, err = m.Net.Pick(named); err != nil {
+		return m.fault(fmt.Errorf("metadata %s does not fit the graph: %w", ModelKey, err))
+	}
+	m.Metadata = travelling(g.Metadata)
+	return nil
 }
 
 // evaluate runs a graph by the operators' definitions, in float64.

@@ -37,8 +37,23 @@ func OpenArtifacts(dir string) (*Model, *artifact.Bundle, error) {
 }
 
 // Plan applies selectors and BatchNorm policies, as options freeze and bn take
-// them, to the model's tensors. No selectors: everything trains.
+// them, to the model's tensors: of several branches to those of the newest. No
+// selectors: everything trains, but what branches share.
 func (m *Model) Plan(selectors, policies []string) (*freeze.Plan, error) {
+	if len(m.Net.Branches) > 0 {
+		_, own, shared, err := m.Split()
+		if err != nil {
+			return nil, err
+		}
+		if len(selectors) == 0 {
+			selectors = own.Freeze
+		}
+		plan, err := own.Plan(selectors, policies)
+		if err != nil {
+			return nil, err
+		}
+		return plan, own.CheckShared(plan, shared)
+	}
 	parsed, err := freeze.Parse(selectors)
 	if err != nil {
 		return nil, err

@@ -48,7 +48,10 @@ type Freezing struct {
 	BN       []string // as freeze.ParseBN takes them
 	Unfreeze []string // as freeze.ParseSchedule takes them
 	LRScale  []string // as freeze.NewRates takes them; none: what a plan file in Freeze states
-	LRDecay  float64  // learning rate of a layer beside the one above it; 0: what a plan file states, or 1
+	// KeepClasses trains the data's classes as a further branch behind the frozen first
+	// layers, and leaves what is there as it is.
+	KeepClasses bool
+	LRDecay     float64 // learning rate of a layer beside the one above it; 0: what a plan file states, or 1
 }
 
 // Learning says for how long and by which rule parameters change.

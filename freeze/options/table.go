@@ -71,6 +71,8 @@ var Table = slices.Concat(
 	group("Freezing",
 		Option{Name: "freeze", Scope: Variant, Of: func(o *Options) any { return &o.Freeze },
 			Usage: "what stays as it is: `N` for the first N layers, lists, ranges, names, backbone, @freeze.yaml"},
+		Option{Name: "keep-classes", Scope: Variant, Of: func(o *Options) any { return &o.KeepClasses },
+			Usage: "learn the data's classes beside those of the weights: behind the frozen first layers a further branch trains, and the model has both"},
 		Option{Name: "bn", Of: func(o *Options) any { return &o.BN },
 			Usage: "BatchNorm of frozen layers: `MODE` eval, batch or affine-only, or selector=mode"},
 		Option{Name: "unfreeze", Of: func(o *Options) any { return &o.Unfreeze },

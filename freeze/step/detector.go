@@ -61,10 +61,12 @@ func ChunkOn(d ort.Device) int {
 
 // Heads makes room for the outputs of n pictures of the given size.
 func (d *Detector) Heads(n, height, width int) []*onnx.Tensor {
-	list := make([]*onnx.Tensor, len(d.Net.Strides))
-	for i, stride := range d.Net.Strides {
-		channels := int64(len(d.Net.Anchors[i])) * d.Net.Outputs()
-		list[i] = onnx.NewTensor(onnx.Float, int64(n), channels, int64(height)/stride, int64(width)/stride)
+	var list []*onnx.Tensor
+	for _, branch := range d.Net.Detects() {
+		for i, stride := range branch.Strides {
+			channels := int64(len(branch.Anchors[i])) * branch.Outputs()
+			list = append(list, onnx.NewTensor(onnx.Float, int64(n), channels, int64(height)/stride, int64(width)/stride))
+		}
 	}
 	return list
 }

@@ -22,6 +22,9 @@ type Options struct {
 	Conf, IoU float64             // .001 and .6
 	MaxDet    int                 // 300
 	SingleCls bool                // labels and detections are all class 0
+	Agnostic  bool                // detections of different classes suppress each other too
+	Classes   []int               // detections of these classes count; nil: all
+	Replaces  map[int][]int       // as in metric.NMSOptions
 	AMP       onnx.DType          // of products, float16 or bfloat16; Undefined: all in float32
 	Loss      *yolov5.LossOptions // scaled; nil computes no losses
 	Reading   loader.Reading
@@ -85,7 +88,8 @@ func (v *Validator) Run(ctx context.Context, m *model.Model, o ort.Options) (*Ev
 	}
 	defer r.close()
 	r.evaluator = metric.NewEvaluator(net.NC)
-	r.nms = metric.NMSOptions{Conf: v.o.Conf, IoU: v.o.IoU, MaxDet: v.o.MaxDet, MultiLabel: net.NC > 1, Agnostic: v.o.SingleCls}
+	r.nms = metric.NMSOptions{Conf: v.o.Conf, IoU: v.o.IoU, MaxDet: v.o.MaxDet, MultiLabel: net.NC > 1, Agnostic: v.o.SingleCls || v.o.Agnostic,
+		Classes: v.o.Classes, Replaces: v.o.Replaces}
 	waited := v.loader.Waited()
 	for b, err := range r.source(ctx) {
 		if err != nil {

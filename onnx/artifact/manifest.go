@@ -3,6 +3,7 @@ package artifact
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"yolofreeze/freeze"
 	"yolofreeze/onnx"
@@ -85,6 +86,10 @@ func (e *Error) BadInput() bool { return true }
 // Hint says how to mend it; it may be empty.
 func (e *Error) Hint() string { return e.hint }
 
+// KeptPrefix begins the names of tensors that the plan does not speak of: those of branches
+// beside the one that trains.
+const KeptPrefix = "kept/"
+
 // check holds plan, checkpoint and manifest against each other. The reason it
 // returns names the tensor.
 func (b *Bundle) check() error {
@@ -104,7 +109,13 @@ func (b *Bundle) check() error {
 			return fmt.Errorf("tensor %s of %s is %v, want float32", e.Name, CheckpointFile, t.DType)
 		}
 	}
-	if n, m := len(b.Checkpoint.Tensors), len(b.Plan.Entries); n != m {
+	n, m := 0, len(b.Plan.Entries)
+	for name := range b.Checkpoint.Tensors {
+		if !strings.HasPrefix(name, KeptPrefix) {
+			n++
+		}
+	}
+	if n != m {
 		return fmt.Errorf("%s holds %d tensors, %s speaks of %d", CheckpointFile, n, PlanFile, m)
 	}
 	return nil

@@ -81,7 +81,7 @@ func (t *tableParser) activations() error {
 	if t.net.Act, err = read(t.table["activation"], "SiLU"); err != nil {
 		return fmt.Errorf("model table: %w", err)
 	}
-	modules, _ := t.table[activationsKey].(map[string]any)
+	modules, _ := t.table[ActivationsKey].(map[string]any)
 	t.net.Acts = make(map[string]string, len(modules))
 	for module, v := range modules {
 		if t.net.Acts[module], err = read(v, ""); err != nil {

@@ -84,7 +84,7 @@ var blocks = map[string]func(g *Graph, l Layer, prefix string, x []*onnx.Value) 
 var repeating = []string{"C3", "C3Ghost", "BottleneckCSP"}
 
 // Forward builds the network on images [N,3,H,W], RGB in 0…1, and returns the
-// raw output of each level: [N, anchors·(5+nc), H/stride, W/stride].
+// raw output of each level, branch by branch: [N, anchors·(5+nc), H/stride, W/stride].
 func (g *Graph) Forward(images *onnx.Value) ([]*onnx.Value, error) {
 	return g.ForwardFrom(0, map[int]*onnx.Value{Images: images})
 }
@@ -93,15 +93,18 @@ func (g *Graph) Forward(images *onnx.Value) ([]*onnx.Value, error) {
 // holds, by layer, what of these the others read (see Network.Cut); it takes up
 // the outputs of the layers that are built.
 func (g *Graph) ForwardFrom(first int, outs map[int]*onnx.Value) ([]*onnx.Value, error) {
-	if err := g.Run(first, g.Net.Head(), outs); err != nil {
-		return nil, err
-	}
-	detect := g.Net.Layers[g.Net.Head()]
-	heads := make([]*onnx.Value, len(detect.From))
-	for i, f := range detect.From {
-		prefix := fmt.Sprintf("%s.m.%d", detect.Name(), i)
-		out := int64(len(g.Net.Anchors[i])) * g.Net.Outputs()
-		heads[i] = g.kernel(prefix, outs[f], out, op.Square(1, 1, 0), true)
+	var heads []*onnx.Value
+	for _, branch := range g.Net.Detects() {
+		if err := g.Run(first, branch.Head(), outs); err != nil {
+			return nil, err
+		}
+		detect := branch.Layers[branch.Head()]
+		for i, f := range detect.From {
+			prefix := fmt.Sprintf("%s.m.%d", detect.Name(), i)
+			out := int64(len(branch.Anchors[i])) * branch.Outputs()
+			heads = append(heads, g.kernel(prefix, outs[f], out, op.Square(1, 1, 0), true))
+		}
+		first = branch.Head() + 1
 	}
 	return heads, g.Err()
 }

@@ -149,6 +149,11 @@ func pixelAnchors(t *onnx.Tensor, strides []float64) ([]any, error) {
 // SetAnchors replaces the anchors, in pixels, in the network and its table.
 func (net *Network) SetAnchors(anchors [][][2]float64) {
 	net.Anchors = anchors
+	net.Table["anchors"] = anchorList(anchors)
+}
+
+// anchorList is the form that anchors have in a table.
+func anchorList(anchors [][][2]float64) []any {
 	levels := make([]any, len(anchors))
 	for i, level := range anchors {
 		flat := []any{}
@@ -157,7 +162,7 @@ func (net *Network) SetAnchors(anchors [][][2]float64) {
 		}
 		levels[i] = flat
 	}
-	net.Table["anchors"] = levels
+	return levels
 }
 
 // Rehead returns the network for another number of classes, and state with

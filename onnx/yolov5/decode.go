@@ -1,6 +1,8 @@
 package yolov5
 
 import (
+	"fmt"
+
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/op"
 )
@@ -8,16 +10,29 @@ import (
 // Decode appends the decoding of the raw outputs of Forward:
 // [N, Σ anchors·H·W, 5+nc] of centre x, y, width, height in pixels,
 // objectness, class probabilities; levels, anchors, rows, columns in that order.
-func (net *Network) Decode(b *op.Builder, heads []*onnx.Value) (*onnx.Value, error) {
+// The rows of branches follow each other, each with the classes of all.
+func (net *Network) Decode(b *op.Builder, heads []*onnx.Value) (rows *onnx.Value, err error) {
+	if len(heads) != net.Levels() {
+		return nil, fmt.Errorf("decode: %d outputs for %d levels", len(heads), net.Levels())
+	}
+	var parts []*onnx.Value
+	for _, branch := range net.Detects() {
+		n := len(branch.Anchors)
+		b.In(branch.Layers[branch.Head()].Name(), func() { parts = append(parts, branch.decode(b, heads[:n])) })
+		heads = heads[n:]
+	}
+	if rows = parts[0]; len(parts) > 1 {
+		b.In("branches", func() { rows = net.join(b, parts) })
+	}
+	return rows, b.Err()
+}
+
+func (net *Network) decode(b *op.Builder, heads []*onnx.Value) *onnx.Value {
 	parts := make([]*onnx.Value, len(heads))
-	detect := net.Layers[net.Head()].Name()
-	b.In(detect, func() {
-		for i, head := range heads {
-			parts[i] = net.decodeLevel(b, head, i)
-		}
-		parts[0] = b.Concat(1, parts...)
-	})
-	return parts[0], b.Err()
+	for i, head := range heads {
+		parts[i] = net.decodeLevel(b, head, i)
+	}
+	return b.Concat(1, parts...)
 }
 
 func (net *Network) decodeLevel(b *op.Builder, head *onnx.Value, level int) *onnx.Value {

@@ -133,7 +133,11 @@ func TestRows(t *testing.T) {
 func TestDecodeRefuses(t *testing.T) {
 	net := twoLevels(3)
 	b := op.NewBuilder("decode")
-	if _, err := net.Decode(b, []*onnx.Value{b.Input("x", onnx.Float, onnx.Dims(1, 8, 4))}); err == nil {
+	flat := b.Input("x", onnx.Float, onnx.Dims(1, 8, 4))
+	if _, err := net.Decode(b, []*onnx.Value{flat}); err == nil {
+		t.Error("one output was decoded for two levels")
+	}
+	if _, err := net.Decode(b, []*onnx.Value{flat, flat}); err == nil {
 		t.Error("three dimensions were decoded")
 	}
 	good := rawOutputs(rand.New(rand.NewPCG(5, 6)), net, 1, 32, 32)

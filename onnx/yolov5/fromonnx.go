@@ -209,7 +209,7 @@ func (r *recogniser) document(anchors [][][2]float64) map[string]any {
 		"backbone": slices.Clone(r.rows[:backbone]), "head": slices.Clone(r.rows[backbone:]),
 	}
 	if len(differ) > 0 {
-		table[activationsKey] = differ
+		table[ActivationsKey] = differ
 	}
 	net := Network{Table: table}
 	net.SetAnchors(anchors)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/yolov5/layouts"
 )
 
 // bare makes a network's state dict of zeros that share their memory, its
@@ -40,12 +41,12 @@ func bare(t *testing.T, net *Network) map[string]*onnx.Tensor {
 }
 
 // layoutNetwork has the given depths of the backbone's stages, the first's in the head.
-func layoutNetwork(t *testing.T, l layout, width float64, depths ...int64) *Network {
+func layoutNetwork(t *testing.T, l layouts.Layout, width float64, depths ...int64) *Network {
 	t.Helper()
 	table := depthsTable(l, width, depths)
 	var anchors []any
-	for level := l.finest; level <= len(l.channels)+1; level++ {
-		anchors = append(anchors, list(1<<level, 2<<level, 3<<level, 1<<level))
+	for level := l.Finest; level <= len(l.Channels)+1; level++ {
+		anchors = append(anchors, layouts.List(1<<level, 2<<level, 3<<level, 1<<level))
 	}
 	table["anchors"] = anchors
 	net, err := ParseTable(table, 3)
@@ -55,8 +56,8 @@ func layoutNetwork(t *testing.T, l layout, width float64, depths ...int64) *Netw
 	return net
 }
 
-func depthsTable(l layout, width float64, depths []int64) map[string]any {
-	return l.table(width, func(layer int) int64 {
+func depthsTable(l layouts.Layout, width float64, depths []int64) map[string]any {
+	return l.Table(width, func(layer int) int64 {
 		if stage := layer/2 - 1; stage < len(depths) {
 			return depths[stage]
 		}
@@ -69,11 +70,11 @@ func depthsTable(l layout, width float64, depths []int64) map[string]any {
 // (ultralytics/yolov5 at 5081342) counts for the same tables and three anchors a level.
 func TestFromState(t *testing.T) {
 	parameters := map[string]int64{"v6": 1767976, "v6 P6": 3098176, "v6 P2": 1804800, "v5": 1778344}
-	for _, l := range layouts {
+	for _, l := range layouts.All {
 		for _, width := range []float64{0.25, 0.75, 1.25, 0.375} {
-			t.Run(fmt.Sprintf("%s %v", l.name, width), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s %v", l.Name, width), func(t *testing.T) {
 				depths := []int64{1, 2, 3, 1, 1}
-				if l.early {
+				if l.Early {
 					depths[1] = 3
 				}
 				net := layoutNetwork(t, l, width, depths...)
@@ -81,7 +82,7 @@ func TestFromState(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if !strings.HasPrefix(got.Guess, fmt.Sprintf("YOLOv5 %s of width %v,", l.name, width)) {
+				if !strings.HasPrefix(got.Guess, fmt.Sprintf("YOLOv5 %s of width %v,", l.Name, width)) {
 					t.Errorf("guessed %q", got.Guess)
 				}
 				if !reflect.DeepEqual(got.Layers, net.Layers) || !reflect.DeepEqual(got.Anchors, net.Anchors) || got.NC != 3 || got.Backbone != net.Backbone {
@@ -98,7 +99,7 @@ func TestFromState(t *testing.T) {
 				for _, c := range head.In { // two anchors here, three there
 					total += (c + 1) * net.Outputs()
 				}
-				if want, ok := parameters[l.name]; ok && width == 0.25 && total != want {
+				if want, ok := parameters[l.Name]; ok && width == 0.25 && total != want {
 					t.Errorf("%d parameters, want %d", total, want)
 				}
 				if len(state) != len(params) {
@@ -111,7 +112,7 @@ func TestFromState(t *testing.T) {
 
 // TestFromStateWrapped: names behind a wrapper's prefix, BatchNorm folded, a table of one's own.
 func TestFromStateWrapped(t *testing.T) {
-	net := layoutNetwork(t, layouts[0], 0.25, 1, 2, 3, 1)
+	net := layoutNetwork(t, layouts.All[0], 0.25, 1, 2, 3, 1)
 	net.SetFolded(true)
 	named := map[string]*onnx.Tensor{}
 	for name, tensor := range bare(t, net) {
@@ -121,7 +122,7 @@ func TestFromStateWrapped(t *testing.T) {
 	if err != nil || !got.Folded {
 		t.Errorf("folded: %v", err)
 	}
-	own := layout{"own", list("Conv", 8, 3, 2), "C3", []int64{8, 16}, list("SPPF", 5), false, 2}
+	own := layouts.Layout{Name: "own", Stem: layouts.List("Conv", 8, 3, 2), Block: "C3", Channels: []int64{8, 16}, Pool: layouts.List("SPPF", 5), Finest: 2}
 	net = layoutNetwork(t, own, 1, 1, 1)
 	if _, _, err := FromState(bare(t, net), nil); err == nil || !strings.Contains(err.Error(), "its model's YAML file is needed") {
 		t.Errorf("an unknown layout: %v", err)
@@ -140,7 +141,7 @@ func TestFromStateWrapped(t *testing.T) {
 // TestFromStateCounters: what profilers (thop) and averaged models leave between
 // the weights is none of theirs.
 func TestFromStateCounters(t *testing.T) {
-	net := layoutNetwork(t, layouts[0], 0.25, 1, 2, 3, 1)
+	net := layoutNetwork(t, layouts.All[0], 0.25, 1, 2, 3, 1)
 	named := map[string]*onnx.Tensor{"n_averaged": onnx.Scalar(int64(7))}
 	for name, tensor := range bare(t, net) {
 		named["module."+name] = tensor
@@ -180,7 +181,7 @@ func TestFromStateRefuses(t *testing.T) {
 		},
 		"its tensors fit no published layout of YOL": func(named map[string]*onnx.Tensor) { delete(named, "model.0.conv.weight") },
 	} {
-		named := bare(t, layoutNetwork(t, layouts[0], 0.25, 1, 2, 3, 1))
+		named := bare(t, layoutNetwork(t, layouts.All[0], 0.25, 1, 2, 3, 1))
 		spoil(named)
 		if _, _, err := FromState(named, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)

@@ -63,7 +63,7 @@ func (net *Network) adopt(acts map[string]activation) error {
 	if len(differ) == 0 {
 		return nil
 	}
-	net.Table[activationsKey] = differ
+	net.Table[ActivationsKey] = differ
 	for module, text := range differ {
 		net.Acts[module] = text.(string)
 	}

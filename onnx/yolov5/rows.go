@@ -12,21 +12,29 @@ import (
 // after row of centre x, y, width, height in pixels, objectness, class
 // probabilities. Probabilities that, times the objectness, stay below conf are 0.
 func (net *Network) Rows(heads []*onnx.Tensor, conf float64) ([]float32, error) {
-	if len(heads) != len(net.Anchors) {
-		return nil, fmt.Errorf("decode: %d outputs for %d levels", len(heads), len(net.Anchors))
+	if len(heads) != net.Levels() {
+		return nil, fmt.Errorf("decode: %d outputs for %d levels", len(heads), net.Levels())
 	}
 	var rows []float32
-	for i, t := range heads {
-		h := headView{net: net, level: i, anchors: len(net.Anchors[i]), outputs: int(net.Outputs())}
-		if err := h.open(t); err != nil {
-			return nil, fmt.Errorf("decode: output %d: %w", i, err)
+	before := 0
+	for _, branch := range net.Detects() {
+		zeros := make([]float32, net.NC-branch.NC)
+		for i := range branch.Anchors {
+			h := headView{net: branch, level: i, anchors: len(branch.Anchors[i]), outputs: int(branch.Outputs())}
+			t := heads[0]
+			if err := h.open(t); err != nil {
+				return nil, fmt.Errorf("decode: output %d: %w", net.Levels()-len(heads), err)
+			}
+			rows = h.rows(rows, int(t.Shape[3]), conf, zeros[:before], zeros[before:])
+			heads = heads[1:]
 		}
-		rows = h.rows(rows, int(t.Shape[3]), conf)
+		before += branch.NC
 	}
 	return rows, nil
 }
 
-func (h *headView) rows(rows []float32, width int, conf float64) []float32 {
+// rows appends a level's, with zeros for classes of other branches before and after its own.
+func (h *headView) rows(rows []float32, width int, conf float64, before, after []float32) []float32 {
 	stride := float64(h.net.Strides[h.level])
 	least := below(conf)
 	for a, anchor := range h.net.Anchors[h.level] {
@@ -42,7 +50,7 @@ func (h *headView) rows(rows []float32, width int, conf float64) []float32 {
 				float32(4*square(sigmoid(at(2)))*anchor[0]),
 				float32(4*square(sigmoid(at(3)))*anchor[1]),
 				float32(obj))
-			rows = h.classes(rows, a, cell, below(conf/obj))
+			rows = append(h.classes(append(rows, before...), a, cell, below(conf/obj)), after...)
 		}
 	}
 	return rows

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/yolov5/layouts"
 )
 
 // FromState reads the network of a bare state dict. A table (see ParseTable)
@@ -21,9 +22,9 @@ func FromState(named map[string]*onnx.Tensor, table map[string]any) (*Network, m
 		return s.as(table)
 	}
 	var strays []string // of the layout that most fits
-	for _, l := range layouts {
+	for _, l := range layouts.All {
 		width := s.width()
-		net, state, err := s.as(l.table(width, s.repeats))
+		net, state, err := s.as(l.Table(width, s.repeats))
 		if err != nil {
 			continue
 		}
@@ -32,7 +33,7 @@ func FromState(named map[string]*onnx.Tensor, table map[string]any) (*Network, m
 			strays = left
 		}
 		if len(left) == 0 {
-			net.Guess = fmt.Sprintf("YOLOv5 %s of width %.4g, SiLU throughout, by the names and shapes of the tensors", l.name, width)
+			net.Guess = fmt.Sprintf("YOLOv5 %s of width %.4g, SiLU throughout, by the names and shapes of the tensors", l.Name, width)
 			return net, state, nil
 		}
 	}

@@ -22,11 +22,17 @@ type Network struct {
 	Folded bool
 	Guess  string         // what FromState took a bare state dict for; "" where the file told
 	Table  map[string]any // what ParseTable read, with nc as it holds now
+
+	// Branches are, where the table has several Detect layers, the networks that
+	// end in each: Layers up to it, and the others' before it. NC then counts the
+	// classes of all, side by side; Anchors and Strides are the first one's.
+	Branches []*Network
+	Shared   int // of a branch behind the first: the first layers that it takes over from that
 }
 
 // Keys of a table that are not YOLOv5's own.
 const (
-	activationsKey = "activations" // Network.Acts
+	ActivationsKey = "activations" // Network.Acts, where there are some
 	foldedKey      = "folded"      // Network.Folded
 )
 
@@ -63,7 +69,7 @@ type Layer struct {
 // Name is the prefix of the layer's parameters, without the last dot.
 func (l Layer) Name() string { return fmt.Sprintf("model.%d", l.Index) }
 
-// Head returns the index of the Detect layer.
+// Head returns the index of the last Detect layer.
 func (n *Network) Head() int { return len(n.Layers) - 1 }
 
 // Outputs is the number of values per anchor: box, objectness, classes.
@@ -72,13 +78,18 @@ func (n *Network) Outputs() int64 { return int64(5 + n.NC) }
 // SetFolded says whether BatchNorm is folded, in the network and its table.
 func (n *Network) SetFolded(folded bool) {
 	n.Folded = folded
+	for _, branch := range n.Branches {
+		branch.Folded = folded
+	}
 	n.Table[foldedKey] = folded
 }
 
 // ParseTable resolves a model's YAML table (keys nc, depth_multiple,
 // width_multiple, anchors, backbone, head) as YOLOv5's model parser does:
 // repeats scale with depth, channels with width, rounded up to multiples of 8.
-// nc > 0 replaces the table's number of classes. Errors name the layer.
+// nc > 0 replaces the table's number of classes, all branches' together. Behind a
+// Detect layer may stand a further branch, which reads layers of the first one and
+// ends in a Detect of its own [nc, anchors]. Errors name the layer.
 func ParseTable(table map[string]any, nc int) (*Network, error) {
 	t := tableParser{table: table, net: &Network{NC: nc, Table: maps.Clone(table)}}
 	if err := t.globals(); err != nil {
@@ -99,14 +110,18 @@ func ParseTable(table map[string]any, nc int) (*Network, error) {
 			t.net.Backbone = len(t.net.Layers)
 		}
 	}
-	return t.net, t.finish()
+	if err := t.finish(nc > 0); err != nil {
+		return nil, fmt.Errorf("model table: %w", err)
+	}
+	return t.net, nil
 }
 
 type tableParser struct {
 	table        map[string]any
 	net          *Network
 	depth, width float64
-	stride       []int64 // per layer: pixels per cell of its output
+	stride       []int64    // per layer: pixels per cell of its output
+	detects      []*Network // what is known of each Detect layer
 }
 
 func (t *tableParser) globals() error {
@@ -133,30 +148,40 @@ func (t *tableParser) globals() error {
 	if err := t.activations(); err != nil {
 		return err
 	}
-	levels, ok := t.table["anchors"].([]any)
+	var err error
+	if t.net.Anchors, err = readAnchors(t.table["anchors"]); err != nil {
+		return fmt.Errorf("model table: %w", err)
+	}
+	return nil
+}
+
+// readAnchors reads a list per level of widths and heights.
+func readAnchors(v any) ([][][2]float64, error) {
+	levels, ok := v.([]any)
 	if !ok {
-		return fmt.Errorf("model table: anchors are %v, want a list per level", t.table["anchors"])
+		return nil, fmt.Errorf("anchors are %v, want a list per level", v)
 	}
 	if len(levels) < 1 || len(levels) > maxLevels {
-		return fmt.Errorf("model table: anchors for %d levels, want 1 to %d", len(levels), maxLevels)
+		return nil, fmt.Errorf("anchors for %d levels, want 1 to %d", len(levels), maxLevels)
 	}
+	var anchors [][][2]float64
 	for i, level := range levels {
 		flat, ok := level.([]any)
 		if !ok || len(flat) == 0 || len(flat)%2 != 0 {
-			return fmt.Errorf("model table: anchors of level %d are %v, want pairs of width and height", i, level)
+			return nil, fmt.Errorf("anchors of level %d are %v, want pairs of width and height", i, level)
 		}
 		var pairs [][2]float64
 		for j := 0; j < len(flat); j += 2 {
 			w, ok1 := toFloat(flat[j])
 			h, ok2 := toFloat(flat[j+1])
 			if !ok1 || !ok2 || !(w > 0 && w < maxAnchor && h > 0 && h < maxAnchor) {
-				return fmt.Errorf("model table: anchor %d of level %d is %v,%v", j/2, i, flat[j], flat[j+1])
+				return nil, fmt.Errorf("anchor %d of level %d is %v,%v", j/2, i, flat[j], flat[j+1])
 			}
 			pairs = append(pairs, [2]float64{w, h})
 		}
-		t.net.Anchors = append(t.net.Anchors, pairs)
+		anchors = append(anchors, pairs)
 	}
-	return nil
+	return anchors, nil
 }
 
 func toFloat(v any) (float64, bool) {
@@ -207,9 +232,6 @@ func inRange(args []any) error {
 
 // layer reads one row and appends what it says.
 func (t *tableParser) layer(row any) error {
-	if n := len(t.net.Layers); n > 0 && t.net.Layers[n-1].Kind == "Detect" {
-		return fmt.Errorf("stands behind Detect")
-	}
 	l, stride, err := t.row(row)
 	if err == nil {
 		t.net.Layers = append(t.net.Layers, l)
@@ -269,6 +291,9 @@ func (t *tableParser) from(l *Layer, cell any) error {
 		}
 		channels := int64(3)
 		if f >= 0 {
+			if t.net.Layers[f].Kind == "Detect" {
+				return fmt.Errorf("reads layer %d, which is Detect", f)
+			}
 			channels = t.net.Layers[f].Out
 		}
 		l.From, l.In = append(l.From, int(f)), append(l.In, channels)
@@ -339,27 +364,11 @@ func (t *tableParser) channels(l *Layer, args []any) (int64, error) {
 			l.Out += c
 		}
 	case "detect":
-		if len(l.In) != len(t.net.Anchors) {
-			return 0, fmt.Errorf("%d inputs, anchors for %d levels", len(l.In), len(t.net.Anchors))
-		}
-		for _, f := range l.From {
-			if f < 0 {
-				return 0, fmt.Errorf("takes the picture itself")
-			}
-			t.net.Strides = append(t.net.Strides, t.stride[f])
-		}
+		return 0, t.detect(l, args)
 	default:
 		return 0, fmt.Errorf("not a layer that yolofreeze can train (it can: %s)", strings.Join(Supported(), ", "))
 	}
 	return stride, nil
-}
-
-func (t *tableParser) finish() error {
-	layers := t.net.Layers
-	if len(layers) == 0 || layers[len(layers)-1].Kind != "Detect" {
-		return fmt.Errorf("model table: the last layer is not Detect")
-	}
-	return nil
 }
 
 func first(args []any) any { return at(args, 0) }

@@ -174,7 +174,7 @@ func TestParseTableRefuses(t *testing.T) {
 		{with(int64(2), "head", 2, 3, 0), "model table: layer 4: Concat: args [2]: only axis 1 is known"},
 		{with(list{int64(4)}, "head", 3, 0), "model table: layer 5: Detect: 1 inputs, anchors for 2 levels"},
 		{with(list{list{int64(-1), int64(1), "Conv", list{int64(8)}}}, "head"), "model table: the last layer is not Detect"},
-		{with(list{list{int64(1), int64(0)}, int64(1), "Detect", list{}}, "head", 0), "model table: layer 3: stands behind Detect"},
+		{with(list{list{int64(1), int64(0)}, int64(1), "Detect", list{}}, "head", 0), "model table: layer 3: Upsample: reads layer 2, which is Detect"},
 		{with("nn.Upsample", "backbone", 0, 2), "model table: layer 0: Upsample: args [8 3 2]: only nearest ×2 is known"},
 		{with(list{int64(-1), int64(1), "nn.Upsample", list{nil, int64(2), "nearest"}}, "backbone", 0), "model table: layer 0: Upsample: enlarges the picture"},
 	} {

@@ -1,0 +1,124 @@
+package export
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"yolofreeze/freeze/fixture"
+	"yolofreeze/freeze/model"
+	"yolofreeze/onnx"
+	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/wire"
+)
+
+// withBranches appends branches with fresh heads behind so many layers of a model each.
+func withBranches(t *testing.T, m *model.Model, shared ...int) *model.Model {
+	t.Helper()
+	for i, first := range shared {
+		own, _, err := m.NewBranch([]string{fmt.Sprintf("new%d", i), fmt.Sprintf("other%d", i), fmt.Sprintf("third%d", i)}, uint64(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err = m.Join(own, first); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m
+}
+
+// rowsOf runs an export on noise: its rows, and how many values each has.
+func rowsOf(t *testing.T, g *onnx.Model, size [3]int64) (rows []float32, width int) {
+	t.Helper()
+	data, err := wire.Encode(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := ort.Open(data, ort.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	out := runNoise(t, session, g.Inputs[0].Type.DType, size[0], size[1], size[2])
+	return onnx.Data[float32](out.AsFloat()), int(g.Outputs[0].Type.Shape[2].Size)
+}
+
+// TestBranchesKeepOldRows: the rows of a merged model's oldest branch are those of the model
+// that it was made from, to the bit, and each branch has its classes to itself.
+func TestBranchesKeepOldRows(t *testing.T) {
+	fixture.NeedORT(t)
+	old := fixture.SmallModel(t)
+	joined := withBranches(t, old, 3, 4, 1) // a branch of its own for each cut
+	branches, err := joined.Branches()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []Options{{}, {Dynamic: true}, {Half: true}, {Opset: 11}} {
+		o.Batch, o.Height, o.Width = 1, 64, 96
+		size := [3]int64{1, 64, 96}
+		rows, width := rowsOf(t, exported(t, joined, o), size)
+		if width != 5+2+3*3 {
+			t.Fatalf("%+v: rows of %d values, want 5 and 11 classes", o, width)
+		}
+		before := 0
+		for i, b := range branches {
+			own, ownWidth := rowsOf(t, exported(t, b, o), size)
+			for ; len(own) > 0; own, rows = own[ownWidth:], rows[width:] {
+				classes := rows[5:width]
+				if !slices.Equal(rows[:5], own[:5]) || !slices.Equal(classes[before:before+ownWidth-5], own[5:ownWidth]) {
+					t.Fatalf("%+v, branch %d: row %v, alone it has %v", o, i, rows[:width], own[:ownWidth])
+				}
+				for c, p := range classes {
+					if p != 0 && (c < before || c >= before+ownWidth-5) {
+						t.Fatalf("%+v, branch %d: class %d, which it does not know, has %v", o, i, c, p)
+					}
+				}
+			}
+			before += ownWidth - 5
+		}
+		if len(rows) != 0 {
+			t.Errorf("%+v: %d values left over", o, len(rows))
+		}
+	}
+}
+
+// TestBranchesThroughFiles: a merged model comes back from every kind of file, and each of
+// its branches with it.
+func TestBranchesThroughFiles(t *testing.T) {
+	joined := withBranches(t, fixture.SmallModel(t), 3, 4)
+	dir := t.TempDir()
+	plain := filepath.Join(dir, "m.safetensors")
+	if err := model.Save(plain, joined); err != nil {
+		t.Fatal(err)
+	}
+	folder := writeBundle(t, joined, nil, nil)
+	graph := filepath.Join(dir, "m.onnx")
+	if err := wire.Write(graph, exported(t, joined, Options{Batch: 1, Height: 64, Width: 64})); err != nil {
+		t.Fatal(err)
+	}
+	again := filepath.Join(dir, "again.onnx")
+	for _, path := range []string{plain, folder, graph, again} {
+		m, err := model.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(m.Names, joined.Names) || len(m.Net.Branches) != 3 || m.Net.Branches[1].Shared != 3 || m.Net.Branches[2].Shared != 4 {
+			t.Errorf("%s: classes %q, %d branches", path, m.Names, len(m.Net.Branches))
+		}
+		for name, want := range joined.State {
+			if got := m.State[name]; path == plain && (got == nil || !slices.Equal(got.Raw, want.Raw)) {
+				t.Errorf("%s: tensor %s is %v", path, name, got)
+			}
+		}
+		if path == graph { // folded weights once more
+			if err := wire.Write(again, exported(t, m, Options{Batch: 1, Height: 64, Width: 64})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		info, err := model.Inspect(path)
+		if err != nil || len(info.Branches) != 3 || info.Branches[2] != (model.BranchInfo{Classes: [2]int{5, 7}, Layers: [2]int{7, 7}, Shared: 4}) {
+			t.Errorf("%s: inspected as %+v, %v", path, info, err)
+		}
+	}
+}

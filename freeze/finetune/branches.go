@@ -1,0 +1,38 @@
+package finetune
+
+import (
+	"fmt"
+
+	"yolofreeze/freeze/step"
+	"yolofreeze/onnx/disk"
+)
+
+// branches tells whether the run makes a further branch, and does not go on with one.
+func (j *job) branches() bool { return j.o.KeepClasses && j.resumed == nil }
+
+// shareTrunk settles which first layers the branch that trains shares with those that stay
+// as they are: those that are fixed in all stages, or that it shared before.
+func (j *job) shareTrunk() error {
+	if j.kept == nil {
+		return nil
+	}
+	if j.branches() {
+		j.shared = j.model.Net.Head()
+		for _, s := range j.stages {
+			if j.shared = min(j.shared, step.CutOf(s.Plan)); j.shared == 0 {
+				return &disk.InputError{Path: j.o.Weights, Err: fmt.Errorf("`keep-classes` shares frozen first layers, but %s: freeze layers from the first one on, with fixed statistics, such as `freeze 10` `bn eval`", s.Plan.Moves(s.Plan.FixedPrefix()))}
+			}
+		}
+	}
+	for _, s := range j.stages {
+		if err := j.model.CheckShared(s.Plan, j.shared); err != nil {
+			return err
+		}
+	}
+	if _, err := j.kept.Join(j.model, j.shared); err != nil {
+		return err
+	}
+	j.r.Logf("keeping %d classes: the first %d layers are shared, the other %d of %s stay as they are beside the branch that trains",
+		len(j.kept.Names), j.shared, len(j.kept.Net.Layers)-j.shared, j.kept.Path)
+	return nil
+}
