@@ -16,6 +16,7 @@ type Engine struct {
 	Graphs *Graphs
 	Scaler *Scaler // of the loss, with products in float16 only
 
+	ranked
 	spec      *Spec
 	runner    *runner
 	training  *Bound
@@ -220,6 +221,9 @@ func (e *Engine) run(b *Bound, matches []yolov5.Matches) (Losses, error) {
 // left out: Scaler counts it, and the norm is 0.
 func (e *Engine) Step(rates Rates) (float64, error) {
 	if err := e.upload(); err != nil {
+		return 0, err
+	}
+	if err := e.reduce(e.State, e.Graphs); err != nil {
 		return 0, err
 	}
 	var norm float64

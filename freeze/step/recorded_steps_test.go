@@ -284,25 +284,33 @@ func (f float32Runner) predictions(level int) (*onnx.Tensor, []int64) {
 // export decodes the recording's first pictures with the averaged weights through the exported model.
 func (f float32Runner) export(t *testing.T, r *recording) []float64 {
 	t.Helper()
-	m, err := BuildExport(f.spec.Net, f.Weights(true), r.Batch, r.ImgSize, r.ImgSize)
+	out, err := decoded(f.spec, f.Weights(true), r.Tensors["images/0"])
 	if err != nil {
 		t.Fatal(err)
+	}
+	return out
+}
+
+// decoded runs pictures, [N,3,H,W] in bytes, through the model as it is exported.
+func decoded(s *Spec, weights map[string]*onnx.Tensor, pixels *onnx.Tensor) ([]float64, error) {
+	m, err := BuildExport(s.Net, weights, int(pixels.Shape[0]), int(pixels.Shape[2]), int(pixels.Shape[3]))
+	if err != nil {
+		return nil, err
 	}
 	b, err := Open(m, ort.Options{})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	defer b.Close()
-	pixels := r.Tensors["images/0"]
 	scaled := make([]float32, len(pixels.Raw))
 	for i, p := range pixels.Raw {
 		scaled[i] = float32(p) / 255
 	}
 	out, err := b.Run(map[string]*onnx.Tensor{"images": onnx.Of(scaled, pixels.Shape...)})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	return out["output0"].Float64s()
+	return out["output0"].Float64s(), nil
 }
 
 // float64Runner runs the engine's graphs with package ref.

@@ -30,6 +30,8 @@ type Recording struct {
 	Hyp        map[string]float64 `json:"hyp_after_scaling"`
 	Batch      int
 	Accumulate int
+	World      int  // ranks that trained together; 0: one process
+	SyncBN     bool `json:"sync_bn"` // whose BatchNorms have the statistics of all
 	Steps      int
 	ClipNorm   float64 `json:"clip_norm"`
 	Losses     [][][4]float64
@@ -49,9 +51,25 @@ func folder(t *testing.T) string {
 // Each runs a subtest for each file of the folder.
 func Each(t *testing.T, test func(t *testing.T, r *Recording)) {
 	t.Helper()
-	files, _ := filepath.Glob(filepath.Join(folder(t), "*.safetensors"))
+	each(t, folder(t), test)
+}
+
+// EachDDP does so for recordings of several ranks: $YOLOFREEZE_GOLDEN_DDP, or golden/ddp in the
+// shared folder. images/R and targets/R are rank R's, and so are losses[step][R].
+func EachDDP(t *testing.T, test func(t *testing.T, r *Recording)) {
+	t.Helper()
+	folder := os.Getenv("YOLOFREEZE_GOLDEN_DDP")
+	if folder == "" {
+		folder = shared.Path(t, "golden", "ddp")
+	}
+	each(t, folder, test)
+}
+
+func each(t *testing.T, folder string, test func(t *testing.T, r *Recording)) {
+	t.Helper()
+	files, _ := filepath.Glob(filepath.Join(folder, "*.safetensors"))
 	if len(files) == 0 {
-		t.Fatal("no recordings in " + folder(t))
+		t.Fatal("no recordings in " + folder)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".safetensors"), func(t *testing.T) { test(t, read(t, file)) })
