@@ -70,6 +70,7 @@ type Graphs struct {
 	Optimizer *onnx.Model    // clipping, update, moving average
 	Trainable []yolov5.Param // inputs of both
 	Moving    []yolov5.Param // running statistics that the training graph updates
+	layout    *layout        // of the state
 }
 
 // Build writes the graphs. Trainable parameters are inputs of the training
@@ -150,7 +151,8 @@ func Build(s *Spec) (*Graphs, error) {
 	if err := pass.Run(b.Model, passes...); err != nil {
 		return nil, err
 	}
-	if g.Optimizer, err = optim.Build(s.paced(g.Trainable), optimParams(g.Moving), rule); err != nil {
+	g.layout = layOut(s.Target, g.Trainable, g.Moving, s.paced(g.Trainable))
+	if g.Optimizer, err = optim.Build(g.layout.params, g.layout.averaged, rule); err != nil {
 		return nil, fmt.Errorf("build the optimizer graph: %w", err)
 	}
 	return g, nil

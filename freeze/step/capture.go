@@ -37,15 +37,15 @@ func (r *runner) rehearse(run func() error) error {
 		return err
 	}
 	saved := map[string][]byte{}
-	_ = r.state.each(func(name string, t *onnx.Tensor) error {
-		saved[name] = slices.Clone(t.Raw)
+	_ = r.state.each(func(p *piece) error {
+		saved[p.name] = slices.Clone(p.host.Raw)
 		return nil
 	})
 	if err := run(); err != nil {
 		return err
 	}
-	_ = r.state.each(func(name string, t *onnx.Tensor) error {
-		copy(t.Raw, saved[name])
+	_ = r.state.each(func(p *piece) error {
+		copy(p.host.Raw, saved[p.name])
 		return nil
 	})
 	r.state.Upload()

@@ -140,7 +140,7 @@ func (e *Engine) openClearing() error {
 	if !e.away {
 		return nil
 	}
-	zeros, err := optim.BuildClear(optimParams(e.Graphs.Trainable))
+	zeros, err := optim.BuildClear(whole(e.Graphs.layout.trainable))
 	if err != nil {
 		return fmt.Errorf("build the graph that clears gradients: %w", err)
 	}

@@ -121,17 +121,19 @@ func graphs(t *testing.T, m *model.Model, policies []string, check func(name str
 				}
 				check(name+"-training-"+kind, half.Training, nil)
 			}
+			check(name+"-optimizer", g.Optimizer, nil)
+			flat := layOut(pass.CUDA, g.Trainable, g.Moving, s.paced(g.Trainable))
 			for _, algorithm := range Optimizers {
 				for _, scaled := range []bool{false, true} {
 					rule := s.Optimizer
 					rule.Algorithm, rule.Scaled = algorithm, scaled
-					o, err := optim.Build(optimParams(g.Trainable), optimParams(g.Moving), rule)
+					o, err := optim.Build(flat.params, flat.averaged, rule)
 					check(fmt.Sprintf("%s-%s-scaled%t", name, algorithm, scaled), o, err)
 				}
 			}
-			norm, err := optim.BuildNorm(optimParams(g.Trainable))
+			norm, err := optim.BuildNorm(flat.params)
 			check(name+"-norm", norm, err)
-			zeros, err := optim.BuildClear(optimParams(g.Trainable))
+			zeros, err := optim.BuildClear(whole(flat.trainable))
 			check(name+"-clear", zeros, err)
 		}
 	}

@@ -20,8 +20,9 @@ type State struct {
 	Gradients map[string]*onnx.Tensor // what batches since the last step have added up, by optim.Gradient
 
 	dict      map[string]*onnx.Tensor // the state dict that it began with; frozen tensors are its own
+	pieces    []*piece                // all of the memory; Trained, Optimizer and Gradients lie in it
 	device    ort.Device
-	values    map[string]*ort.Value // by name, in the tensors' own shapes
+	values    map[string]*ort.Value // of pieces and their parts, by name
 	away      bool                  // in a device's memory
 	newer     side                  // which copy is ahead of the other
 	clearing  *Bound                // sets the gradients to zero, on a device only
@@ -33,17 +34,40 @@ type State struct {
 // newState starts with the weights of spec.State, which are copied, moments at zero and averages at the weights.
 func newState(spec *Spec, graphs *Graphs) *State {
 	s := &State{Trained: map[string]*onnx.Tensor{}, Optimizer: map[string]*onnx.Tensor{}, Gradients: map[string]*onnx.Tensor{}, dict: spec.State}
-	for _, p := range graphs.Trainable {
-		s.Gradients[optim.Gradient(p.Name)] = onnx.NewTensor(onnx.Float, p.Shape...)
-		for _, name := range spec.Optimizer.Moments(p.Name) {
-			s.Optimizer[name] = onnx.NewTensor(onnx.Float, p.Shape...)
+	itself := func(name string) string { return name }
+	for _, e := range graphs.layout.trainable {
+		gradients := pieceOf(e, optim.Gradient, s.Gradients)
+		gradients.gradient = true
+		s.pieces = append(s.pieces, gradients)
+		for i := range spec.Optimizer.Moments(e.name) {
+			s.pieces = append(s.pieces, pieceOf(e, func(name string) string { return spec.Optimizer.Moments(name)[i] }, s.Optimizer))
 		}
 	}
-	for _, p := range slices.Concat(graphs.Trainable, graphs.Moving) {
-		s.Trained[p.Name] = spec.State[p.Name].Clone()
-		s.Optimizer[optim.EMA(p.Name)] = spec.State[p.Name].Clone()
+	for _, e := range slices.Concat(graphs.layout.trainable, graphs.layout.moving) {
+		s.pieces = append(s.pieces, pieceOf(e, itself, s.Trained), pieceOf(e, optim.EMA, s.Optimizer))
+	}
+	for name, t := range s.Trained {
+		copy(t.Raw, spec.State[name].Raw)
+		copy(s.Optimizer[optim.EMA(name)].Raw, t.Raw)
+	}
+	if slices.ContainsFunc(graphs.layout.params, func(p optim.Param) bool { return p.Factors }) {
+		s.pieces = append(s.pieces, factors(graphs.layout.trainable[0], spec.paced(graphs.Trainable)))
 	}
 	return s
+}
+
+// factors is the memory of what learning rates are multiplied by, element by element.
+func factors(e extent, params []optim.Param) *piece {
+	tensors := map[string]*onnx.Tensor{}
+	p := pieceOf(e, optim.Factors, tensors)
+	p.constant = true
+	for _, param := range params {
+		all := onnx.Data[float32](tensors[optim.Factors(param.Name)])
+		for i := range all {
+			all[i] = float32(rateFactor(param))
+		}
+	}
+	return p
 }
 
 // side is the host or the device.
@@ -74,13 +98,14 @@ func (t Traffic) Plus(u Traffic) Traffic {
 // Moved returns the bytes moved so far; on the CPU provider there are none.
 func (s *State) Moved() Traffic { return s.traffic }
 
-// each calls f for every tensor that steps update, until f fails.
-func (s *State) each(f func(name string, t *onnx.Tensor) error) error {
-	for _, group := range []map[string]*onnx.Tensor{s.Trained, s.Optimizer, s.Gradients} {
-		for name, t := range group {
-			if err := f(name, t); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
+// each calls f for all memory that steps update, until f fails.
+func (s *State) each(f func(p *piece) error) error {
+	for _, p := range s.pieces {
+		if p.constant {
+			continue
+		}
+		if err := f(p); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
 	return nil
@@ -89,15 +114,31 @@ func (s *State) each(f func(name string, t *onnx.Tensor) error) error {
 // place puts the state where a session's device works.
 func (s *State) place(session *ort.Session) error {
 	s.device, s.values, s.away, s.newer, s.uncleared = session.Device(), map[string]*ort.Value{}, false, neither, false
-	err := s.each(func(name string, t *onnx.Tensor) (err error) {
-		if s.values[name], err = session.Place(t); err == nil && s.values[name].OnDevice() {
-			s.away, s.newer = true, host // callers may fill in a state before the first step
-			s.traffic.State.In += int64(len(t.Raw))
+	for _, p := range s.pieces {
+		if err := s.placePiece(session, p); err != nil {
+			return fmt.Errorf("place the state on %s: %s: %w", s.device, p.name, err)
 		}
-		return err
-	})
+	}
+	return nil
+}
+
+func (s *State) placePiece(session *ort.Session, p *piece) error {
+	value, err := session.Place(p.host)
 	if err != nil {
-		return fmt.Errorf("place the state on %s: %w", s.device, err)
+		return err
+	}
+	s.values[p.name] = value
+	if value.OnDevice() {
+		s.away, s.newer = true, host // callers may fill in a state before the first step
+		s.traffic.State.In += int64(len(p.host.Raw))
+	}
+	for _, part := range p.parts {
+		if s.values[part.name] != nil { // the piece is this very tensor
+			continue
+		}
+		if s.values[part.name], err = value.Part(part.from, part.shape...); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -127,9 +168,9 @@ func (s *State) upload() error {
 		return s.failed
 	}
 	if s.newer == host {
-		err := s.each(func(name string, t *onnx.Tensor) error {
-			s.traffic.State.In += int64(len(t.Raw))
-			return s.values[name].Write(t)
+		err := s.each(func(p *piece) error {
+			s.traffic.State.In += int64(len(p.host.Raw))
+			return s.values[p.name].Write(p.host)
 		})
 		if err != nil {
 			return fmt.Errorf("put the state on %s: %w", s.device, err)
@@ -163,9 +204,9 @@ func (s *State) Sync() error {
 	if s.failed = s.upload(); s.failed != nil { // gradients that wait to be cleared
 		return s.failed
 	}
-	err := s.each(func(name string, t *onnx.Tensor) error {
-		s.traffic.State.Out += int64(len(t.Raw))
-		return s.values[name].Read(t)
+	err := s.each(func(p *piece) error {
+		s.traffic.State.Out += int64(len(p.host.Raw))
+		return s.values[p.name].Read(p.host)
 	})
 	if err != nil {
 		s.failed = fmt.Errorf("bring the state from %s: %w", s.device, err)
@@ -181,9 +222,24 @@ func (s *State) ClearGradients() {
 	if s.newer == device {
 		return
 	}
-	for _, g := range s.Gradients {
-		clear(g.Raw)
+	for _, p := range s.pieces {
+		if p.gradient {
+			clear(p.host.Raw)
+		}
 	}
+}
+
+// GradientValues is the memory of what batches have added up since the last step, where the device
+// works: one value for all gradients on the CPU provider, whose Tensor is that memory itself,
+// and on CUDA; one for each tensor where memory has no addresses. What is written there between
+// Accumulate and Step is what the step applies. Gradients of a scaled loss are scaled.
+func (s *State) GradientValues() (values []*ort.Value) {
+	for _, p := range s.pieces {
+		if p.gradient {
+			values = append(values, s.values[p.name])
+		}
+	}
+	return values
 }
 
 // Weights returns the state dict as it is now, averaged or not; frozen tensors are

@@ -18,14 +18,16 @@ const (
 	Norms                // BatchNorm scales: no decay
 )
 
-// Param is a tensor that the optimizer updates. The graph takes every tensor as
-// a vector: ONNX Runtime's CPU provider multiplies [256,256,1,1] by a scalar
-// element by element, a vector by whole registers.
+// Param is what the optimizer updates at once: a tensor, or memory in which tensors
+// of a group lie one behind the other. The graph takes it as a vector: ONNX
+// Runtime's CPU provider multiplies [256,256,1,1] by a scalar element by element,
+// a vector by whole registers.
 type Param struct {
-	Name   string
-	Size   int64 // elements
-	Group  Group
-	Factor float64 // of the group's learning rate; 0 and 1 leave the rate as it is
+	Name    string
+	Size    int64 // elements
+	Group   Group
+	Factor  float64 // of the group's learning rate; 0 and 1 leave the rate as it is
+	Factors bool    // instead of Factor each element has its own, in the input of that name
 }
 
 // Options choose the rule.
@@ -61,6 +63,9 @@ func Out(name string) string { return name + ".out" }
 
 // Gradient names the input with a parameter's accumulated gradient.
 func Gradient(param string) string { return "gradient/" + param }
+
+// Factors names the input with what a parameter's learning rate is multiplied by, element by element.
+func Factors(param string) string { return "lr_factor/" + param }
 
 // EMA names the moving average of a parameter or buffer.
 func EMA(name string) string { return "ema/" + name }
@@ -176,7 +181,10 @@ func (s *step) update(p Param, g, scale *onnx.Value) {
 		g = s.Mul(g, scale)
 	}
 	rate, decayed := s.rates[p.Group], p.Group == Weights && s.o.WeightDecay != 0
-	if p.Factor != 0 && p.Factor != 1 {
+	switch {
+	case p.Factors:
+		rate = s.Mul(rate, s.Input(Factors(p.Name), onnx.Float, shape))
+	case p.Factor != 0 && p.Factor != 1:
 		rate = s.Scale(rate, p.Factor)
 	}
 	if decayed && s.o.Algorithm != "AdamW" {

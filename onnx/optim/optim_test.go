@@ -47,11 +47,15 @@ func (r *oracle) step(gradients map[string][]float64) (norm float64) {
 		scale = min(1, r.o.ClipNorm/(norm+1e-6))
 	}
 	for _, p := range r.params {
-		w, rate := r.state[p.Name], rates[p.Group]
-		if p.Factor != 0 {
-			rate *= p.Factor
-		}
+		w := r.state[p.Name]
 		for i, g := range gradients[p.Name] {
+			rate := rates[p.Group]
+			switch {
+			case p.Factors:
+				rate *= r.state[optim.Factors(p.Name)][i]
+			case p.Factor != 0:
+				rate *= p.Factor
+			}
 			w[i] -= rate * r.direction(p, i, g*scale, w[i])
 			ema := r.state[optim.EMA(p.Name)]
 			ema[i] = emaDecay*ema[i] + (1-emaDecay)*w[i]
@@ -100,6 +104,9 @@ func TestAgainstFormulas(t *testing.T) {
 		t.Run(algorithm+" factors", func(t *testing.T) {
 			o := optim.Options{Algorithm: algorithm, WeightDecay: weightDecay, ClipNorm: 1}
 			follow(t, withFactors(0.1, 1, 3), o)
+			varied := withFactors(0.1, 1, 3)
+			varied[0].Factors = true // element by element
+			follow(t, varied, o)
 		})
 	}
 }
@@ -174,7 +181,7 @@ func follow(t *testing.T, params []optim.Param, o optim.Options) {
 		}
 		for name, want := range r.state {
 			out := got[optim.Out(name)]
-			if name == averaged[0].Name { // the training graph's
+			if name == averaged[0].Name || strings.HasPrefix(name, optim.Factors("")) { // the training graph's, and constant
 				continue
 			}
 			for i, v := range want {

@@ -96,13 +96,13 @@ void *capi_value_over(void *data, size_t bytes, int64_t *shape, size_t rank, int
 	return CALL(CreateTensorWithDataAsOrtValue, void *, void *, void *, size_t, int64_t *, size_t, int, void **)(
 		host_memory, data, bytes, shape, rank, dtype, value);
 }
-void *capi_value_like(void *other, size_t bytes, int64_t *shape, size_t rank, int dtype, void **value) {
+void *capi_value_part(void *other, size_t offset, size_t bytes, int64_t *shape, size_t rank, int dtype, void **value) {
 	const void *memory = NULL;
 	void *data = NULL;
 	void *status = CALL(GetTensorMemoryInfo, void *, void *, const void **)(other, &memory);
 	if (!status) status = capi_value_data(other, &data);
 	return status ? status : CALL(CreateTensorWithDataAsOrtValue, void *, const void *, void *, size_t, int64_t *, size_t, int, void **)(
-		memory, data, bytes, shape, rank, dtype, value);
+		memory, (char *)data + offset, bytes, shape, rank, dtype, value);
 }
 void *capi_value_data(void *value, void **data) {
 	return CALL(GetTensorMutableData, void *, void *, void **)(value, data);

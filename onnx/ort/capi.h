@@ -104,8 +104,8 @@ void *capi_dims(void *info, int64_t *sizes, const char **names, size_t rank);
 void capi_release_info(void *info);
 
 void *capi_value_over(void *data, size_t bytes, int64_t *shape, size_t rank, int dtype, void **value);
-// capi_value_like lies over the memory of another value, wherever that is.
-void *capi_value_like(void *other, size_t bytes, int64_t *shape, size_t rank, int dtype, void **value);
+// capi_value_part lies over memory of another value, wherever that is, from a byte on.
+void *capi_value_part(void *other, size_t offset, size_t bytes, int64_t *shape, size_t rank, int dtype, void **value);
 void *capi_value_data(void *value, void **data);
 void capi_release_value(void *value);
 

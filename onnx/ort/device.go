@@ -82,6 +82,10 @@ func kindOf(library string) Kind {
 	return Kind(library)
 }
 
+// Addressable reports whether the device's memory has addresses, so that a value may be a part
+// of another. Elsewhere, as on WebGPU, memory is known by handles.
+func (d Device) Addressable() bool { return d.Kind == CPU || d.Kind == CUDA }
+
 // MarshalText is String.
 func (d Device) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 

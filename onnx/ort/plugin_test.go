@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"yolofreeze/onnx"
@@ -156,6 +157,56 @@ func TestPlace(t *testing.T) {
 				if err := v.Read(other); err == nil {
 					t.Error("a closed value was read")
 				}
+			}
+		})
+	}
+}
+
+// TestPart updates a part of a value: nothing else of it changes. Where memory has no addresses,
+// and beyond its end, there are no parts.
+func TestPart(t *testing.T) {
+	for _, kind := range append(deviceKinds, CPU) {
+		t.Run(kind.String(), func(t *testing.T) {
+			s := plugged(t, kind, add(2), Options{})
+			whole, err := s.Place(onnx.Of([]float32{0, 1, 2, 3, 4, 5}, 6))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer whole.Close()
+			for _, from := range []int64{-1, 5} {
+				if _, err := whole.Part(from, 2); err == nil || !strings.Contains(err.Error(), "does not lie within") {
+					t.Errorf("two of six elements from %d on: %v", from, err)
+				}
+			}
+			part, err := whole.Part(3, 2)
+			if whole.OnDevice() && !s.Device().Addressable() {
+				if err == nil || !strings.Contains(err.Error(), "has no addresses") {
+					t.Errorf("error %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer part.Close()
+			delta, err := NewValue(onnx.Of([]float32{10, 20}, 2))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer delta.Close()
+			b, err := s.Bind()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close()
+			if err := errors.Join(b.Input("state", part), b.Input("delta", delta), b.Output("next", part), b.Run()); err != nil {
+				t.Fatal(err)
+			}
+			want := []float32{0, 1, 2, 13, 24, 5}
+			expect(t, whole, func(i int) float32 { return want[i] })
+			whole.Close()
+			if err := b.Run(); err == nil {
+				t.Error("a part of a closed value was used")
 			}
 		})
 	}

@@ -6,6 +6,7 @@ package ort
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -68,23 +69,49 @@ func NewValue(t *onnx.Tensor) (*Value, error) {
 // View returns a value of another shape over the memory of v, wherever that is.
 // Once v is closed, the view is as good as closed.
 func (v *Value) View(shape ...int64) (*Value, error) {
-	if v.closed() {
-		return nil, fmt.Errorf("ort: viewing %v as %v: the value is closed", v.typ, shape)
+	view, err := v.part(0, shape)
+	if err == nil && view.bytes() != v.bytes() {
+		view.Close()
+		err = errors.New("the sizes differ")
 	}
-	typ := onnx.Type{DType: v.typ.DType, Shape: onnx.Dims(shape...)}
-	view := &Value{typ: typ, memory: v.memory, of: v}
-	if view.bytes() != v.bytes() {
-		return nil, fmt.Errorf("ort: viewing %v as %v: the sizes differ", v.typ, shape)
-	}
-	if v.tensor != nil {
-		view.tensor = &onnx.Tensor{DType: v.tensor.DType, Shape: slices.Clone(shape), Raw: v.tensor.Raw}
-	}
-	status := C.capi_value_like(v.c, C.size_t(v.bytes()), (*C.int64_t)(unsafe.SliceData(shape)), C.size_t(len(shape)), C.int(typ.DType), &view.c)
-	if err := check(status); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("ort: viewing %v as %v: %w", v.typ, shape, err)
 	}
-	runtime.SetFinalizer(view, (*Value).Close)
 	return view, nil
+}
+
+// Part is View of the elements from one on, where memory has addresses: see Device.Addressable.
+func (v *Value) Part(from int64, shape ...int64) (*Value, error) {
+	part, err := v.part(from, shape)
+	if err != nil {
+		return nil, fmt.Errorf("ort: a part %v of %v from element %d on: %w", shape, v.typ, from, err)
+	}
+	return part, nil
+}
+
+func (v *Value) part(from int64, shape []int64) (*Value, error) {
+	if v.closed() {
+		return nil, errors.New("the value is closed")
+	}
+	typ := onnx.Type{DType: v.typ.DType, Shape: onnx.Dims(shape...)}
+	part := &Value{typ: typ, memory: v.memory, of: v}
+	start := from * int64(typ.DType.Size())
+	end := start + part.bytes()
+	switch {
+	case from < 0 || end > v.bytes():
+		return nil, errors.New("it does not lie within")
+	case v.memory != nil && from > 0 && !v.memory.s.device.Addressable():
+		return nil, fmt.Errorf("memory of %v has no addresses", v.memory.s.device)
+	}
+	if v.tensor != nil {
+		part.tensor = &onnx.Tensor{DType: v.tensor.DType, Shape: slices.Clone(shape), Raw: v.tensor.Raw[start:end:end]}
+	}
+	status := C.capi_value_part(v.c, C.size_t(start), C.size_t(end-start), (*C.int64_t)(unsafe.SliceData(shape)), C.size_t(len(shape)), C.int(typ.DType), &part.c)
+	if err := check(status); err != nil {
+		return nil, err
+	}
+	runtime.SetFinalizer(part, (*Value).Close)
+	return part, nil
 }
 
 // Tensor returns the tensor that the value lies over, nil where the runtime owns the memory.
