@@ -84,23 +84,36 @@ func (a *Annotated) read(classes map[string]int, w, h int, r *Recorder) {
 	}
 }
 
-// hand gives the object to the recorder, in a picture of w by h pixels.
-func (o *Drawn) hand(class, w, h int, place Problem, r *Recorder) {
+// Label is the object as a label of a picture of w by h pixels.
+func (o *Drawn) Label(class, w, h int) Label {
 	fw, fh := float64(w), float64(h)
 	if o.Shares {
 		fw, fh = 1, 1
 	}
+	b := o.Box
+	l := Label{Class: class, X: (b[0] + b[2]/2) / fw, Y: (b[1] + b[3]/2) / fh, W: b[2] / fw, H: b[3] / fh, Crowd: o.Crowd}
 	outline := make([]Point, len(o.Outline))
 	for i, p := range o.Outline {
 		outline[i] = Point{p.X / fw, p.Y / fh}
 	}
-	b := o.Box
-	l := Label{Class: class, X: (b[0] + b[2]/2) / fw, Y: (b[1] + b[3]/2) / fh, W: b[2] / fw, H: b[3] / fh, Crowd: o.Crowd}
 	if b == [4]float64{} && len(outline) > 0 {
-		l.Polygon = outline
-		l = l.boxed()
+		around := Label{Polygon: outline}.boxed()
+		l.X, l.Y, l.W, l.H = around.X, around.Y, around.W, around.H
 	}
-	place.Field, place.Value = "box", fmt.Sprintf("%.6g %.6g %.6g %.6g", (l.X-l.W/2)*fw, (l.Y-l.H/2)*fh, l.W*fw, l.H*fh)
+	if len(outline) >= 3 {
+		l.Polygon = outline
+		for i, p := range outline { // which reaches the picture's edge at most
+			outline[i] = Point{clip01(p.X), clip01(p.Y)}
+		}
+	}
+	return l
+}
+
+// hand gives the object to the recorder, in a picture of w by h pixels.
+func (o *Drawn) hand(class, w, h int, place Problem, r *Recorder) {
+	l := o.Label(class, w, h)
+	left, top, bw, bh := l.Pixels(w, h)
+	place.Field, place.Value = "box", fmt.Sprintf("%.6g %.6g %.6g %.6g", left, top, bw, bh)
 	if math.IsNaN(l.X + l.Y + l.W + l.H) {
 		place.Want = "must be numbers"
 		r.Bad(place)
@@ -110,14 +123,6 @@ func (o *Drawn) hand(class, w, h int, place Problem, r *Recorder) {
 		place.Want = "width and height must be over 0"
 		r.NoArea(place)
 		return
-	}
-	if len(outline) >= 3 {
-		l.Polygon = make([]Point, len(outline)) // which reaches the picture's edge at most
-		for i, p := range outline {
-			l.Polygon[i] = Point{clip01(p.X), clip01(p.Y)}
-		}
-	} else {
-		l.Polygon = nil
 	}
 	leaves := place
 	leaves.Want = fmt.Sprintf("must lie in the picture of %dx%d", w, h)

@@ -17,6 +17,13 @@ import (
 type WriteOptions struct {
 	Link     bool // link to the pictures instead of copying them
 	Outlines bool // YOLO: write outlines where there are; their box may differ
+	Conf     bool // YOLO: write confidences as a sixth column, which training does not take
+
+	// Address is what Label Studio's tasks put before the names of pictures; "" is where its
+	// local storage has them.
+	Address string
+	// Proposed says that nobody has looked at the labels yet: Label Studio has predictions then.
+	Proposed bool
 
 	Stop func() error // asked before each picture: its error ends the writing, and nothing stays; nil: nobody is asked
 }

@@ -13,8 +13,9 @@ type Label struct {
 	Class      int
 	X, Y, W, H float64
 	Polygon    []Point
-	Difficult  bool // VOC: hard to recognise
-	Crowd      bool // COCO: one box around a group
+	Difficult  bool    // VOC: hard to recognise
+	Crowd      bool    // COCO: one box around a group
+	Conf       float64 // of what a model has found; 0: a person has labelled it
 }
 
 // Point is a place in a picture, as shares of its width and height.

@@ -76,11 +76,12 @@ var rooms = map[string]room{
 	"freeze/finetune/mlflow":      {standard: true},
 	"cmd/yolofreeze": {allows: []string{"onnx/...", "freeze/...", "dataset/...", "cmd/..."},
 		but: []string{"onnx/op", "onnx/grad", "onnx/optim", "onnx/pass", "onnx/testkit/...", "freeze/fixture"}},
-	"cmd/term":    {},
-	"cmd/flags":   {allows: []string{"cmd/term", "dataset", "dataset/loader", "freeze/options", "freeze/step", "onnx", "onnx/ort"}},
-	"cmd/setup":   {allows: []string{"onnx/fetch", "onnx/ort/packages"}},
-	"cmd/matrix":  {allows: []string{"cmd/term", "cmd/flags", "freeze/options"}},
-	"scripts/...": {allows: []string{"onnx/...", "freeze/...", "dataset/..."}},
+	"cmd/term":     {},
+	"cmd/flags":    {allows: []string{"cmd/term", "dataset", "dataset/loader", "freeze/options", "freeze/step", "onnx", "onnx/ort"}},
+	"cmd/setup":    {allows: []string{"onnx/fetch", "onnx/ort/packages"}},
+	"cmd/datasets": {allows: []string{"cmd/term", "cmd/flags", "dataset/...", "freeze/finetune/plot", "freeze/model"}},
+	"cmd/matrix":   {allows: []string{"cmd/term", "cmd/flags", "freeze/options"}},
+	"scripts/...":  {allows: []string{"onnx/...", "freeze/...", "dataset/..."}},
 }
 
 // owners are the only packages that may import what is named here.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/datasets"
 	"yolofreeze/cmd/flags"
 	"yolofreeze/cmd/term"
 )
@@ -27,7 +28,7 @@ func commands() []*cli.Command {
 		exportCommand(),
 		compareCommand(),
 		demoCommand(),
-		datasetCommand(),
+		datasets.Command(labelCommand()),
 		completionCommand(),
 		valCommand(),
 		weightsCommand(),

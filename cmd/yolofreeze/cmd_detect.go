@@ -133,20 +133,29 @@ func (r *detection) add(p *detect.Picture) error {
 }
 
 func checkDetect(c *cli.Context) error {
-	conf, iou := c.Float64("conf-thres"), c.Float64("iou-thres")
 	switch {
 	case c.NArg()+len(flags.List(c, "source")) == 0:
 		return term.Usagef("detect: no pictures given").Hinted("usage: yolofreeze detect --weights MODEL PICTURES…")
-	case c.Int("batch-size") < 1:
-		return term.Usagef("detect: --batch-size %d: want at least 1", c.Int("batch-size"))
-	case !(conf >= 0 && conf < 1):
-		return term.Usagef("detect: --conf-thres %g: want 0 or more, less than 1", conf)
-	case !(iou > 0 && iou <= 1):
-		return term.Usagef("detect: --iou-thres %g: want more than 0, at most 1", iou)
-	case c.Int("max-det") < 0 || c.Int("line-thickness") < 0:
-		return term.Usagef("detect: --max-det %d, --line-thickness %d: want 0 or more", c.Int("max-det"), c.Int("line-thickness"))
+	case c.Int("line-thickness") < 0:
+		return term.Usagef("detect: --line-thickness %d: want 0 or more", c.Int("line-thickness"))
 	case c.Bool("save-conf") && !c.Bool("save-txt"):
 		return term.Usagef("detect: --save-conf needs --save-txt")
+	}
+	return checkDetections(c)
+}
+
+// checkDetections refuses numbers that make no sense of flags.Suppression and flags.BatchSize.
+func checkDetections(c *cli.Context) error {
+	conf, iou := c.Float64("conf-thres"), c.Float64("iou-thres")
+	switch name := flags.Path(c); {
+	case c.Int("batch-size") < 1:
+		return term.Usagef("%s: --batch-size %d: want at least 1", name, c.Int("batch-size"))
+	case !(conf >= 0 && conf < 1):
+		return term.Usagef("%s: --conf-thres %g: want 0 or more, less than 1", name, conf)
+	case !(iou > 0 && iou <= 1):
+		return term.Usagef("%s: --iou-thres %g: want more than 0, at most 1", name, iou)
+	case c.Int("max-det") < 0:
+		return term.Usagef("%s: --max-det %d: want 0 or more", name, c.Int("max-det"))
 	}
 	return nil
 }
@@ -162,7 +171,7 @@ func openFinder(c *cli.Context, products onnx.DType, runtime ort.Options) (*dete
 		NMS: metric.NMSOptions{Conf: c.Float64("conf-thres"), IoU: c.Float64("iou-thres"), MaxDet: c.Int("max-det"), Agnostic: c.Bool("agnostic-nms")},
 		AMP: products, Runtime: runtime})
 	if bad := (*detect.ClassError)(nil); errors.As(err, &bad) {
-		return nil, noSuchClass("detect", bad)
+		return nil, noSuchClass(flags.Path(c), bad)
 	}
 	if err != nil {
 		return nil, term.BadInput(err)

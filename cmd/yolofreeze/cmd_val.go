@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/datasets"
 	"yolofreeze/cmd/flags"
 	"yolofreeze/cmd/term"
 	"yolofreeze/dataset"
@@ -80,7 +81,7 @@ func val(c *cli.Context) error {
 		return term.Usagef("val: task %q: want train, val or test", split)
 	}
 	t := term.Of(c)
-	if err := checkPolicies(c); err != nil {
+	if err := datasets.CheckPolicies(c); err != nil {
 		return err
 	}
 	runtime, products, err := flags.Runtime(c)
@@ -95,7 +96,7 @@ func val(c *cli.Context) error {
 	if err != nil {
 		return term.BadInput(err)
 	}
-	set, err := openData(c, split)
+	set, err := datasets.Open(c, split)
 	if err != nil {
 		return err
 	}

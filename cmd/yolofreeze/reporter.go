@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"yolofreeze/cmd/datasets"
 	"yolofreeze/cmd/term"
 	"yolofreeze/dataset"
 	"yolofreeze/freeze"
@@ -32,7 +33,7 @@ func (r *trainReporter) Warnf(format string, args ...any) {
 	r.t.Warnf(format, args...)
 }
 
-func (r *trainReporter) Data(set *dataset.Set) { reportData(r.t, set) }
+func (r *trainReporter) Data(set *dataset.Set) { datasets.Report(r.t, set) }
 
 func (r *trainReporter) Plan(p *freeze.Plan) {
 	for _, line := range r.frozen(p) {

@@ -68,6 +68,7 @@ type written struct {
 	Area       float64         `json:"area"`
 	Crowd      int             `json:"iscrowd"`
 	Outline    [][]json.Number `json:"segmentation"`
+	Score      float64         `json:"score,omitempty"` // as COCO's results have it
 }
 
 func writtenObject(id, imageID int, l dataset.Label, w, h int) written {
@@ -75,7 +76,7 @@ func writtenObject(id, imageID int, l dataset.Label, w, h int) written {
 	text := dataset.FormatBox(l, [4]float64{left, top, bw, bh}, func(v [4]float64) dataset.Label {
 		return dataset.FromPixels(l.Class, v[0], v[1], v[2], v[3], w, h)
 	})
-	a := written{ID: id, ImageID: imageID, CategoryID: l.Class + 1, Area: round2(bw * bh), Outline: [][]json.Number{}}
+	a := written{ID: id, ImageID: imageID, CategoryID: l.Class + 1, Area: round2(bw * bh), Outline: [][]json.Number{}, Score: l.Conf}
 	for i, t := range text {
 		a.Bbox[i] = json.Number(t)
 	}

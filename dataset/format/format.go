@@ -11,13 +11,14 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/archive"
 	"yolofreeze/dataset/coco"
+	"yolofreeze/dataset/labelstudio"
 	"yolofreeze/dataset/voc"
 	"yolofreeze/dataset/yolo"
 	"yolofreeze/onnx/disk"
 )
 
 // Formats are the names that Write takes; Find returns these and others.
-var Formats = []string{"yolo", "voc", "coco"}
+var Formats = []string{"yolo", "voc", "coco", "labelstudio"}
 
 // Found is a data set whose format is known and of which nothing is read yet.
 type Found struct {
@@ -184,6 +185,21 @@ func Write(name, dir string, set *dataset.Set, o dataset.WriteOptions) error {
 		return voc.Write(dir, set, o)
 	case "coco":
 		return coco.Write(dir, set, o)
+	case "labelstudio":
+		return labelstudio.Write(dir, set, o)
 	}
 	return fmt.Errorf("format %q: must be one of %s", name, strings.Join(Formats, ", "))
+}
+
+// LabelsOf finds the file with the labels of a picture, where YOLO and VOC have it: in labels beside
+// images or in Annotations beside JPEGImages, or beside the picture. "" where there is none.
+func LabelsOf(picture string) string {
+	stem := strings.TrimSuffix(picture, filepath.Ext(picture))
+	note := filepath.Join(filepath.Dir(filepath.Dir(picture)), "Annotations", filepath.Base(stem)+".xml")
+	for _, file := range []string{yolo.LabelPath(picture), stem + ".txt", stem + ".xml", note} {
+		if disk.IsFile(file) {
+			return file
+		}
+	}
+	return ""
 }

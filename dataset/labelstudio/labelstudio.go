@@ -3,7 +3,8 @@
 //
 // Of a task's annotations the newest that was not cancelled counts. Rectangles, turned or not,
 // polygons and ellipses with a label are objects; masks, points and choices are passed over and
-// counted. Predictions are not read: nobody has looked at them yet.
+// counted. Predictions are not read: nobody has looked at them yet. What a model has found is
+// written as such, with its confidence.
 package labelstudio
 
 import (

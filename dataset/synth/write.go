@@ -111,7 +111,7 @@ func (o Options) writePicture(dir, split string, i int) error {
 	if err := encode(filepath.Join(dir, "images", split, name+ext), img, o.JPEG); err != nil {
 		return err
 	}
-	return disk.Put(filepath.Join(dir, "labels", split, name+".txt"), disk.Bytes(yolo.FormatLabels(labels, false)))
+	return disk.Put(filepath.Join(dir, "labels", split, name+".txt"), disk.Bytes(yolo.FormatLabels(labels, dataset.WriteOptions{})))
 }
 
 func encode(file string, img *picture.Image, asJPEG bool) error {

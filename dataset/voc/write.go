@@ -68,7 +68,11 @@ func writeObject(w io.Writer, name string, l dataset.Label, width, height int) {
 	for i, edge := range edges {
 		fmt.Fprintf(w, "\t\t\t<%s>%s</%s>\n", edge, v[i], edge)
 	}
-	fmt.Fprint(w, "\t\t</bndbox>\n\t</object>\n")
+	fmt.Fprint(w, "\t\t</bndbox>\n")
+	if l.Conf > 0 {
+		fmt.Fprintf(w, "\t\t<confidence>%g</confidence>\n", l.Conf)
+	}
+	fmt.Fprint(w, "\t</object>\n")
 }
 
 func escape(s string) string {

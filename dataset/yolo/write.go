@@ -31,7 +31,7 @@ func Write(dir string, set *dataset.Set, o dataset.WriteOptions) error {
 				continue
 			}
 			file := filepath.Join(tmp, "labels", p.Split, p.Stem()+".txt")
-			if err := disk.Put(file, disk.Bytes(FormatLabels(p.Labels, o.Outlines))); err != nil {
+			if err := disk.Put(file, disk.Bytes(FormatLabels(p.Labels, o))); err != nil {
 				return err
 			}
 		}
@@ -40,12 +40,12 @@ func Write(dir string, set *dataset.Set, o dataset.WriteOptions) error {
 }
 
 // FormatLabels returns the text of a label file: boxes, or outlines where they
-// are wanted and there.
-func FormatLabels(labels []dataset.Label, outlines bool) []byte {
+// are wanted and there, and confidences where those are.
+func FormatLabels(labels []dataset.Label, o dataset.WriteOptions) []byte {
 	var s strings.Builder
 	for _, l := range labels {
 		s.WriteString(strconv.Itoa(l.Class))
-		if outlines && len(l.Polygon) >= 3 {
+		if o.Outlines && len(l.Polygon) >= 3 {
 			for _, p := range l.Polygon {
 				s.WriteString(" " + strconv.FormatFloat(p.X, 'f', -1, 64) + " " + strconv.FormatFloat(p.Y, 'f', -1, 64))
 			}
@@ -54,6 +54,9 @@ func FormatLabels(labels []dataset.Label, outlines bool) []byte {
 				return dataset.Label{Class: l.Class, X: v[0], Y: v[1], W: v[2], H: v[3]}
 			})
 			s.WriteString(" " + strings.Join(v[:], " "))
+		}
+		if o.Conf && l.Conf > 0 {
+			s.WriteString(" " + strconv.FormatFloat(l.Conf, 'g', -1, 64))
 		}
 		s.WriteByte('\n')
 	}

@@ -1,16 +1,13 @@
-package main
+// Package datasets has the commands about data sets, and how others open one and tell of it.
+package datasets
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"math"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -20,16 +17,16 @@ import (
 	"yolofreeze/cmd/term"
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
-	"yolofreeze/dataset/synth"
 	"yolofreeze/freeze/finetune/plot"
 	"yolofreeze/onnx/disk"
 )
 
-func datasetCommand() *cli.Command {
+// Command is "dataset"; more are subcommands that need a model.
+func Command(more ...*cli.Command) *cli.Command {
 	return &cli.Command{
 		Name:        "dataset",
-		Usage:       "check, convert, count, split, draw and preview data sets",
-		Subcommands: []*cli.Command{checkCommand(), statsCommand(), convertDataCommand(), splitCommand(), synthCommand(), previewCommand()},
+		Usage:       "check, convert, count, split, draw, preview and label data sets",
+		Subcommands: append([]*cli.Command{checkCommand(), statsCommand(), convertDataCommand(), splitCommand(), synthCommand(), previewCommand()}, more...),
 	}
 }
 
@@ -48,7 +45,7 @@ func readData(c *cli.Context, allowUnfit bool) (*dataset.Set, *format.Found, err
 	if err := flags.NeedArgs(c, 1, 1); err != nil {
 		return nil, nil, err
 	}
-	if err := checkPolicies(c); err != nil {
+	if err := CheckPolicies(c); err != nil {
 		return nil, nil, err
 	}
 	o := readOptions(c)
@@ -231,182 +228,4 @@ func writeStats(w io.Writer, splits map[string]*dataset.Stats) error {
 		err = t.Flush()
 	}
 	return err
-}
-
-// written is a data set that a subcommand wrote; its JSON keys are stable.
-type written struct {
-	Path     string         `json:"path"`
-	Format   string         `json:"format"`
-	Names    []string       `json:"names"`
-	Pictures map[string]int `json:"pictures"` // by split
-}
-
-func (r *written) write(w io.Writer) error {
-	var parts []string
-	for _, split := range dataset.SplitNames {
-		if n, ok := r.Pictures[split]; ok {
-			parts = append(parts, fmt.Sprintf("%d %s", n, split))
-		}
-	}
-	_, err := term.Fprintf(w, "%s: %s, %s pictures, %d classes\n", r.Path, r.Format, strings.Join(parts, ", "), len(r.Names))
-	return err
-}
-
-// writeFlags are those of subcommands that write a data set.
-func writeFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FOLDER` to write; must not exist or be empty"},
-		&cli.StringFlag{Name: "to", Value: format.Formats[0], Usage: "`FORMAT`: " + strings.Join(format.Formats, ", ")},
-		&cli.BoolFlag{Name: "link", Usage: "link to the pictures instead of copying them"},
-		&cli.BoolFlag{Name: "outlines", Usage: "YOLO: write outlines where there are any"},
-	}
-}
-
-// writeData writes a set as --to and --output say.
-func writeData(c *cli.Context, set *dataset.Set) error {
-	dir, to := c.String("output"), c.String("to")
-	if err := disk.CheckOutput(dir, disk.Inputs{Files: []string{set.Path}, Folders: set.Folders()}); err != nil {
-		return err
-	}
-	term.Of(c).StopGracefully("clearing away what was begun")
-	o := dataset.WriteOptions{Link: c.Bool("link"), Outlines: c.Bool("outlines"), Stop: func() error { return context.Cause(c.Context) }}
-	if err := format.Write(to, dir, set, o); err != nil {
-		return fmt.Errorf("writing data set: %w", err)
-	}
-	r := written{dir, to, set.Names, map[string]int{}}
-	for split, samples := range set.Splits {
-		r.Pictures[split] = len(samples)
-	}
-	return term.Of(c).Result(r, r.write)
-}
-
-func checkWrite(c *cli.Context) error {
-	if !slices.Contains(format.Formats, c.String("to")) {
-		return term.Usagef("%s: --to %s: want one of %s", flags.Path(c), c.String("to"), strings.Join(format.Formats, ", "))
-	}
-	return checkOutput(c)
-}
-
-// checkOutput refuses a folder that holds something before anything is read.
-func checkOutput(c *cli.Context) error {
-	if err := flags.Need(c, "output"); err != nil {
-		return err
-	}
-	dir := c.String("output")
-	if err := disk.CheckOutput(dir, flags.Inputs(c)); err != nil {
-		return err
-	}
-	if entries, err := os.ReadDir(dir); len(entries) > 0 || err != nil && !errors.Is(err, os.ErrNotExist) {
-		return term.BadInputf("--output %s: is there and not an empty folder", dir).Hinted("name a new folder")
-	}
-	return nil
-}
-
-func convertDataCommand() *cli.Command {
-	return &cli.Command{
-		Name:        "convert",
-		Usage:       "write a data set in another format: VOC, COCO or YOLO",
-		ArgsUsage:   "DATA",
-		Description: dataUsage,
-		Flags:       append(readFlags(), writeFlags()...),
-		Action: func(c *cli.Context) error {
-			if err := checkWrite(c); err != nil {
-				return err
-			}
-			set, _, err := readData(c, false)
-			if err != nil {
-				return err
-			}
-			reportProblems(term.Of(c), &set.Report)
-			return writeData(c, set)
-		},
-	}
-}
-
-func splitCommand() *cli.Command {
-	return &cli.Command{
-		Name:        "split",
-		Usage:       "deal a data set's pictures anew to train, val and test",
-		ArgsUsage:   "DATA",
-		Description: dataUsage + "\nThe same seed deals the same pictures the same way on every machine.",
-		Flags: append(readFlags(), append(writeFlags(),
-			&cli.StringSliceFlag{Name: "shares", Value: cli.NewStringSlice("0.8", "0.2"), Usage: "`SHARES` of train, val and test, adding up to 1"},
-			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that the deal is drawn from"})...),
-		Action: func(c *cli.Context) error {
-			if err := checkWrite(c); err != nil {
-				return err
-			}
-			shares, err := readShares(c.StringSlice("shares"))
-			if err != nil {
-				return err
-			}
-			set, _, err := readData(c, false)
-			if err != nil {
-				return err
-			}
-			reportProblems(term.Of(c), &set.Report)
-			dealt, err := set.Split(shares, c.Uint64("seed"))
-			if err != nil {
-				return term.BadInput(fmt.Errorf("splitting %s: %w", set.Path, err))
-			}
-			return writeData(c, dealt)
-		},
-	}
-}
-
-func readShares(texts []string) (shares [3]float64, err error) {
-	sum := 0.0
-	for i, text := range texts {
-		v, err := strconv.ParseFloat(text, 64)
-		if err != nil || !(v >= 0 && v <= 1) || i > 2 {
-			return shares, term.Usagef("dataset split: --shares %s: want up to three numbers from 0 to 1", strings.Join(texts, ","))
-		}
-		shares[i], sum = v, sum+v
-	}
-	if math.Abs(sum-1) > 1e-6 {
-		return shares, term.Usagef("dataset split: --shares %s add up to %.4g, not to 1", strings.Join(texts, ","), sum)
-	}
-	return shares, nil
-}
-
-func synthCommand() *cli.Command {
-	return &cli.Command{
-		Name:  "synth",
-		Usage: "draw a data set of simple shapes",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FOLDER` to write; must not exist or be empty"},
-			&cli.StringFlag{Name: "shapes", Value: "plain", Usage: "`NAMES` of shapes or families (" +
-				strings.Join(slices.Sorted(maps.Keys(synth.Families)), ", ") + "): " + strings.Join(synth.Names(), ", ")},
-			&cli.IntFlag{Name: "train", Value: 128, Usage: "`N` pictures for training"},
-			&cli.IntFlag{Name: "val", Value: 32, Usage: "`N` pictures for validation"},
-			&cli.IntFlag{Name: "imgsz", Aliases: []string{"img", "img-size"}, Value: 160, Usage: "side in `PIXELS`"},
-			&cli.IntFlag{Name: "max-objects", Value: 4, Usage: "at most `N` objects a picture"},
-			&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that everything is drawn from"},
-			&cli.BoolFlag{Name: "jpeg", Usage: "JPEG pictures instead of PNG"},
-		},
-		Action: func(c *cli.Context) error {
-			if err := flags.NeedArgs(c, 0, 0); err != nil {
-				return err
-			}
-			if err := checkOutput(c); err != nil {
-				return err
-			}
-			for _, name := range []string{"train", "val", "imgsz", "max-objects"} {
-				if c.Int(name) < 1 {
-					return term.Usagef("dataset synth: --%s %d: want at least 1", name, c.Int(name))
-				}
-			}
-			shapes, err := synth.Parse(c.String("shapes"))
-			if err != nil {
-				return term.Usagef("dataset synth: --shapes: %v", err)
-			}
-			counts := map[string]int{"train": c.Int("train"), "val": c.Int("val")}
-			o := synth.Options{Shapes: shapes, Counts: counts, Size: c.Int("imgsz"), MaxObjects: c.Int("max-objects"), Seed: c.Uint64("seed"), JPEG: c.Bool("jpeg")}
-			if err := synth.Write(c.String("output"), o); err != nil {
-				return fmt.Errorf("drawing data set: %w", err)
-			}
-			r := written{c.String("output"), "yolo", shapes, counts}
-			return term.Of(c).Result(r, r.write)
-		},
-	}
 }

@@ -1,4 +1,4 @@
-package main
+package datasets
 
 import (
 	"path/filepath"
@@ -19,16 +19,16 @@ func readOptions(c *cli.Context, splits ...string) dataset.ReadOptions {
 	}
 }
 
-// checkPolicies refuses misspelt policies before anything is read.
-func checkPolicies(c *cli.Context) error {
+// CheckPolicies refuses misspelt policies before anything is read.
+func CheckPolicies(c *cli.Context) error {
 	if _, err := readOptions(c).Checked(); err != nil {
 		return term.Usagef("%s: %v", flags.Path(c), err)
 	}
 	return nil
 }
 
-// openData reads the data set of --data and says what was found.
-func openData(c *cli.Context, splits ...string) (*dataset.Set, error) {
+// Open reads the data set of --data and says what was found.
+func Open(c *cli.Context, splits ...string) (*dataset.Set, error) {
 	set, err := format.Open(c.String("data"), readOptions(c, splits...))
 	if err != nil {
 		return nil, term.BadInput(err)
@@ -36,12 +36,12 @@ func openData(c *cli.Context, splits ...string) (*dataset.Set, error) {
 	if c.Bool("single-cls") {
 		set.SingleClass()
 	}
-	reportData(term.Of(c), set)
+	Report(term.Of(c), set)
 	return set, nil
 }
 
-// reportData says what reading a data set found.
-func reportData(t *term.Terminal, set *dataset.Set) {
+// Report says what reading a data set found.
+func Report(t *term.Terminal, set *dataset.Set) {
 	for _, split := range dataset.SplitNames {
 		if n, ok := set.Report.Splits[split]; ok {
 			t.Logf("%s: %d pictures, %d objects, %d without labels, %d corrupt", split, n.Pictures, n.Objects, n.Missing+n.Empty, n.Corrupt)
