@@ -42,6 +42,7 @@ var rooms = map[string]room{
 	"onnx/optim":                  {allows: []string{"onnx", "onnx/op"}},
 	"onnx/pass":                   {allows: []string{"onnx", "onnx/op", "onnx/ref"}},
 	"onnx/yolov5":                 {allows: []string{"onnx", "onnx/op", "onnx/torch", "onnx/yolov5/layouts"}},
+	"onnx/yolov5/module":          {allows: []string{"onnx", "onnx/op", "onnx/torch", "onnx/yolov5"}},
 	"onnx/yolov5/names":           {},
 	"onnx/yolov5/layouts":         {},
 	"onnx/yolov5/branch":          {allows: []string{"onnx", "onnx/yolov5"}},

@@ -7,8 +7,9 @@
 # Without arguments, yolov5n v7.0 on eight pictures of ../shared. The exports: fp32,
 # dynamic, --half, --nms, --uint8, and int8 calibrated on the data set. The consumers: ONNX
 # Runtime in Python and in Node (left out where there is no node), OpenCV's DNN module; with
-# --torch also detect.py of YOLOv5 (package yolov5), its Model with our state dict (a .pt) in
-# it, and the backend of package ultralytics, which need PyTorch, several GB.
+# --torch also YOLOv5's own programs (package yolov5): detect.py, its Model with our state dict,
+# and detect.py, val.py and train.py with our checkpoint, on the data set as dataset convert
+# writes it; and the backend of package ultralytics. These need PyTorch, several GB.
 # The packages, pinned, go into environments of their own in the user's cache folder.
 # yolofreeze itself never needs Python.
 set -euo pipefail
@@ -51,7 +52,8 @@ export_as half --half
 export_as nms --nms
 export_as uint8 --uint8
 export_as int8 --int8 --data "$data"
-"$yolofreeze" export "$weights" -o "$work/state.pt" >&2
+"$yolofreeze" export "$weights" -o "$work/state.state_dict.pt" -o "$work/checkpoint.pt" >&2
+[ $kind = light ] || "$yolofreeze" dataset convert "$data" -o "$work/set" --to yolo >&2
 
 # As PNG, so that no two decoders of JPEG differ.
 "$python" - "$pictures" "$work/pictures" <<'PYTHON'
@@ -66,6 +68,8 @@ for form in fp32 half nms uint8 int8; do # the dynamic form would be run on smal
 done
 cp -r "$work/ours-fp32" "$work/ours-dynamic"
 cp -r "$work/ours-fp32" "$work/ours-state"
+"$yolofreeze" detect --weights "$work/checkpoint.pt" "$work/pictures" --nosave --save-json --project "$work" --name ours-checkpoint >&2
+[ $kind = light ] || "$yolofreeze" val --weights "$weights" --data "$data" --imgsz 320 --batch-size 8 --json >"$work/ours-val.json"
 
 cat >"$work/run.js" <<'JS'
 // node run.js model.onnx input.bin type dims output: runs a model on raw bytes, each output to a file of its own.
@@ -82,5 +86,6 @@ ort.InferenceSession.create(model).then(s => s.run({ images: new ort.Tensor(type
 JS
 export CONSUMER_NODE=$node YOLOv5_AUTOINSTALL=false YOLO_AUTOINSTALL=false YOLO_OFFLINE=true HF_HUB_OFFLINE=1
 export YOLO_CONFIG_DIR=$work YOLOV5_CONFIG_DIR=$work
+export TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 # this YOLOv5 is older than what PyTorch refuses since, its own files too
 command -v node >/dev/null || say "no node here: left out"
 "$python" "$root/scripts/consumers.py" "$work" $kind

@@ -34,13 +34,14 @@ func exportCommand() *cli.Command {
 		Usage:     "write a model as .onnx, as YOLOv5's own exporter does, as .safetensors, or back to PyTorch as .pt",
 		ArgsUsage: "WEIGHTS",
 		Description: "WEIGHTS is a checkpoint (.pt), an exported .onnx, a .safetensors file or an artifacts folder. Without\n" +
-			"--output the files lie beside it, with the endings of --format. A .pt is a state dict: torch.load\n" +
-			"opens it with weights_only=True, YOLOv5's Model(cfg) takes it by load_state_dict.",
+			"--output the files lie beside it, with the endings of --format. A .pt is a checkpoint as YOLOv5 writes\n" +
+			"them: its detect.py, val.py and train.py --weights open it. Beside it, or by that ending, stands\n" +
+			".state_dict.pt, which torch.load opens with weights_only=True and Model(cfg) by load_state_dict.",
 		Flags: slices.Concat(
 			flags.Group("Model and files",
 				&cli.StringFlag{Name: "weights", Usage: "`MODEL` in place of the argument, as YOLOv5's exporter has it"}, offlineFlag(),
 				&cli.IntFlag{Name: "branch", Value: -1, Usage: "of a model that train --keep-classes made, branch `N` alone, the oldest being 0"},
-				&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE`s to write, .onnx, .safetensors or .pt"},
+				&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE`s to write, .onnx, .safetensors, .pt or .state_dict.pt"},
 				&cli.StringSliceFlag{Name: "format", Aliases: []string{"include"}, Value: cli.NewStringSlice("onnx"), Usage: "without --output, `FORMATS` to write: " + strings.Join(exportFormats, ", ") + "; " + onDeviceFormat + ": a folder for ONNX Runtime's training API"},
 				&cli.BoolFlag{Name: "exist-ok", Usage: "with --format " + onDeviceFormat + ", write over such a folder"}),
 			flags.Group("Graph",
@@ -96,6 +97,13 @@ func exportAs(c *cli.Context, weights string) error {
 	if err := checkInt8(c, outputs); err != nil {
 		return err
 	}
+	if !c.IsSet("output") && len(outputs) > 1 {
+		kept := slices.DeleteFunc(slices.Clone(outputs), func(path string) bool { return disk.Same(path, weights) })
+		if len(kept) < len(outputs) {
+			t.Logf("%s is what is read, and is not written", weights)
+		}
+		outputs = kept
+	}
 	for _, path := range outputs {
 		if err := disk.CheckOutput(path, flags.Inputs(c)); err != nil {
 			return err
@@ -146,7 +154,7 @@ func exportAs(c *cli.Context, weights string) error {
 		Files []exportedFile `json:"files"`
 	}{}
 	for _, path := range outputs {
-		f, err := exportFile(path, m, source, o)
+		f, err := exportFile(t, path, m, source, o)
 		if err != nil {
 			return err
 		}
@@ -164,6 +172,9 @@ func exportAs(c *cli.Context, weights string) error {
 	})
 }
 
+// stateEnding is that of a state dict, which is no checkpoint.
+const stateEnding = ".state_dict.pt"
+
 // exportFormats are the endings of the files that export writes.
 var exportFormats = []string{"onnx", "safetensors", "pt"}
 
@@ -179,7 +190,9 @@ func exportOutputs(c *cli.Context, weights string) ([]string, error) {
 			base = filepath.Clean(weights)
 		}
 		for _, format := range c.StringSlice("format") {
-			outputs = append(outputs, base+"."+format)
+			if outputs = append(outputs, base+"."+format); format == "pt" {
+				outputs = append(outputs, base+stateEnding)
+			}
 		}
 	}
 	if slices.Contains(c.StringSlice("format"), onDeviceFormat) {
@@ -205,13 +218,16 @@ func formatOf(path string) string {
 }
 
 // exportFile writes one file in the format that its ending names.
-func exportFile(path string, m *model.Model, source artifact.Source, o export.Options) (f exportedFile, err error) {
+func exportFile(t *term.Terminal, path string, m *model.Model, source artifact.Source, o export.Options) (f exportedFile, err error) {
 	f = exportedFile{Path: path, Format: formatOf(path)}
 	switch f.Format {
 	case model.KindONNX:
 		graph, err := export.ONNX(m, source, o)
 		if err != nil {
 			return f, fmt.Errorf("export %s: %w", m.Path, err)
+		}
+		if old, err := wire.Read(path); err == nil && len(old.Inputs) == 1 && old.Inputs[0].String() != graph.Inputs[0].String() {
+			t.Warnf("%s is replaced: it took %v, and now takes %v", path, old.Inputs[0], graph.Inputs[0])
 		}
 		if err := wire.Write(path, graph); err != nil {
 			return f, err
@@ -222,7 +238,11 @@ func exportFile(path string, m *model.Model, source artifact.Source, o export.Op
 		}
 		f.Input, f.Output = graph.Inputs[0].String(), strings.Join(outputs, ", ")
 	case "pt":
-		if err := export.WriteState(path, m, o.Half); err != nil {
+		encode := export.CheckpointFile
+		if strings.HasSuffix(strings.ToLower(path), stateEnding) {
+			f.Format, encode = "state_dict", export.StateFile
+		}
+		if err := export.WriteTorch(path, m, o.Half, encode); err != nil {
 			return f, err
 		}
 	default:

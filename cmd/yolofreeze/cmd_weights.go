@@ -78,6 +78,10 @@ func weightsFile(c *cli.Context, given string) (string, error) {
 	if disk.Exists(given) {
 		return given, nil
 	}
+	if own := strings.TrimSuffix(given, ".pt") + ".safetensors"; own != given+".safetensors" && disk.IsFile(own) {
+		term.Of(c).Logf("%s is not there, %s beside it is taken", given, filepath.Base(own))
+		return own, nil
+	}
 	checkpoint, ok := weights.Named(given)
 	if !ok {
 		if strings.HasPrefix(given, "yolov5") && filepath.Base(given) == given && (filepath.Ext(given) == ".pt" || filepath.Ext(given) == "") {

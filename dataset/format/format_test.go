@@ -2,6 +2,7 @@ package format
 
 import (
 	"errors"
+	"fmt"
 	"image"
 	"image/png"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"yolofreeze/dataset"
+	"yolofreeze/dataset/synth"
 	"yolofreeze/onnx/testkit/shared"
 )
 
@@ -269,5 +271,38 @@ func TestWriteStops(t *testing.T) {
 	left, _ := os.ReadDir(".")
 	if len(left) != 2+len(Formats) {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestWrittenConfig: YOLOv5 finds the pictures of a data.yaml by its own path, which is whole;
+// moved, the folder still opens here, from beside the file.
+func TestWrittenConfig(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := synth.Write("made", synth.Options{Counts: map[string]int{"train": 2, "val": 1}, Size: 32}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write("yolo", "out put", open(t, "made/data.yaml", dataset.ReadOptions{}), dataset.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("out put/data.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := filepath.Abs("out put")
+	if err != nil || !strings.HasPrefix(string(text), fmt.Sprintf("path: %q ", root)) {
+		t.Errorf("data.yaml is\n%s", text)
+	}
+	if err := os.Rename("out put", "moved"); err != nil {
+		t.Fatal(err)
+	}
+	set := open(t, "moved/data.yaml", dataset.ReadOptions{})
+	if len(set.Splits["train"]) != 2 || len(set.Splits["val"]) != 1 {
+		t.Errorf("splits %v", set.Splits)
+	}
+	if err := os.RemoveAll("moved/images/val"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open("moved/data.yaml", dataset.ReadOptions{}); err == nil || !strings.Contains(err.Error(), root+" does not exist") {
+		t.Errorf("without a split: %v", err)
 	}
 }

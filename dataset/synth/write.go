@@ -83,7 +83,7 @@ func Write(dir string, o Options) error {
 				return err
 			}
 		}
-		return disk.Put(filepath.Join(tmp, "data.yaml"), disk.Bytes(yolo.FormatConfig(o.Shapes, splits)))
+		return yolo.WriteConfig(tmp, dir, o.Shapes, splits)
 	})
 }
 

@@ -169,6 +169,9 @@ func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {
 }
 
 func (c *Config) check() error {
+	if here := filepath.Dir(c.File); filepath.IsAbs(c.Path) && !disk.Exists(c.Root) && c.holds(here) {
+		c.Root = here // the data were moved
+	}
 	if !disk.Exists(c.Root) {
 		also := ""
 		if !filepath.IsAbs(c.Path) {
@@ -180,6 +183,18 @@ func (c *Config) check() error {
 		return fmt.Errorf("%s: key %q: %w", c.File, "names", err)
 	}
 	return nil
+}
+
+// holds tells whether a folder has all that the splits name.
+func (c *Config) holds(dir string) bool {
+	for _, entries := range c.Splits {
+		for _, entry := range entries {
+			if !disk.Exists(resolve(dir, entry)) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (c *Config) readLabels(it dataset.Item, r *dataset.Recorder, long *longLines) {

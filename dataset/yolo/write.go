@@ -35,7 +35,7 @@ func Write(dir string, set *dataset.Set, o dataset.WriteOptions) error {
 				return err
 			}
 		}
-		return disk.Put(filepath.Join(tmp, "data.yaml"), disk.Bytes(FormatConfig(set.Names, splits)))
+		return WriteConfig(tmp, dir, set.Names, splits)
 	})
 }
 
@@ -63,11 +63,15 @@ func FormatLabels(labels []dataset.Label, o dataset.WriteOptions) []byte {
 	return []byte(s.String())
 }
 
-// FormatConfig returns the text of a data.yaml that lies beside the folders
-// images and labels.
-func FormatConfig(names, splits []string) []byte {
+// WriteConfig writes to folder tmp, which will be dir, the data.yaml that lies beside the
+// folders images and labels. YOLOv5 looks for a relative path in its own folder, so it is whole.
+func WriteConfig(tmp, dir string, names, splits []string) error {
+	root, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Join(dir, "data.yaml"), err)
+	}
 	var s strings.Builder
-	s.WriteString("path: .\n")
+	fmt.Fprintf(&s, "path: %s # yolofreeze looks beside this file where that is not there\n", quoteYAML(root))
 	for _, split := range splits {
 		fmt.Fprintf(&s, "%s: images/%s\n", split, split)
 	}
@@ -75,7 +79,7 @@ func FormatConfig(names, splits []string) []byte {
 	for i, name := range names {
 		fmt.Fprintf(&s, "  %d: %s\n", i, quoteYAML(name))
 	}
-	return []byte(s.String())
+	return disk.Put(filepath.Join(tmp, "data.yaml"), disk.Bytes([]byte(s.String())))
 }
 
 // quoteYAML leaves plain words as they are and quotes the rest; a quoted Go

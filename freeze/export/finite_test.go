@@ -49,7 +49,7 @@ func TestFiniteWeights(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, err := range []error{safetensors.Write(in("m.safetensors"), f),
-				WriteState(in("m.pt"), m, false), wire.Write(in("m.onnx"), graph), safetensors.Write(filepath.Join(art, artifact.CheckpointFile), f)} {
+				WriteTorch(in("m.pt"), m, false, StateFile), wire.Write(in("m.onnx"), graph), safetensors.Write(filepath.Join(art, artifact.CheckpointFile), f)} {
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -75,7 +75,7 @@ func goodFiles(t *testing.T) map[string][]byte {
 	t.Helper()
 	m, dir := fixture.SmallModel(t), t.TempDir()
 	n := fixture.Blank(t, testkit.YOLOv5Table("n", 2)) // a state dict is known by its layout, which is not the small one's
-	if err := WriteState(filepath.Join(dir, "good.pt"), n, false); err != nil {
+	if err := WriteTorch(filepath.Join(dir, "good.pt"), n, false, StateFile); err != nil {
 		t.Fatal(err)
 	}
 	if err := model.Save(filepath.Join(dir, "good.safetensors"), m); err != nil {

@@ -2,6 +2,7 @@ package export
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/torch"
 	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/module"
 )
 
 // StateFile writes the model as a PyTorch state dict (.pt), with all that
@@ -38,7 +40,7 @@ func StateFile(m *model.Model, toHalf bool) ([]byte, error) {
 			list = append(list, torch.NamedTensor{Name: counter, Tensor: onnx.Scalar(int64(0))})
 		}
 	}
-	anchors, err := anchorCells(m.Net)
+	anchors, err := module.Anchors(m.Net)
 	if err != nil {
 		return nil, err
 	}
@@ -46,10 +48,8 @@ func StateFile(m *model.Model, toHalf bool) ([]byte, error) {
 	first := slices.IndexFunc(list, func(t torch.NamedTensor) bool { return strings.HasPrefix(t.Name, head) })
 	list = slices.Insert(list, first, torch.NamedTensor{Name: head + "anchors", Tensor: anchors})
 	for i, t := range list {
-		if toHalf && t.Tensor.DType == onnx.Float {
-			if list[i].Tensor, err = pass.HalfTensor(t.Name, t.Tensor); err != nil {
-				return nil, err
-			}
+		if list[i].Tensor, err = rounded(t.Name, t.Tensor, toHalf); err != nil {
+			return nil, err
 		}
 	}
 	return torch.EncodeState(list)
@@ -63,24 +63,39 @@ func oneBranch(m *model.Model, what string) error {
 	return nil
 }
 
-// anchorCells is the anchors buffer: [levels, anchors, 2], in cells.
-func anchorCells(net *yolov5.Network) (*onnx.Tensor, error) {
-	per := len(net.Anchors[0])
-	var cells []float32
-	for i, level := range net.Anchors {
-		if len(level) != per {
-			return nil, fmt.Errorf("level %d has %d anchors, level 0 %d: no buffer of PyTorch's holds them", i, len(level), per)
-		}
-		for _, a := range level {
-			cells = append(cells, float32(a[0]/float64(net.Strides[i])), float32(a[1]/float64(net.Strides[i])))
+// CheckpointFile writes the model as YOLOv5 writes what it has trained (.pt): its
+// detect.py, val.py and train.py --weights open it, with a network that their own classes
+// are. half rounds to float16, as theirs is.
+func CheckpointFile(m *model.Model, toHalf bool) ([]byte, error) {
+	if err := oneBranch(m, "a checkpoint of YOLOv5's"); err != nil {
+		return nil, err
+	}
+	state := maps.Clone(m.State)
+	for name, t := range state {
+		var err error
+		if state[name], err = rounded(name, t, toHalf); err != nil {
+			return nil, err
 		}
 	}
-	return onnx.Of(cells, int64(len(net.Anchors)), int64(per), 2), nil
+	c, err := module.Checkpoint(m.Net, state, m.Names)
+	if err != nil {
+		return nil, err
+	}
+	return torch.Encode(c)
 }
 
-// WriteState writes StateFile's bytes to a file, whole or not at all.
-func WriteState(path string, m *model.Model, toHalf bool) error {
-	data, err := StateFile(m, toHalf)
+// rounded is a tensor as it is written.
+func rounded(name string, t *onnx.Tensor, toHalf bool) (*onnx.Tensor, error) {
+	if toHalf && t.DType == onnx.Float {
+		return pass.HalfTensor(name, t)
+	}
+	return t, nil
+}
+
+// WriteTorch writes what encode, StateFile or CheckpointFile, makes of the model, whole or
+// not at all.
+func WriteTorch(path string, m *model.Model, toHalf bool, encode func(*model.Model, bool) ([]byte, error)) error {
+	data, err := encode(m, toHalf)
 	if err != nil {
 		return fmt.Errorf("export %s: %w", m.Path, err)
 	}

@@ -16,7 +16,7 @@ func TestStateFile(t *testing.T) {
 	m := fixture.SmallModel(t)
 	for _, toHalf := range []bool{false, true} {
 		path := filepath.Join(t.TempDir(), "small.pt")
-		if err := WriteState(path, m, toHalf); err != nil {
+		if err := WriteTorch(path, m, toHalf, StateFile); err != nil {
 			t.Fatal(err)
 		}
 		c, err := torch.Load(path)

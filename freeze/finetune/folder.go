@@ -20,6 +20,7 @@ import (
 const (
 	bestName   = "best.safetensors"
 	exportName = "best.onnx"
+	torchName  = "best.pt"
 )
 
 // folder is where a run is kept.

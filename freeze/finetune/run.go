@@ -204,6 +204,13 @@ func (t *run) finish(ctx context.Context) (*Summary, error) {
 	if err := wire.Write(f.weights(exportName), graph); err != nil {
 		return nil, err
 	}
+	if len(best.Net.Branches) > 0 && j.o.SavePT {
+		j.r.Warnf("best.pt is not written: YOLOv5 has no model of %d branches", len(best.Net.Branches))
+	} else if j.o.SavePT {
+		if err := export.WriteTorch(f.weights(torchName), best, false, export.CheckpointFile); err != nil {
+			return nil, err
+		}
+	}
 	t.clock.saving += time.Since(start)
 	_, own, _, err := best.Split() // validation knows the classes that are trained
 	if err != nil {

@@ -106,11 +106,11 @@ func mustRun(t *testing.T, o options.Options, r Reporter) *Summary {
 
 func TestRunFolder(t *testing.T) {
 	o := smallRun(t)
-	o.SavePeriod = 2
+	o.SavePeriod, o.SavePT = 2, true
 	q := &quiet{t: t}
 	report := mustRun(t, o, q)
 	for _, name := range []string{"results.csv", "per_class.csv", "timing.csv", "opt.yaml", "hyp.yaml", "freeze.yaml", "summary.json",
-		"weights/best.safetensors", "weights/last.safetensors", "weights/best.onnx", "weights/epoch1.safetensors"} {
+		"weights/best.safetensors", "weights/last.safetensors", "weights/best.onnx", "weights/best.pt", "weights/epoch1.safetensors"} {
 		if !disk.IsFile(filepath.Join(report.RunDir, name)) {
 			t.Errorf("%s is missing", name)
 		}

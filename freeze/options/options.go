@@ -104,6 +104,7 @@ type Keeping struct {
 	NoSave     bool // save the last epoch only
 	NoPlots    bool // draw nothing, and do not validate the best weights again for it
 	SavePeriod int  // also keep the weights of every so many epochs; under 1: none
+	SavePT     bool // at the end, also keep the best weights as a checkpoint of YOLOv5's
 	Project    string
 	Name       string
 	ExistOK    bool

@@ -157,6 +157,8 @@ var Table = slices.Concat(
 			Usage: "draw no pictures of the run"},
 		Option{Name: "save-period", Of: func(o *Options) any { return &o.SavePeriod },
 			Usage: "keep the weights of every `N`th epoch"},
+		Option{Name: "save-pt", Free: true, Of: func(o *Options) any { return &o.SavePT },
+			Usage: "at the end, also write best.pt, which YOLOv5's detect.py, val.py and train.py open"},
 		Option{Name: "project", Scope: OneRun, Free: true, Of: func(o *Options) any { return &o.Project },
 			Usage: "`FOLDER` of runs"},
 		Option{Name: "name", Scope: OneRun, Free: true, Of: func(o *Options) any { return &o.Name },

@@ -105,6 +105,9 @@ func ancestors(path string) []string {
 	return list
 }
 
+// Same reports whether two paths lead to one file that is there.
+func Same(a, b string) bool { return files{}.same(a, b) }
+
 // files are those that paths lead to, nil for nothing. Each path is looked at once.
 type files map[string]fs.FileInfo
 

@@ -17,7 +17,7 @@
 //	c, err := torch.Load("yolov5n.pt")
 //	net, weights, err := yolov5.FromCheckpoint(c)
 //
-// The way back is EncodeState, which writes a bare state dict.
+// The way back is Encode, of which EncodeState writes a bare state dict.
 //
 // It knows nothing of what a layer computes, nor of graphs (package yolov5
 // builds them from the Checkpoint).

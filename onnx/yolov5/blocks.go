@@ -83,6 +83,9 @@ var blocks = map[string]func(g *Graph, l Layer, prefix string, x []*onnx.Value) 
 // repeating are the blocks that hold their repeats in themselves.
 var repeating = []string{"C3", "C3Ghost", "BottleneckCSP"}
 
+// Chained reports whether the layer is its module several times, one behind the other.
+func (l Layer) Chained() bool { return l.Repeat > 1 && !slices.Contains(repeating, l.Kind) }
+
 // Forward builds the network on images [N,3,H,W], RGB in 0…1, and returns the
 // raw output of each level, branch by branch: [N, anchors·(5+nc), H/stride, W/stride].
 func (g *Graph) Forward(images *onnx.Value) ([]*onnx.Value, error) {
@@ -132,7 +135,7 @@ func (g *Graph) Run(first, last int, outs map[int]*onnx.Value) error {
 // itself, any other becomes a chain named prefix.0, prefix.1, ….
 func (g *Graph) layer(l Layer, x []*onnx.Value) *onnx.Value {
 	block := blocks[l.Kind]
-	if l.Repeat == 1 || slices.Contains(repeating, l.Kind) {
+	if !l.Chained() {
 		return block(g, l, l.Name(), x)
 	}
 	for i := range l.Repeat {
