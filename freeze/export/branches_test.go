@@ -2,10 +2,13 @@ package export
 
 import (
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"testing"
 
+	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/model"
 	"yolofreeze/onnx"
@@ -120,5 +123,73 @@ func TestBranchesThroughFiles(t *testing.T) {
 		if err != nil || len(info.Branches) != 3 || info.Branches[2] != (model.BranchInfo{Classes: [2]int{5, 7}, Layers: [2]int{7, 7}, Shared: 4}) {
 			t.Errorf("%s: inspected as %+v, %v", path, info, err)
 		}
+	}
+}
+
+// TestBranchesInEveryForm: suppression inside finds what suppression outside finds, and an
+// export on integers has the raw outputs of every branch to validate by.
+func TestBranchesInEveryForm(t *testing.T) {
+	fixture.NeedORT(t)
+	joined := withBranches(t, fixture.SmallModel(t), 3)
+	o := Options{Batch: 1, Height: 64, Width: 64}
+	images := make([]uint8, 3*64*64)
+	random := rand.New(rand.NewPCG(3, 3))
+	for i := range images {
+		images[i] = uint8(random.Uint32())
+	}
+	dir := t.TempDir()
+	found := map[string][]metric.Detection{}
+	keep := metric.NMSOptions{Conf: 1e-5, IoU: .45, MaxDet: 1000}
+	for form, change := range map[string]func(o *Options){
+		"rows": func(*Options) {}, "bytes": func(o *Options) { o.Uint8 = true },
+		"nms": func(o *Options) { o.NMS = &NMS{Conf: keep.Conf, IoU: keep.IoU, MaxDet: keep.MaxDet} },
+	} {
+		with, path := o, filepath.Join(dir, form+".onnx")
+		change(&with)
+		if err := wire.Write(path, exported(t, joined, with)); err != nil {
+			t.Fatal(err)
+		}
+		d, err := Open(path, ort.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := d.Detect(images, 1, 64, 64, keep)
+		d.Close()
+		if err != nil || len(d.Names) != 5 {
+			t.Fatalf("%s: classes %q, %v", form, d.Names, err)
+		}
+		found[form] = list[0]
+	}
+	if classes := found["rows"]; !slices.ContainsFunc(classes, func(d metric.Detection) bool { return d.Class < 2 }) ||
+		!slices.ContainsFunc(classes, func(d metric.Detection) bool { return d.Class >= 2 }) {
+		t.Fatalf("not both branches find something: %v", classes)
+	}
+	for _, form := range []string{"nms", "bytes"} {
+		if len(found[form]) != len(found["rows"]) {
+			t.Errorf("%s: %d detections, want %d", form, len(found[form]), len(found["rows"]))
+			continue
+		}
+		for i, want := range found["rows"] {
+			if got := found[form][i]; got.Class != want.Class || math.Abs(float64(got.Conf-want.Conf)) > 1e-6 {
+				t.Errorf("%s: detection %d is %+v, want %+v", form, i, got, want)
+			}
+		}
+	}
+
+	g, names, err := calibrationGraph(joined, 64)
+	if err != nil || len(g.Outputs) != 1 {
+		t.Fatal(err)
+	}
+	o.Int8 = Ranges{}
+	for _, name := range names {
+		o.Int8[name] = Range{Low: -4, High: 4}
+	}
+	path := filepath.Join(dir, "int8.onnx")
+	if err := wire.Write(path, exported(t, joined, o)); err != nil {
+		t.Fatal(err)
+	}
+	m, err := model.LoadForVal(path)
+	if err != nil || !m.Quantised() || len(m.QDQ.Outputs) != 2 || len(m.Names) != 5 {
+		t.Fatalf("%+v, %v", m, err)
 	}
 }

@@ -1,9 +1,12 @@
 package finetune
 
 import (
+	"context"
 	"fmt"
 
+	"yolofreeze/freeze/export"
 	"yolofreeze/freeze/step"
+	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
 )
 
@@ -35,4 +38,23 @@ func (j *job) shareTrunk() error {
 	j.r.Logf("keeping %d classes: the first %d layers are shared, the other %d of %s stay as they are beside the branch that trains",
 		len(j.kept.Names), j.shared, len(j.kept.Net.Layers)-j.shared, j.kept.Path)
 	return nil
+}
+
+// cost measures an export of all branches beside one without the branch that was trained.
+func (j *job) cost(ctx context.Context, joined *onnx.Model) (*Branches, error) {
+	if j.kept == nil {
+		return nil, nil
+	}
+	before, err := export.ONNX(j.kept, j.source, export.Options{Version: j.o.Version, Batch: 1, Height: j.side, Width: j.side})
+	if err != nil {
+		return nil, err
+	}
+	costs, err := export.Costs(ctx, []*onnx.Model{before, joined}, j.o.Runtime)
+	if err != nil {
+		return nil, err
+	}
+	b := &Branches{Kept: j.kept.Names, Shared: j.shared, Before: costs[0], After: costs[1]}
+	j.r.Logf("a picture of %d pixels takes %.2f GFLOPs and %.1f ms; without the new branch %.2f and %.1f",
+		j.side, b.After.GFLOPs, b.After.Milliseconds, b.Before.GFLOPs, b.Before.Milliseconds)
+	return b, nil
 }

@@ -221,6 +221,9 @@ func (t *run) finish(ctx context.Context) (*Summary, error) {
 	r := t.loop.summary()
 	r.Best, r.Last, r.Export = f.weights(bestName), f.weights(checkpoint.LastFile), f.weights(exportName)
 	r.Metrics = runs.MetricsOf(t.loop.p.BestEpoch, runs.Row(t.loop.p.Best))
+	if r.Branches, err = j.cost(ctx, graph); err != nil {
+		return nil, err
+	}
 	return r, r.write(filepath.Join(f.dir, runs.SummaryFile))
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"yolofreeze/freeze"
+	"yolofreeze/freeze/export"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/machine"
@@ -23,15 +24,24 @@ type Summary struct {
 	Steps     int             `json:"steps"`  // of the optimizer
 	Frozen    freeze.Count    `json:"frozen"`
 	Trainable freeze.Count    `json:"trainable"`
-	Plans     []string        `json:"plans,omitempty"` // what was frozen from which epoch on, where that was changed
-	Skipped   int             `json:"skipped_steps"`   // whose gradients overflowed in mixed precision
-	Moved     step.Traffic    `json:"moved_bytes"`     // between host and device
-	Placement *step.Placement `json:"placement"`       // null where nothing was trained
-	Kernels   string          `json:"kernels"`         // native or stock; "" where nothing was trained
+	Plans     []string        `json:"plans,omitempty"`    // what was frozen from which epoch on, where that was changed
+	Skipped   int             `json:"skipped_steps"`      // whose gradients overflowed in mixed precision
+	Moved     step.Traffic    `json:"moved_bytes"`        // between host and device
+	Placement *step.Placement `json:"placement"`          // null where nothing was trained
+	Kernels   string          `json:"kernels"`            // native or stock; "" where nothing was trained
+	Branches  *Branches       `json:"branches,omitempty"` // where the trained one stands beside others
 	// DeviceMemory is the most that the device's allocator had in use for
 	// training, in bytes; 0 on the CPU provider and where it does not tell.
 	DeviceMemory int64 `json:"peak_device_bytes"`
 	runs.Timing
+}
+
+// Branches say what a model with a further branch costs beside the one without it.
+type Branches struct {
+	Kept   []string    `json:"kept"`   // classes of the others
+	Shared int         `json:"shared"` // first layers of all
+	Before export.Cost `json:"before"` // a picture of the run's size
+	After  export.Cost `json:"after"`
 }
 
 // clock adds up where time goes.
