@@ -153,6 +153,7 @@ func Claim(dir string, in Inputs) error {
 	if err != nil {
 		return err
 	}
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return halfMark(e.Name()) })
 	if len(entries) > 0 && !Claimed(dir) {
 		return &OutputError{dir, fmt.Sprintf("it holds %s, and no %s that says that a run of ours made it", entries[0].Name(), mark)}
 	}
@@ -161,6 +162,10 @@ func Claim(dir string, in Inputs) error {
 	}
 	return Adopt(dir)
 }
+
+// halfMark reports whether a name is that of a mark which Adopt is writing, or was when its
+// program was killed: a folder with nothing else is as good as empty.
+func halfMark(name string) bool { return strings.HasPrefix(name, "."+mark) && Abandoned(name) }
 
 // Adopt marks a folder as made by Claim, for those who know it to be.
 func Adopt(dir string) error {
@@ -179,5 +184,7 @@ func Untouched(dir string, but ...string) bool {
 	if err != nil {
 		return false
 	}
-	return !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != mark && !slices.Contains(but, e.Name()) })
+	return !slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return e.Name() != mark && !halfMark(e.Name()) && !slices.Contains(but, e.Name())
+	})
 }

@@ -80,6 +80,14 @@ func TestClaim(t *testing.T) {
 	if err := disk.Claim(own, disk.Inputs{}); err != nil || disk.Untouched(own) || !disk.Untouched(own, "results.csv") {
 		t.Errorf("again: %v", err)
 	}
+	killed := filepath.Join(root, "killed") // while it was claimed
+	half := filepath.Join(killed, "..yolofreeze1253940808404908465")
+	if err := errors.Join(os.Mkdir(killed, 0o777), os.WriteFile(half, nil, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.Claim(killed, disk.Inputs{}); err != nil || !disk.Claimed(killed) || !disk.Untouched(killed) {
+		t.Errorf("a folder whose mark was half written: %v", err)
+	}
 	if err := disk.Claim(filepath.Join(foreign, "letter.txt"), disk.Inputs{}); err == nil {
 		t.Error("a file was taken for a folder")
 	}
