@@ -67,6 +67,7 @@ func module(name string) string {
 // Graphs are the two models of a training step, and what their state is.
 type Graphs struct {
 	Training  *onnx.Model    // images and matches to losses; gradients and running statistics are updated
+	Gather    *onnx.Model    // what a batch yields into gradients and running statistics; nil where Training does it
 	Optimizer *onnx.Model    // clipping, update, moving average
 	Trainable []yolov5.Param // inputs of both
 	Moving    []yolov5.Param // running statistics that the training graph updates
@@ -132,13 +133,10 @@ func Build(s *Spec) (*Graphs, error) {
 			b.Output(fmt.Sprintf("pred%d", i), h)
 		}
 	}
-	for i, p := range g.Trainable {
-		name := optim.Gradient(p.Name)
-		sum := b.Input(name, onnx.Float, onnx.Dims(p.Shape...))
-		b.Output(optim.Out(name), b.Add(sum, grads[i]))
-	}
-	for _, p := range g.Moving {
-		b.Output(optim.Out(p.Name), net.Moved[p.Name])
+	if gathers(s.Target) {
+		g.yield(b, grads, net.Added)
+	} else {
+		g.add(b, grads, net.Moved)
 	}
 	if b.Err() != nil {
 		return nil, fmt.Errorf("build the training graph: %w", b.Err())
@@ -152,10 +150,59 @@ func Build(s *Spec) (*Graphs, error) {
 		return nil, err
 	}
 	g.layout = layOut(s.Target, g.Trainable, g.Moving, s.paced(g.Trainable))
+	if gathers(s.Target) {
+		g.leaveMoving()
+		if g.Gather, err = optim.BuildGather(whole(g.layout.trainable), whole(g.layout.moving), yolov5.Momentum); err != nil {
+			return nil, fmt.Errorf("build the graph that gathers gradients: %w", err)
+		}
+	}
 	if g.Optimizer, err = optim.Build(g.layout.params, g.layout.averaged, rule); err != nil {
 		return nil, fmt.Errorf("build the optimizer graph: %w", err)
 	}
 	return g, nil
+}
+
+// add has the training graph update gradients and running statistics.
+func (g *Graphs) add(b *op.Builder, grads []*onnx.Value, moved map[string]*onnx.Value) {
+	for i, p := range g.Trainable {
+		name := optim.Gradient(p.Name)
+		sum := b.Input(name, onnx.Float, onnx.Dims(p.Shape...))
+		b.Output(optim.Out(name), b.Add(sum, grads[i]))
+	}
+	for _, p := range g.Moving {
+		b.Output(optim.Out(p.Name), moved[p.Name])
+	}
+}
+
+// yield leaves that to the graph Gather. Gradients come in the shapes that they are made in, since a
+// runtime would copy what is reshaped last to where it is to lie.
+func (g *Graphs) yield(b *op.Builder, grads []*onnx.Value, added map[string]*onnx.Value) {
+	for i, p := range g.Trainable {
+		v := grads[i]
+		for v.Node != nil && v.Node.Op == "Reshape" {
+			v = v.Node.Inputs[0]
+		}
+		b.Output(optim.Batch(optim.Gradient(p.Name)), v)
+	}
+	for _, p := range g.Moving {
+		b.Output(optim.Batch(p.Name), added[p.Name])
+	}
+}
+
+// leaveMoving takes running statistics from the training graph's inputs, where Gather alone reads them.
+func (g *Graphs) leaveMoving() {
+	rest := map[string]bool{}
+	for _, p := range g.Moving {
+		rest[p.Name] = true
+	}
+	for _, n := range g.Training.Nodes {
+		for _, v := range n.Inputs {
+			if v != nil {
+				delete(rest, v.Name)
+			}
+		}
+	}
+	g.Training.Inputs = slices.DeleteFunc(g.Training.Inputs, func(v *onnx.Value) bool { return rest[v.Name] })
 }
 
 // compose makes composite operators of a forward pass with its loss.

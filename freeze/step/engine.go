@@ -20,6 +20,7 @@ type Engine struct {
 	spec      *Spec
 	runner    *runner
 	training  *Bound
+	gather    *Bound // adds what a batch has yielded, where the training graph does not
 	optimizer *Bound
 	norm      *Bound   // measures scaled gradients before the optimizer runs
 	sizes     []*sized // training graphs for batches of other sizes
@@ -110,6 +111,11 @@ func (e *Engine) open() (err error) {
 	if err := r.bind(e.training, e.Graphs.Training); err != nil {
 		return err
 	}
+	if e.Graphs.Gather != nil {
+		if e.gather, err = r.openBound("graph that gathers gradients", e.Graphs.Gather, o); err != nil {
+			return err
+		}
+	}
 	if e.optimizer, err = r.openBound("optimizer graph", e.Graphs.Optimizer, o); err != nil {
 		return err
 	}
@@ -159,6 +165,7 @@ func (e *Engine) Close() {
 	}
 	e.norm.Close()
 	e.optimizer.Close()
+	e.gather.Close()
 	e.training.Close() // last: the state lies in its device's memory
 }
 
@@ -209,6 +216,11 @@ func (e *Engine) run(b *Bound, matches []yolov5.Matches) (Losses, error) {
 	}
 	if err := r.run(b); err != nil {
 		return Losses{}, fmt.Errorf("run the training graph: %w", err)
+	}
+	if e.gather != nil {
+		if err := r.run(e.gather); err != nil {
+			return Losses{}, fmt.Errorf("gather the gradients: %w", err)
+		}
 	}
 	if e.away {
 		e.traffic.Batches++

@@ -44,6 +44,11 @@ var blockSizes = map[pass.Target]int64{pass.CPUProvider: 1 << 18, pass.CUDA: 1 <
 // memory to. What lies between them is zero in all of the state, and stays so.
 const alignment = 64
 
+// gathers reports whether what a batch yields lies by itself until a graph of its own adds all
+// of it to the state at once. On CUDA each node of a sum is a launch; elsewhere the
+// training graph best adds each part where it is made.
+func gathers(target pass.Target) bool { return target == pass.CUDA }
+
 // layOut lays out trainable parameters and running statistics for a target; params are the
 // optimizer's settings of trainable, in the same order.
 func layOut(target pass.Target, trainable, moving []yolov5.Param, params []optim.Param) *layout {
@@ -117,7 +122,7 @@ func whole(extents []extent) []optim.Param {
 type piece struct {
 	extent                // by the names that graphs have for the kind
 	host     *onnx.Tensor // a device's value is a copy of it
-	constant bool         // no graph replaces it
+	aside    bool         // not of the state that is kept: no graph replaces it, or each batch does
 	gradient bool
 }
 

@@ -65,7 +65,7 @@ func (e *Engine) makeRoom(matches []yolov5.Matches) error {
 	if err != nil {
 		return err
 	}
-	e.Graphs, e.training, e.optimizer, e.norm, e.sizes = graphs, nil, nil, nil, nil
+	e.Graphs, e.training, e.gather, e.optimizer, e.norm, e.sizes = graphs, nil, nil, nil, nil, nil
 	runtime.GC() // a device's memory is given back by finalizers
 	if err := e.open(); err != nil {
 		return fmt.Errorf("make room for %d matches: %w", most, err)

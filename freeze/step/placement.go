@@ -67,7 +67,7 @@ func (e *Engine) Fallbacks() ([]Fallback, error) {
 	for _, g := range []struct {
 		name string
 		b    *Bound
-	}{{"training", e.training}, {"norm", e.norm}, {"optimizer", e.optimizer}, {"clearing", e.clearing}} {
+	}{{"training", e.training}, {"gathering", e.gather}, {"norm", e.norm}, {"optimizer", e.optimizer}, {"clearing", e.clearing}} {
 		if g.b == nil { // norms are measured apart with a scaled loss only, and gradients cleared so on a device
 			continue
 		}

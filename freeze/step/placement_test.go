@@ -133,6 +133,8 @@ func graphs(t *testing.T, m *model.Model, policies []string, check func(name str
 			}
 			norm, err := optim.BuildNorm(flat.params)
 			check(name+"-norm", norm, err)
+			gather, err := optim.BuildGather(whole(flat.trainable), whole(flat.moving), yolov5.Momentum)
+			check(name+"-gather", gather, err)
 			zeros, err := optim.BuildClear(whole(flat.trainable))
 			check(name+"-clear", zeros, err)
 		}

@@ -15,6 +15,7 @@ import (
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/pass"
+	"yolofreeze/onnx/testkit/recorded"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -302,6 +303,28 @@ func (m mixedRunner) values(name string) []float64 {
 		}
 	}
 	return v
+}
+
+// TestRecordedFirstStepForCUDA: the graphs that CUDA is given in float32, with the one that gathers what
+// a batch yields, take recorded first steps within the CPU provider's limits, which runs them here.
+func TestRecordedFirstStepForCUDA(t *testing.T) {
+	for _, name := range []string{"accumulate2_clipped", "sgd_frozen10_bn_batch", "one_class"} {
+		t.Run(name, func(t *testing.T) {
+			fixture.NeedORT(t)
+			r := newRecording(recorded.Named(t, name))
+			once := r.firstStep()
+			s := r.spec(t)
+			s.Target = pass.CUDA
+			g, err := Build(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if g.Gather == nil {
+				t.Fatal("nothing is gathered")
+			}
+			replay(t, &once, float32Runner{started(t)(newEngine(s, g, ort.Options{}))}, r.Limit)
+		})
+	}
 }
 
 // TestRecordedStepsForCUDA: the graphs that CUDA is given for bfloat16, in another

@@ -46,6 +46,18 @@ func newState(spec *Spec, graphs *Graphs) *State {
 	for _, e := range slices.Concat(graphs.layout.trainable, graphs.layout.moving) {
 		s.pieces = append(s.pieces, pieceOf(e, itself, s.Trained), pieceOf(e, optim.EMA, s.Optimizer))
 	}
+	if graphs.Gather != nil {
+		none := map[string]*onnx.Tensor{}
+		for _, e := range graphs.layout.trainable {
+			s.pieces = append(s.pieces, pieceOf(e, func(name string) string { return optim.Batch(optim.Gradient(name)) }, none))
+		}
+		for _, e := range graphs.layout.moving {
+			s.pieces = append(s.pieces, pieceOf(e, optim.Batch, none))
+		}
+		for _, p := range s.pieces[len(s.pieces)-len(graphs.layout.trainable)-len(graphs.layout.moving):] {
+			p.aside = true
+		}
+	}
 	for name, t := range s.Trained {
 		copy(t.Raw, spec.State[name].Raw)
 		copy(s.Optimizer[optim.EMA(name)].Raw, t.Raw)
@@ -60,7 +72,7 @@ func newState(spec *Spec, graphs *Graphs) *State {
 func factors(e extent, params []optim.Param) *piece {
 	tensors := map[string]*onnx.Tensor{}
 	p := pieceOf(e, optim.Factors, tensors)
-	p.constant = true
+	p.aside = true
 	for _, param := range params {
 		all := onnx.Data[float32](tensors[optim.Factors(param.Name)])
 		for i := range all {
@@ -101,7 +113,7 @@ func (s *State) Moved() Traffic { return s.traffic }
 // each calls f for all memory that steps update, until f fails.
 func (s *State) each(f func(p *piece) error) error {
 	for _, p := range s.pieces {
-		if p.constant {
+		if p.aside {
 			continue
 		}
 		if err := f(p); err != nil {

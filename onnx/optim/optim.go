@@ -67,6 +67,10 @@ func Gradient(param string) string { return "gradient/" + param }
 // Factors names the input with what a parameter's learning rate is multiplied by, element by element.
 func Factors(param string) string { return "lr_factor/" + param }
 
+// Batch names what one batch adds to a gradient or a running statistic, where that is
+// added for all of them at once: see BuildGather.
+func Batch(name string) string { return "batch/" + name }
+
 // EMA names the moving average of a parameter or buffer.
 func EMA(name string) string { return "ema/" + name }
 
@@ -134,6 +138,26 @@ func BuildClear(params []Param) (*onnx.Model, error) {
 	zero := b.Input(ZeroInput, onnx.Float, []onnx.Dim{})
 	for _, p := range params {
 		b.Output(Out(Gradient(p.Name)), b.Op("Expand", nil, zero, b.Ints(p.Size)))
+	}
+	return b.Model, b.Err()
+}
+
+// BuildGather writes the graph that adds what a batch yields, the inputs Batch(name), to what there is:
+// to the accumulated gradients of params, and to averaged, which are multiplied by momentum before.
+func BuildGather(params, averaged []Param, momentum float64) (*onnx.Model, error) {
+	b := op.NewBuilder("gather")
+	add := func(name string, size int64, momentum float64) {
+		sum, batch := b.Input(name, onnx.Float, onnx.Dims(size)), b.Input(Batch(name), onnx.Float, onnx.Dims(size))
+		if momentum != 1 {
+			sum = b.Scale(sum, momentum)
+		}
+		b.Output(Out(name), b.Add(sum, batch))
+	}
+	for _, p := range params {
+		add(Gradient(p.Name), p.Size, 1)
+	}
+	for _, p := range averaged {
+		add(p.Name, p.Size, momentum)
 	}
 	return b.Model, b.Err()
 }

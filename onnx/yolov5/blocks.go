@@ -46,8 +46,8 @@ type Graph struct {
 	BatchStats func(module string) bool
 	// Activated, where it is set, hears of each module that ends in the network's activation.
 	Activated func(module string)
-	// Moved collects, by name, the new running statistics.
-	Moved map[string]*onnx.Value
+	// Moved collects, by name, the new running statistics: the old ones times Momentum, and Added.
+	Moved, Added map[string]*onnx.Value
 }
 
 var blocks = map[string]func(g *Graph, l Layer, prefix string, x []*onnx.Value) *onnx.Value{
@@ -116,7 +116,7 @@ func (g *Graph) ForwardFrom(first int, outs map[int]*onnx.Value) ([]*onnx.Value,
 // holds, and adds their outputs to it.
 func (g *Graph) Run(first, last int, outs map[int]*onnx.Value) error {
 	if g.Moved == nil {
-		g.Moved = map[string]*onnx.Value{}
+		g.Moved, g.Added = map[string]*onnx.Value{}, map[string]*onnx.Value{}
 	}
 	for _, l := range g.Net.Layers[first:last] {
 		x := make([]*onnx.Value, len(l.From))
@@ -223,7 +223,8 @@ func (g *Graph) norm(prefix string, x *onnx.Value, channels int64) (y *onnx.Valu
 		n := float64(s[0] * s[2] * s[3])
 		batchMean, batchVar, _ := g.BatchStatistics(x)
 		move := func(name string, old, batch *onnx.Value, share float64) {
-			g.Moved[prefix+"."+name] = g.Add(g.Scale(old, Momentum), g.Scale(g.Reshape(batch, -1), share))
+			added := g.Scale(g.Reshape(batch, -1), share)
+			g.Added[prefix+"."+name], g.Moved[prefix+"."+name] = added, g.Add(g.Scale(old, Momentum), added)
 		}
 		move("running_mean", mean, batchMean, 1-Momentum)
 		move("running_var", variance, batchVar, (1-Momentum)*n/max(n-1, 1))
