@@ -17,9 +17,10 @@ type YOLOv5Flag struct {
 }
 
 const (
-	oneProcess = "one process trains on one device"
-	noServer   = "runs are not sent to Weights & Biases; MLflow hears of them, and event files are written"
-	noTTA      = "pictures are looked at once, in one size"
+	ownBN    = "with one device there is nothing to synchronise, and of several each takes BatchNorm's statistics from its own batch"
+	launched = "a launcher such as mpiexec tells each rank its number"
+	noServer = "runs are not sent to Weights & Biases; MLflow hears of them, and event files are written"
+	noTTA    = "pictures are looked at once, in one size"
 )
 
 // YOLOv5Flags are all of them, by command.
@@ -38,8 +39,8 @@ var YOLOv5Flags = map[string][]YOLOv5Flag{
 			{Name: "notest", Instead: []string{"--noval"}},
 			{Name: "cache-images", Instead: []string{"--cache=ram"}},
 			{Name: "linear-lr", Accepted: true, Text: "learning rates fall in a line unless --cos-lr is given"},
-			{Name: "sync-bn", Accepted: true, Text: oneProcess},
-			{Name: "local_rank", Takes: "1", Accepted: true, Text: oneProcess},
+			{Name: "sync-bn", Accepted: true, Text: ownBN},
+			{Name: "local_rank", Takes: "1", Accepted: true, Text: launched},
 			{Name: "entity", Takes: "1", Accepted: true, Text: noServer},
 			{Name: "upload_dataset", Takes: "?", Accepted: true, Text: noServer},
 			{Name: "bbox_interval", Takes: "1", Accepted: true, Text: noServer},

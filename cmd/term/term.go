@@ -70,6 +70,14 @@ func (t *Terminal) RawErr() io.Writer {
 	return t.Err
 }
 
+// RawOut is standard output itself.
+func (t *Terminal) RawOut() io.Writer {
+	if s, ok := t.Out.(*sink); ok {
+		return s.w
+	}
+	return t.Out
+}
+
 // Close reports output that could not be written; a reader that has gone, such
 // as head, is no failure.
 func (t *Terminal) Close(code int) int {

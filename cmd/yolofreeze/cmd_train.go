@@ -15,6 +15,7 @@ import (
 	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx/artifact"
+	"yolofreeze/onnx/collective"
 	"yolofreeze/onnx/ort"
 )
 
@@ -30,6 +31,11 @@ func trainCommand() *cli.Command {
 }
 
 func train(c *cli.Context) error {
+	return amongRanks(c, func(ranks *collective.Group) error { return trainOn(c, ranks) })
+}
+
+// trainOn trains as a rank of several; nil: this process trains alone, or starts them.
+func trainOn(c *cli.Context, ranks *collective.Group) error {
 	if err := flags.NeedArgs(c, 0, 0); err != nil {
 		return err
 	}
@@ -71,12 +77,15 @@ func train(c *cli.Context) error {
 	}
 	o.ResumeFrom, o.Version = from, readVersion().Version
 	o.Reads = flags.Inputs(c).Files
+	if list := options.Devices(o.Device); ranks == nil && len(list) > 1 {
+		return startRanks(c, len(list))
+	}
 	t := term.Of(c)
 	t.StopGracefully(term.Saving)
 	r := &trainReporter{t: t, frozen: func(p *freeze.Plan) []string { return frozenLines(c, p) }}
-	report, err := finetune.Resume(c.Context, state, o, r)
+	report, err := finetune.Resume(c.Context, ranks, state, o, r)
 	r.close()
-	if err != nil {
+	if err != nil || !ranks.Root() {
 		return err
 	}
 	return t.Result(report, func(w io.Writer) error { return writeReport(w, report) })

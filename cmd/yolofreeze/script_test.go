@@ -12,6 +12,7 @@ import (
 	"yolofreeze/dataset/synth"
 	"yolofreeze/freeze/model"
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/collective"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/testkit/shared"
 	"yolofreeze/onnx/torch"
@@ -25,6 +26,9 @@ func offerTools(e *testscript.Env) error {
 	e.Setenv("SHARED", shared.Root())
 	if library, err := ort.Find(); err == nil {
 		e.Setenv("ONNXRUNTIME_SHARED_LIBRARY_PATH", library)
+	}
+	if library, err := collective.FindMPI(); err == nil {
+		e.Setenv("MPI", library)
 	}
 	releases := httptest.NewServer(http.HandlerFunc(serveReleases))
 	e.Defer(releases.Close)
@@ -70,11 +74,14 @@ func smallModel(path string) error {
 	return model.Save(path, &model.Model{Net: net, State: state, Names: names})
 }
 
-// condition answers [ort], the runtime loads, and [shared], the folder is there.
+// condition answers [ort], the runtime loads, [mpi], its library is there, and [shared], the folder is.
 func condition(name string) (bool, error) {
 	switch name {
 	case "ort":
 		return ort.Init() == nil, nil
+	case "mpi":
+		_, err := collective.FindMPI()
+		return err == nil, nil
 	case "shared":
 		return shared.Root() != "", nil
 	}

@@ -92,7 +92,7 @@ func TestYOLOv5Lines(t *testing.T) {
 		{"train --weights yolov5s.pt --data d.yaml --cache disk --noautoanchor --noval --noplots --seed 1", understood, "cache=disk"},
 		{"train --weights yolov5s.pt --data d.yaml --cache-images", understood, "cache=ram"},
 		{"train --weights yolov5s.pt --data d.yaml --batch-size -1", understood, "batch-size=-1"},
-		{"train --weights yolov5s.pt --data d.yaml --sync-bn", understood, "--sync-bn has no effect here: one process"},
+		{"train --weights yolov5s.pt --data d.yaml --sync-bn", understood, "--sync-bn has no effect here: with one device"},
 		{"train --weights yolov5s.pt --data d.yaml --local_rank 0", understood, "--local_rank has no effect here"},
 		{"train --weights yolov5s.pt --data d.yaml --entity me --bbox_interval 1 --upload_dataset", understood, "--upload_dataset has no effect here"},
 		{"train --weights yolov5s.pt --data d.yaml --linear-lr", understood, "--linear-lr has no effect here"},

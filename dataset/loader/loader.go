@@ -28,8 +28,9 @@ type Options struct {
 
 	Augmentation
 
-	Rect bool    // batches of like shapes, as small as these allow: no shuffling, no mosaics
-	Pad  float64 // strides added to the sides of such batches: .5 in YOLOv5's validation
+	Rect        bool    // batches of like shapes, as small as these allow: no shuffling, no mosaics
+	Pad         float64 // strides added to the sides of such batches: .5 in YOLOv5's validation
+	Part, Parts int     // of such batches only every Parts-th, from Part on; 0: all
 
 	Seed     uint64
 	Shuffle  bool
@@ -120,6 +121,13 @@ func New(o Options) (*Loader, error) {
 		l.rect = rectPlans(o.Samples, o.BatchSize, o.ImageSize, o.Stride, o.Pad)
 		if last := len(l.rect) - 1; o.DropLast && len(l.rect[last].slots) < o.BatchSize {
 			l.rect = l.rect[:last]
+		}
+		if o.Parts > 1 {
+			all := l.rect
+			l.rect = nil
+			for i := o.Part; i < len(all); i += o.Parts {
+				l.rect = append(l.rect, all[i])
+			}
 		}
 	}
 	return l, nil

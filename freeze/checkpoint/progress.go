@@ -22,6 +22,8 @@ type Progress struct {
 	LastStep  int `json:"last_step"` // the iteration of the last optimizer step
 	Steps     int `json:"steps"`     // optimizer steps
 
+	Ranks int `json:"ranks,omitempty"` // that train together; 0 of earlier versions: one
+
 	Scaler *step.Scaler `json:"scaler,omitempty"` // of mixed precision
 
 	Sums [3]float64 `json:"sums"` // of the epoch's losses so far

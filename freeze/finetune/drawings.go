@@ -45,7 +45,7 @@ func (a *artist) look(do func() error) {
 
 // labels shows what is trained on.
 func (a *artist) labels() {
-	train := a.set.Splits["train"]
+	train := a.all
 	a.look(func() error { return plot.Labels(a.picture("labels.jpg"), train, a.model.Names) })
 	a.look(func() error { return plot.Correlogram(a.picture("labels_correlogram.jpg"), train) })
 }

@@ -18,6 +18,7 @@ import (
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/workers"
 	"yolofreeze/onnx/yolov5"
 )
 
@@ -25,12 +26,15 @@ import (
 type job struct {
 	o           *options.Settings
 	r           Reporter
-	resumed     *checkpoint.State // nil of a new run, and when its state has become an engine's
+	ranks       team
+	stop        context.CancelCauseFunc // ends the run in order, as the context does
+	resumed     *checkpoint.State       // nil of a new run, and when its state has become an engine's
 	source      artifact.Source
 	model       *model.Model // network and names; the weights are the engine's
 	kept        *model.Model // branches beside the one that trains, which stay as they are; nil: none
 	shared      int          // first layers that both have
 	set         *dataset.Set
+	all         []dataset.Sample // to train on, of all ranks; set has this rank's
 	fingerprint string
 	stages      []freeze.Stage
 	batch       int // pictures of a full batch
@@ -63,7 +67,10 @@ func (j *job) begin() checkpoint.Progress {
 // checkDevice tells, before anything is read or written, whether the device does what is asked,
 // and chooses whose kernels it has.
 func (j *job) checkDevice() error {
-	if err := j.o.FindDevice(); err != nil {
+	if err := j.ranks.fit(&j.o.Options); err != nil {
+		return err
+	}
+	if err := j.o.FindDevice(j.ranks.Local()); err != nil {
 		return err
 	}
 	kernels, why, err := step.ChooseKernels(j.o.Kernels, j.o.Runtime.Device, j.o.Products)
@@ -220,7 +227,9 @@ func (j *job) plan(ctx context.Context) (err error) {
 	if err := j.chooseBatch(ctx); err != nil {
 		return err
 	}
-	j.batch = min(j.o.BatchSize, len(j.set.Splits["train"]))
+	j.all = j.set.Splits["train"]
+	j.set.Splits["train"] = j.ranks.share(j.all, j.o.Seed)
+	j.batch = min(j.o.BatchSize/j.ranks.Size(), len(j.set.Splits["train"]))
 	if err := j.planQuad(); err != nil {
 		return err
 	}
@@ -236,4 +245,28 @@ func (j *job) metadata(plan *freeze.Plan) map[string]string {
 		all[model.PlansKey] = strings.Join(j.o.Plans, "; ")
 	}
 	return all
+}
+
+// heeding returns what f returns, or the cause as soon as the context ends; f then goes on
+// unheard, so it must change nothing.
+func heeding[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		if failed := workers.Try(func() { r.value, r.err = f() }); failed != nil {
+			r.err = failed
+		}
+		done <- r
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
 }

@@ -29,15 +29,16 @@ func cacheBudgets(cache string) (ram int64, disk loader.DiskCache) {
 	return 0, disk
 }
 
-// loaders give the pictures that are trained on, and a validator of those that are not.
+// loaders give the pictures that are trained on, and a validator of those that are not, which
+// ranks share; whole is one that rank 0 has for itself.
 // maps are the classes' average precisions, which image weights go by.
-func (j *job) loaders(maps func() []float64) (pictures *loader.Loader, v *validate.Validator, err error) {
+func (j *job) loaders(maps func() []float64) (pictures *loader.Loader, v, whole *validate.Validator, err error) {
 	train, val := j.set.Splits["train"], j.set.Splits["val"]
 	ram, decoded := cacheBudgets(j.o.Cache)
 	share := ram * int64(len(train)) / int64(max(len(train)+len(val), 1))
 	o := loader.Options{
 		Samples: train, BatchSize: max(j.batch, 1), ImageSize: j.side, Stride: int(j.model.Net.MaxStride()),
-		Rect: j.o.Rect, Seed: j.o.Seed, Shuffle: !j.o.Rect,
+		Rect: j.o.Rect, Seed: j.ranks.seed(j.o.Seed), Shuffle: !j.o.Rect,
 		Augmentation: loader.Augmentation{Augment: true, Hyp: j.o.Hyp, Epochs: j.o.Epochs, CloseMosaic: j.o.CloseMosaic,
 			MultiScale: j.o.MultiScale, Quad: j.o.Quad, Nine: j.o.Mosaic9},
 		Reading: loader.Reading{BadImages: j.o.BadImages, Workers: j.o.Workers, CacheRAM: share, Disk: decoded},
@@ -47,15 +48,21 @@ func (j *job) loaders(maps func() []float64) (pictures *loader.Loader, v *valida
 		o.Weights = func(int) []float64 { return loader.ImageWeights(train, classes, maps()) }
 	}
 	if pictures, err = loader.New(o); err != nil {
-		return nil, nil, &disk.InputError{Path: j.set.Path, Err: err}
+		return nil, nil, nil, &disk.InputError{Path: j.set.Path, Err: err}
 	}
 	of := validate.Defaults()
 	of.Samples, of.BatchSize, of.ImageSize, of.SingleCls, of.Loss = val, 2*j.o.BatchSize, j.side, j.o.SingleCls, &j.loss
 	of.AMP = j.o.Products
 	of.Reading = loader.Reading{Workers: j.o.Workers, CacheRAM: ram - share, Disk: decoded, BadImages: j.o.BadImages}
-	if v, err = validate.New(j.model.Net, of); err != nil {
-		return nil, nil, &disk.InputError{Path: j.set.Path, Err: err}
+	if whole, err = validate.New(j.model.Net, of); err == nil {
+		of.Ranks, v = j.ranks.Group, whole
+		if j.ranks.several() {
+			v, err = validate.New(j.model.Net, of)
+		}
+	}
+	if err != nil {
+		return nil, nil, nil, &disk.InputError{Path: j.set.Path, Err: err}
 	}
 	v.Progress = j.r.Validating
-	return pictures, v, nil
+	return pictures, v, whole, nil
 }

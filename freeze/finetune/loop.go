@@ -22,6 +22,7 @@ type loop struct {
 	p         checkpoint.Progress
 	pictures  *loader.Loader
 	validator *validate.Validator
+	whole     *validate.Validator // the same, or one of all pictures where ranks share them
 	folder    *folder
 	artist    *artist
 	clock     *clock
@@ -43,6 +44,9 @@ func (l *loop) run(ctx context.Context) error {
 		}
 		if !l.p.Trained {
 			if err := l.trainEpoch(ctx); err != nil {
+				return err
+			}
+			if err := l.alike(); err != nil {
 				return err
 			}
 		}
@@ -72,7 +76,11 @@ func (l *loop) trainEpoch(ctx context.Context) error {
 		l.p.Sums = [3]float64{}
 	}
 	waited := source.Waited()
-	for b, err := range source.EpochFrom(ctx, l.p.Epoch, l.p.Batch) {
+	reading := ctx
+	if l.ranks.several() { // the ranks stop together
+		reading = context.WithoutCancel(ctx)
+	}
+	for b, err := range l.inStep(ctx, source.EpochFrom(reading, l.p.Epoch, l.p.Batch)) {
 		if err != nil {
 			return err
 		}
@@ -80,8 +88,10 @@ func (l *loop) trainEpoch(ctx context.Context) error {
 		if err := l.trainBatch(b); err != nil {
 			return err
 		}
-		source.Recycle(b)
-		if err := ctx.Err(); err != nil {
+		if b != nil {
+			source.Recycle(b)
+		}
+		if err := reading.Err(); err != nil {
 			return err
 		}
 	}
@@ -97,24 +107,31 @@ func (l *loop) trainBatch(b *batch) error {
 	}
 	if s.bad != "" {
 		e := &NonFiniteError{Epoch: p.Epoch, Batch: p.Batch, What: s.bad, Kept: l.folder.kept()}
-		for _, i := range b.Samples {
+		for _, i := range b.samples() {
 			e.Pictures = append(e.Pictures, filepath.Base(l.set.Splits["train"][i].Path))
 		}
 		return e
 	}
-	if b.Images != nil { // of features, sheets were drawn when they were made
+	if b != nil && b.Images != nil { // of features, sheets were drawn when they were made
 		l.artist.trainSheet(p.Iteration, b.Batch)
+	}
+	bar, pictures := BatchResult{Epoch: p.Epoch, Epochs: l.o.Epochs, Batches: l.pictures.Batches()}, 0
+	if b != nil {
+		bar.Instances, bar.Side, pictures = len(b.Targets), max(b.Width, b.Height), l.picturesIn(b.Batch)
+	}
+	if pictures, err = l.mean(&s, pictures, b != nil); err != nil {
+		return err
 	}
 	p.Last.LR = s.rates.LR
 	p.Iteration++
 	p.Batch++
-	l.clock.images += l.picturesIn(b.Batch)
+	l.clock.images += pictures
 	for i, v := range []float64{s.loss.Box, s.loss.Obj, s.loss.Cls} {
 		p.Sums[i] += v
 	}
 	mean := p.Means()
-	l.onBatch(BatchResult{Epoch: p.Epoch, Epochs: l.o.Epochs, Batch: p.Batch, Batches: l.pictures.Batches(),
-		Box: mean[0], Obj: mean[1], Cls: mean[2], Instances: len(b.Targets), Side: max(b.Width, b.Height), Memory: machine.PeakMemory()})
+	bar.Batch, bar.Box, bar.Obj, bar.Cls, bar.Memory = p.Batch, mean[0], mean[1], mean[2], machine.PeakMemory()
+	l.onBatch(bar)
 	return nil
 }
 
@@ -163,6 +180,9 @@ func (l *loop) validate(ctx context.Context) (*validate.Evaluation, error) {
 		return nil, err
 	}
 	l.features.hold(l.validator, l.stage)
+	if l.ranks.several() { // who looks at a part of the pictures waits for the others
+		ctx = context.WithoutCancel(ctx)
+	}
 	e, err := l.validator.Run(ctx, &model.Model{Net: l.model.Net, State: l.engine.Weights(true)}, l.o.Runtime)
 	l.clock.validation += time.Since(start)
 	if err == nil && !(step.Losses{Box: e.Box, Obj: e.Obj, Cls: e.Cls}).Finite() {

@@ -107,7 +107,7 @@ func TestResumeAfterKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := state.Resumed()
-	if _, err := Resume(t.Context(), state, again, &quiet{t: t}); err != nil {
+	if _, err := Resume(t.Context(), nil, state, again, &quiet{t: t}); err != nil {
 		t.Fatal(err)
 	}
 	again.ResumeFrom = dir

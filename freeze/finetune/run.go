@@ -14,6 +14,7 @@ import (
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/options"
 	"yolofreeze/freeze/runs"
+	"yolofreeze/onnx/collective"
 	"yolofreeze/onnx/wire"
 )
 
@@ -35,26 +36,29 @@ type run struct {
 // Where the options name a run to resume, Run goes on with that.
 func Run(ctx context.Context, o options.Options, r Reporter) (*Summary, error) {
 	if o.ResumeFrom == "" {
-		return start(ctx, nil, o, r)
+		return start(ctx, nil, nil, o, r)
 	}
 	s, err := heeding(ctx, func() (*checkpoint.State, error) { return checkpoint.Read(o.ResumeFrom) })
 	if err != nil {
 		return nil, err
 	}
-	return start(ctx, s, o, r)
+	return start(ctx, nil, s, o, r)
 }
 
 // Resume is Run for who has read the state already, to begin with the options that the run
-// is Resumed with; nil begins a new run. The state is the run's from then on.
-func Resume(ctx context.Context, s *checkpoint.State, o options.Options, r Reporter) (*Summary, error) {
+// is Resumed with; nil begins a new run. The state is the run's from then on. Where the process is
+// one of several ranks, all of them call it alike; rank 0 reports and writes. The caller closes the group.
+func Resume(ctx context.Context, ranks *collective.Group, s *checkpoint.State, o options.Options, r Reporter) (*Summary, error) {
 	if s != nil {
 		o.ResumeFrom = cmp.Or(o.ResumeFrom, s.Path)
 	}
-	return start(ctx, s, o, r)
+	return start(ctx, ranks, s, o, team{ranks}.heard(r))
 }
 
-func start(ctx context.Context, s *checkpoint.State, o options.Options, r Reporter) (report *Summary, err error) {
-	t := &run{job: &job{o: &options.Settings{Options: o}, r: r, resumed: s}, folder: &folder{}, loggers: &loggers{r: r}, clock: startClock()}
+func start(ctx context.Context, ranks *collective.Group, s *checkpoint.State, o options.Options, r Reporter) (report *Summary, err error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	t := &run{job: &job{o: &options.Settings{Options: o}, r: r, ranks: team{ranks}, resumed: s, stop: stop}, folder: &folder{}, loggers: &loggers{r: r}, clock: startClock()}
 	defer func() {
 		if err != nil && (t.loop == nil || t.loop.engine == nil) {
 			t.folder.dropUnstarted(r)
@@ -70,6 +74,9 @@ func start(ctx context.Context, s *checkpoint.State, o options.Options, r Report
 	}
 	err = t.loop.run(ctx)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		if !ranks.Root() {
+			return nil, context.Cause(ctx)
+		}
 		if err := t.keeper.state(); err != nil {
 			return nil, fmt.Errorf("save the interrupted run: %w", err)
 		}
@@ -77,11 +84,14 @@ func start(ctx context.Context, s *checkpoint.State, o options.Options, r Report
 		r.Logf("saved %s; `resume-from` goes on from there", t.folder.weights(checkpoint.LastFile))
 		return nil, context.Cause(ctx)
 	}
-	if lost := (*loader.LostPictureError)(nil); errors.As(err, &lost) {
+	if lost := (*loader.LostPictureError)(nil); errors.As(err, &lost) && !t.job.ranks.several() {
 		return nil, t.stopAt(lost)
 	}
 	if err != nil {
 		return nil, t.loop.outOfMemory(err)
+	}
+	if !ranks.Root() {
+		return t.loop.summary(), nil
 	}
 	return t.finish(ctx)
 }
@@ -103,10 +113,10 @@ func (t *run) prepare(ctx context.Context) (err error) {
 	if err := j.settle(ctx); err != nil {
 		return err
 	}
-	if err := t.folder.open(j); err != nil {
+	if err := j.agree(); err != nil {
 		return err
 	}
-	if err := t.folder.describe(j); err != nil {
+	if err := t.openFolder(); err != nil {
 		return err
 	}
 	j.r.Logf("Logging results to %s", t.folder.dir)
@@ -120,7 +130,7 @@ func (t *run) prepare(ctx context.Context) (err error) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if j.o.Epochs > 0 {
+	if j.o.Epochs > 0 && j.ranks.Root() {
 		t.loggers.start(ctx, j, t.folder)
 	}
 	return nil
@@ -131,11 +141,18 @@ func (t *run) newLoop() (*loop, error) {
 	j := t.job
 	l := &loop{p: j.begin(), folder: t.folder, artist: t.artist, clock: t.clock, onBatch: j.r.Batch}
 	var err error
-	if l.pictures, l.validator, err = j.loaders(func() []float64 { return l.p.Maps }); err != nil {
+	if l.pictures, l.validator, l.whole, err = j.loaders(func() []float64 { return l.p.Maps }); err != nil {
 		return nil, err
 	}
 	l.trainer = newTrainer(j, l.pictures.Batches())
+	l.p.Ranks = 0
+	if j.ranks.several() {
+		l.p.Ranks = j.ranks.Size()
+	}
 	t.keeper = &keeper{t.folder, l}
+	if !j.ranks.Root() {
+		return l, nil
+	}
 	l.onEpoch = []func(context.Context, EpochResult) error{t.keeper.epoch, t.loggers.epoch, unread(j.r, l.pictures, l.validator), func(_ context.Context, r EpochResult) error {
 		j.r.Epoch(r)
 		return nil
@@ -216,7 +233,7 @@ func (t *run) finish(ctx context.Context) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.artist.best(ctx, t.loop.validator, own)
+	t.artist.best(ctx, t.loop.whole, own)
 	t.artist.look(t.artist.results)
 	r := t.loop.summary()
 	r.Best, r.Last, r.Export = f.weights(bestName), f.weights(checkpoint.LastFile), f.weights(exportName)

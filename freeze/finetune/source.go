@@ -17,6 +17,14 @@ type batch struct {
 	inputs step.Inputs // pictures, or what frozen layers made of them
 }
 
+// samples are the indices of its pictures; those of no batch are none.
+func (b *batch) samples() []int {
+	if b == nil {
+		return nil
+	}
+	return b.Samples
+}
+
 // batches makes the batches of epochs: of pictures, or of cached features.
 type batches interface {
 	EpochFrom(ctx context.Context, epoch, first int) iter.Seq2[*batch, error]

@@ -65,8 +65,12 @@ func (t *trainer) open(epoch int) error {
 		t.engine.Close()
 	case t.resumed != nil:
 		t.resumed.Restore(e)
+		if !t.ranks.Root() { // what waits to be summed counts once
+			e.ClearGradients()
+		}
 		t.resumed = nil // its tensors may go
 	}
+	e.Join(t.ranks.Group)
 	t.engine, t.stage = e, stage
 	return nil
 }
@@ -107,15 +111,8 @@ type stepped struct {
 func (t *trainer) train(b *batch, p *checkpoint.Progress, c *clock) (s stepped, err error) {
 	var accumulate int
 	s.rates, accumulate = t.recipe.At(p.Epoch, p.Iteration)
-	start, capacity := time.Now(), t.engine.Capacity()
-	matches := t.model.Net.Assign(targetsOf(b.Batch), b.Height, b.Width, t.loss.AnchorT)
-	s.loss, err = t.engine.AccumulateSized(b.inputs, b.Size, b.Height, b.Width, matches)
-	c.step += time.Since(start)
-	if err != nil {
+	if s.loss, err = t.accumulate(b, p, c); err != nil {
 		return s, err
-	}
-	if now := t.engine.Capacity(); now != capacity {
-		t.r.Logf("epoch %d, batch %d has %d matches on a level: the graphs are captured anew, for %d", p.Epoch, p.Batch, step.Fullest(matches), now)
 	}
 	if l := s.loss; !l.Finite() {
 		s.bad = fmt.Sprintf("the loss is %g (box %g, objectness %g, class %g)", l.Total, l.Box, l.Obj, l.Cls)
@@ -124,7 +121,7 @@ func (t *trainer) train(b *batch, p *checkpoint.Progress, c *clock) (s stepped, 
 	if p.Iteration-p.LastStep < accumulate {
 		return s, nil
 	}
-	start = time.Now()
+	start := time.Now()
 	s.rates.EMADecay = step.EMADecay(p.Steps + 1)
 	norm, err := t.engine.Step(s.rates)
 	c.optimizer += time.Since(start)
@@ -137,6 +134,21 @@ func (t *trainer) train(b *batch, p *checkpoint.Progress, c *clock) (s stepped, 
 	}
 	p.LastStep, p.Steps = p.Iteration, t.engine.Steps()
 	return s, nil
+}
+
+// accumulate adds a batch's gradients to those that wait; a rank that has no batch adds none.
+func (t *trainer) accumulate(b *batch, p *checkpoint.Progress, c *clock) (loss step.Losses, err error) {
+	if b == nil {
+		return loss, nil
+	}
+	start, capacity := time.Now(), t.engine.Capacity()
+	matches := t.model.Net.Assign(targetsOf(b.Batch), b.Height, b.Width, t.loss.AnchorT)
+	loss, err = t.engine.AccumulateSized(b.inputs, b.Size, b.Height, b.Width, matches)
+	c.step += time.Since(start)
+	if now := t.engine.Capacity(); err == nil && now != capacity {
+		t.r.Logf("epoch %d, batch %d has %d matches on a level: the graphs are captured anew, for %d", p.Epoch, p.Batch, step.Fullest(matches), now)
+	}
+	return loss, err
 }
 
 // targetsOf are the objects of a batch as the loss takes them.

@@ -2,8 +2,10 @@ package options
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
+	"yolofreeze/onnx/collective"
 	"yolofreeze/onnx/ort"
 )
 
@@ -14,14 +16,50 @@ func CheckStored(device string, providerOptions []string) error {
 	if len(providerOptions) > 0 {
 		return fmt.Errorf("provider option %s: only the command line, the environment and `config` may set them", providerOptions[0])
 	}
-	if strings.EqualFold(device, ort.Auto) {
-		return nil
+	for _, name := range Devices(device) {
+		if strings.EqualFold(name, ort.Auto) {
+			continue
+		}
+		d, err := ort.ParseDevice(name)
+		if err == nil && d.Library != "" {
+			err = fmt.Errorf("device %q: only the command line, the environment and `config` may name a provider's library", name)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	d, err := ort.ParseDevice(device)
-	if err == nil && d.Library != "" {
-		err = fmt.Errorf("device %q: only the command line, the environment and `config` may name a provider's library", device)
+	return nil
+}
+
+// Devices are those that option device lists, one for each rank of a host: cuda:0,cuda:1, or 0,1
+// as YOLOv5 has it.
+func Devices(text string) []string {
+	if _, err := os.Stat(text); err == nil { // a library whose path has a comma
+		return []string{text}
 	}
-	return err
+	list := strings.Split(text, ",")
+	for i := range list {
+		list[i] = strings.TrimSpace(list[i])
+	}
+	return list
+}
+
+// deviceOf is the device of a rank of several: its own of the list, or with one for all the one
+// of its number, where there is a choice.
+func deviceOf(text string, at collective.Local) (d ort.Device, err error) {
+	list := Devices(text)
+	switch {
+	case at.Size == 1 && len(list) == 1:
+		return ort.Resolve(text)
+	case len(list) > 1 && at.Rank >= len(list):
+		return d, &Error{fmt.Sprintf("device %s lists %d devices, and %d ranks run on this host", text, len(list), at.Size)}
+	case len(list) > 1:
+		return ort.Resolve(list[at.Rank])
+	}
+	if d, err = ort.Resolve(text); err == nil && d.Kind != ort.CPU && !strings.ContainsAny(text, "0123456789") {
+		d.Index = at.Rank
+	}
+	return d, err
 }
 
 // ParseProviderOptions reads KEY=VALUE pairs, as

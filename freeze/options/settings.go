@@ -3,6 +3,7 @@ package options
 import (
 	"cmp"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/collective"
 	"yolofreeze/onnx/ort"
 )
 
@@ -56,10 +58,14 @@ func (o Options) Parse() (s *Settings, err error) {
 	return s, nil
 }
 
-// FindDevice looks for the device, and tells whether it starts and does what is asked of it.
-func (s *Settings) FindDevice() (err error) {
-	if s.Runtime.Device, err = ort.Resolve(s.Device); err != nil {
+// FindDevice looks for the device of a rank of this host, and tells whether it starts and does what
+// is asked of it. Ranks on the CPU share its cores.
+func (s *Settings) FindDevice(at collective.Local) (err error) {
+	if s.Runtime.Device, err = deviceOf(s.Device, at); err != nil {
 		return err
+	}
+	if at.Size > 1 && s.Runtime.Device.Kind == ort.CPU {
+		s.Runtime.Threads = max(runtime.GOMAXPROCS(0)/at.Size, 1)
 	}
 	if err := step.CheckDevice(s.Runtime.Device, s.Products, s.Runtime.ProviderOptions); err != nil || !s.CUDAGraph {
 		return err

@@ -136,7 +136,7 @@ var Table = slices.Concat(
 	),
 	group("Device",
 		Option{Name: "device", Free: true, Of: func(o *Options) any { return &o.Device },
-			Usage: "`DEVICE` to run on: cpu, cuda[:N], webgpu[:N], openvino[:N], a provider's library, or auto"},
+			Usage: "`DEVICE` to run on: cpu, cuda[:N], webgpu[:N], openvino[:N], a provider's library, or auto; several, 0,1 or cuda:0,cuda:1, train together (setup --mpi), and --batch-size is their total"},
 		Option{Name: "amp", Of: func(o *Options) any { return &o.AMP },
 			Usage: "mixed precision: `TYPE` of products, fp16 (with a scaled loss) or bf16 (cpu and cuda)"},
 		Option{Name: "provider-option", Key: "provider_options", Free: true, Of: func(o *Options) any { return &o.ProviderOptions },

@@ -2,7 +2,7 @@ package validate
 
 import (
 	"context"
-	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +24,7 @@ type validation struct {
 	evaluator *metric.Evaluator
 	nms       metric.NMSOptions
 	batches   int
+	own       []tally // of this rank, where there are others
 	found     Evaluation
 }
 
@@ -145,6 +146,7 @@ func (r *validation) add(b *loader.Batch, parts []contribution) error {
 	if r.Seen != nil {
 		r.Seen(r.batches, b, found)
 	}
+	t := tally{Samples: slices.Clone(b.Samples), Found: found}
 	for i, o := range parts {
 		b.Restore(i, o.found)
 		labels := b.Labels(i)
@@ -156,9 +158,7 @@ func (r *validation) add(b *loader.Batch, parts []contribution) error {
 				labels[k].Class = 0
 			}
 		}
-		if err := r.evaluator.Add(o.found, labels); err != nil {
-			return fmt.Errorf("validate %s: %w", r.o.Samples[b.Samples[i]].Path, err)
-		}
+		t.Labels = append(t.Labels, labels)
 		if r.Each != nil {
 			if err := r.Each(Found{&r.o.Samples[b.Samples[i]], o.found}); err != nil {
 				return err
@@ -169,10 +169,13 @@ func (r *validation) add(b *loader.Batch, parts []contribution) error {
 		}
 	}
 	if r.o.Loss != nil {
-		box, obj, cls := loss.Parts(r.detector.Net, *r.o.Loss)
-		r.found.Box, r.found.Obj, r.found.Cls = r.found.Box+box, r.found.Obj+obj, r.found.Cls+cls
+		t.Loss[0], t.Loss[1], t.Loss[2] = loss.Parts(r.detector.Net, *r.o.Loss)
 	}
-	return nil
+	if r.o.Ranks.Size() > 1 {
+		r.own = append(r.own, t)
+		return nil
+	}
+	return r.take(t)
 }
 
 // targetsByPicture sorts a batch's targets by picture; each calls its own picture 0.

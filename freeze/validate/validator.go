@@ -10,6 +10,7 @@ import (
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/model"
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/collective"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/yolov5"
 )
@@ -28,6 +29,7 @@ type Options struct {
 	AMP       onnx.DType          // of products, float16 or bfloat16; Undefined: all in float32
 	Loss      *yolov5.LossOptions // scaled; nil computes no losses
 	Reading   loader.Reading
+	Ranks     *collective.Group // each looks at its share of the batches, and all find the same; nil: this process alone
 }
 
 // Defaults are the options that YOLOv5's val.py starts from, but for its batch
@@ -62,6 +64,7 @@ func New(net *yolov5.Network, o Options) (*Validator, error) {
 	l := loader.Options{Reading: o.Reading}
 	l.Samples, l.BatchSize, l.ImageSize, l.Stride = o.Samples, o.BatchSize, o.ImageSize, int(net.MaxStride())
 	l.Rect, l.Pad = true, 0.5
+	l.Part, l.Parts = o.Ranks.Rank(), o.Ranks.Size()
 	if l.BatchSize < 1 {
 		return nil, fmt.Errorf("validate: batch size %d, want 1 or more", o.BatchSize)
 	}
@@ -90,7 +93,7 @@ func (v *Validator) Run(ctx context.Context, m *model.Model, o ort.Options) (*Ev
 	r.evaluator = metric.NewEvaluator(net.NC)
 	r.nms = metric.NMSOptions{Conf: v.o.Conf, IoU: v.o.IoU, MaxDet: v.o.MaxDet, MultiLabel: net.NC > 1, Agnostic: v.o.SingleCls || v.o.Agnostic,
 		Classes: v.o.Classes, Replaces: v.o.Replaces}
-	waited := v.loader.Waited()
+	waited, done := v.loader.Waited(), 0
 	for b, err := range r.source(ctx) {
 		if err != nil {
 			return nil, err
@@ -104,8 +107,13 @@ func (v *Validator) Run(ctx context.Context, m *model.Model, o ort.Options) (*Ev
 		if b.Images != nil {
 			v.loader.Recycle(b)
 		}
-		if r.batches++; v.Progress != nil {
-			v.Progress(r.batches, v.loader.Batches())
+		if done++; v.Progress != nil {
+			v.Progress(done, v.loader.Batches())
+		}
+	}
+	if v.o.Ranks.Size() > 1 {
+		if err := r.together(r.own); err != nil {
+			return nil, err
 		}
 	}
 	r.found.Result = r.evaluator.Result()

@@ -18,7 +18,8 @@ import (
 type Group struct {
 	rank, size int
 	link       link
-	failed     error    // why nothing goes on
+	failed     error // why nothing goes on
+	local      Local
 	parent     net.Conn // to the process that has started the ranks, if that was one of ours
 }
 
@@ -59,6 +60,17 @@ func (g *Group) Size() int {
 		return 1
 	}
 	return g.size
+}
+
+// Local is a rank among those of its host, which share its devices and processors.
+type Local struct{ Rank, Size int }
+
+// Local is this rank's place on its host.
+func (g *Group) Local() Local {
+	if g == nil {
+		return Local{0, 1}
+	}
+	return g.local
 }
 
 // Root tells whether this is the rank that writes and speaks.

@@ -45,34 +45,29 @@ const (
 )
 
 // launchers are the variables by which those who start ranks tell a process their number.
-var launchers = []struct{ size, rank, local string }{
-	{"PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID"}, // mpich and its kin, srun --mpi=pmi2
-	{"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"},
-	{"SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"},
+var launchers = []struct{ size, rank string }{
+	{"PMI_SIZE", "PMI_RANK"}, // mpich and its kin, srun --mpi=pmi2
+	{"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"},
+	{"SLURM_STEP_NUM_TASKS", "SLURM_PROCID"},
 }
 
-// Launched is what this process's launcher says of it: how many ranks there are, which one it is,
-// and which one of its host. Without a launcher it is 0 of 1.
-func Launched() (rank, size, local int) {
+// Launched is what this process's launcher says of it: which rank it is of how many. Without a
+// launcher it is 0 of 1.
+func Launched() (rank, size int) {
 	for _, l := range launchers {
 		size, err := strconv.Atoi(os.Getenv(l.size))
 		rank, err2 := strconv.Atoi(os.Getenv(l.rank))
-		if err != nil || err2 != nil || size < 2 {
-			continue
+		if err == nil && err2 == nil && size > 1 {
+			return rank, size
 		}
-		local, err := strconv.Atoi(os.Getenv(l.local))
-		if err != nil {
-			local = rank
-		}
-		return rank, size, local
 	}
-	return 0, 1, 0
+	return 0, 1
 }
 
 // Join makes this process a rank of the group that its launcher has started; nil where there is
 // none, or it is the only one. The process leaves by Group.Close.
 func Join() (*Group, error) {
-	_, size, _ := Launched()
+	_, size := Launched()
 	if size == 1 {
 		return nil, nil
 	}

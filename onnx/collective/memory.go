@@ -13,7 +13,7 @@ func InProcess(size int) []*Group {
 	h.all.L = &h.mu
 	groups := make([]*Group, size)
 	for rank := range groups {
-		groups[rank] = &Group{rank: rank, size: size, link: &seat{h, rank}}
+		groups[rank] = &Group{rank: rank, size: size, link: &seat{h, rank}, local: Local{rank, size}}
 	}
 	return groups
 }

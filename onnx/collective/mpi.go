@@ -88,14 +88,20 @@ func joinMPI(silence time.Duration) (*Group, error) {
 	case <-time.After(time.Minute):
 		return nil, errors.New("the ranks do not find each other: MPI_Init has not returned within a minute")
 	}
-	g := &Group{rank: m.rank, size: m.size, link: m}
+	g := &Group{rank: m.rank, size: m.size, link: m, local: Local{0, 1}}
 	if g.size == 1 {
 		return g, nil
 	}
 	host, _ := os.Hostname()
 	places, err := g.Gather(fmt.Appendf(nil, "%s, process %d", host, os.Getpid()))
-	for _, place := range places {
+	g.local.Size = 0
+	for rank, place := range places {
 		m.places = append(m.places, string(place))
+		if name, _, _ := strings.Cut(string(place), ", process "); name == host {
+			if g.local.Size++; rank < g.rank {
+				g.local.Rank++
+			}
+		}
 	}
 	return g, err
 }

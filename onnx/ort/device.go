@@ -116,7 +116,7 @@ func ParseDevice(text string) (Device, error) {
 			d.Kind, index = CUDA, name
 		}
 		if strings.Contains(name, ",") {
-			return Device{}, asked("device %q: one device trains: name one of them, such as cuda:0", text)
+			return Device{}, asked("device %q: name one of them, such as cuda:0; only train takes several", text)
 		}
 		if d.Kind == cpuName {
 			d.Kind = CPU
