@@ -67,7 +67,7 @@ say "faults --smoke"
 "$root/scripts/faults.sh" --smoke >"$smoke/log" 2>&1 || { cat "$smoke/log" >&2; say "faults --smoke failed"; exit 1; }
 tail -n 6 "$smoke/log"
 if [ -d "$shared/models" ]; then
-	for job in convert-and-freeze voc-finetune compare-frozen; do
+	for job in convert-and-freeze voc-finetune compare-frozen keep-classes; do
 		say "$job --smoke"
 		TMPDIR=$smoke "scripts/$job.sh" --smoke >"$smoke/log" 2>&1 || { cat "$smoke/log" >&2; say "$job --smoke failed"; exit 1; }
 	done

@@ -89,7 +89,11 @@ func convert(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	names, err := wantedClasses(c, m.Names)
+	_, trained, _, err := m.Split()
+	if err != nil {
+		return err
+	}
+	names, err := wantedClasses(c, trained.Names)
 	if err != nil {
 		return err
 	}

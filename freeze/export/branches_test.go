@@ -8,18 +8,22 @@ import (
 	"slices"
 	"testing"
 
+	"yolofreeze/dataset"
+	"yolofreeze/dataset/loader"
 	"yolofreeze/dataset/metric"
+	"yolofreeze/dataset/yolo"
 	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/model"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/testkit/shared"
 	"yolofreeze/onnx/wire"
 )
 
 // withBranches appends branches with fresh heads behind so many layers of a model each.
-func withBranches(t *testing.T, m *model.Model, shared ...int) *model.Model {
+func withBranches(t *testing.T, m *model.Model, cuts ...int) *model.Model {
 	t.Helper()
-	for i, first := range shared {
+	for i, first := range cuts {
 		own, _, err := m.NewBranch([]string{fmt.Sprintf("new%d", i), fmt.Sprintf("other%d", i), fmt.Sprintf("third%d", i)}, uint64(i))
 		if err != nil {
 			t.Fatal(err)
@@ -191,5 +195,63 @@ func TestBranchesInEveryForm(t *testing.T) {
 	m, err := model.LoadForVal(path)
 	if err != nil || !m.Quantised() || len(m.QDQ.Outputs) != 2 || len(m.Names) != 5 {
 		t.Fatalf("%+v, %v", m, err)
+	}
+}
+
+// TestRealBranchesKeepOldRows: yolov5n with three branches gives on all 128 photographs, to the
+// bit, the rows that it gives without them.
+func TestRealBranchesKeepOldRows(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: 128 photographs")
+	}
+	data := shared.Path(t, "data", "coco256")
+	fixture.NeedORT(t)
+	old := fixture.LoadShared(t, "yolov5n-v7.0.pt")
+	const side = 96
+	var sessions []*ort.Session
+	for _, m := range []*model.Model{old, withBranches(t, old, 24, 10)} {
+		text, err := wire.Encode(exported(t, m, Options{Batch: 1, Height: side, Width: side}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := ort.Open(text, ort.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		sessions = append(sessions, s)
+	}
+	set, err := yolo.Open(filepath.Join(data, "data.yaml"), dataset.ReadOptions{Splits: []string{"val"}, CacheDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pictures, err := loader.New(loader.Options{Samples: set.Splits["val"], BatchSize: 1, ImageSize: side, Stride: 32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for b, err := range pictures.Epoch(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := map[string]*onnx.Tensor{"images": scaled(b.Images, 1, side, side)}
+		var rows [2][]float32
+		for i, s := range sessions {
+			out, err := s.Run(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows[i] = onnx.Data[float32](out["output0"])
+		}
+		for ; len(rows[0]) > 0; rows[0], rows[1] = rows[0][85:], rows[1][91:] {
+			if !slices.Equal(rows[0][:85], rows[1][:85]) {
+				t.Fatalf("picture %d: row %v, want %v", seen, rows[1][:85], rows[0][:85])
+			}
+		}
+		seen++
+		pictures.Recycle(b)
+	}
+	if seen != 128 {
+		t.Errorf("%d pictures, want 128", seen)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"yolofreeze/freeze/model"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/onnx"
-	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/torch"
 	"yolofreeze/onnx/yolov5"
@@ -58,10 +57,23 @@ func StateFile(m *model.Model, toHalf bool) ([]byte, error) {
 // oneBranch refuses a model of several branches for what has room for one.
 func oneBranch(m *model.Model, what string) error {
 	if n := len(m.Net.Branches); n > 0 {
-		return &disk.InputError{Path: m.Path, Err: fmt.Errorf("has %d branches, %s holds one: `branch N` exports one alone", n, what)}
+		return &branchesError{n, what}
 	}
 	return nil
 }
+
+// branchesError is a model of several branches where one is wanted.
+type branchesError struct {
+	branches int
+	what     string
+}
+
+func (e *branchesError) Error() string {
+	return fmt.Sprintf("has %d branches, %s holds one: `branch N` exports one alone", e.branches, e.what)
+}
+
+// BadInput marks the error as the model's.
+func (e *branchesError) BadInput() bool { return true }
 
 // CheckpointFile writes the model as YOLOv5 writes what it has trained (.pt): its
 // detect.py, val.py and train.py --weights open it, with a network that their own classes

@@ -132,6 +132,23 @@ func (m *Model) NewBranch(names []string, seed uint64) (*Model, []string, error)
 	return own, net.InitHead(own.State, seed), nil
 }
 
+func (m *Model) newestForClasses(names []string, seed uint64) (*Model, []string, error) {
+	kept, own, shared, err := m.Split()
+	if err != nil {
+		return nil, nil, err
+	}
+	own, fresh, err := own.ForClasses(names, seed)
+	if err != nil {
+		return nil, nil, err
+	}
+	joined, err := kept.Join(own, shared)
+	if err != nil {
+		return nil, nil, err
+	}
+	joined.Freeze = m.Freeze
+	return joined, fresh, nil
+}
+
 // CheckShared refuses a plan that would move layers which other branches read.
 func (m *Model) CheckShared(plan *freeze.Plan, shared int) error {
 	if fixed := plan.FixedPrefix(); fixed < shared {

@@ -192,8 +192,11 @@ func describedModel(path, text string) (*Model, error) {
 
 // ForClasses returns the model with its head made for the given classes:
 // the same model when their number is the same, with names replaced. It names the
-// tensors that were initialised afresh.
+// tensors that were initialised afresh. Of several branches the newest has these classes.
 func (m *Model) ForClasses(names []string, seed uint64) (*Model, []string, error) {
+	if len(m.Net.Branches) > 0 {
+		return m.newestForClasses(names, seed)
+	}
 	net, state, fresh, err := m.Net.Rehead(m.State, len(names), seed)
 	if err != nil {
 		return nil, nil, &disk.InputError{Path: m.Path, Err: err}
