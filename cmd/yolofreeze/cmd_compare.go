@@ -48,6 +48,9 @@ func compareFlags() []cli.Flag {
 		flags.NewList("hyp", "hyperparameters as train has them; repeated: one run of each"),
 		&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEEDS` of each variant's runs (default: 0)"},
 		&cli.BoolFlag{Name: "dry-run", Usage: "only list what would run"},
+		&cli.StringFlag{Name: "devices", Usage: "train as many runs at once as `LIST` has devices, each on one: cuda:0,cuda:1"},
+		&cli.StringFlag{Name: "cell", Usage: "train the runs of task `K/N` alone, and write no report; auto: the run of this array job's task"},
+		&cli.StringFlag{Name: "emit", Usage: "print an array job that trains each run as a task of its own: `SYSTEM` slurm or kubernetes"},
 	}
 }
 
@@ -76,6 +79,17 @@ func compareRuns(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
+		if c.IsSet("devices") && c.IsSet("device") {
+			return term.Usagef("compare: --devices and --device exclude each other: a run has one of the first, or all have the second")
+		}
+		if c.IsSet("emit") {
+			return emitCells(c, cells)
+		}
+		if c.IsSet("cell") {
+			if cells, err = matrix.Share(cells, c.String("cell")); err != nil {
+				return err
+			}
+		}
 		if c.Bool("dry-run") {
 			return listCells(t, cells)
 		}
@@ -93,11 +107,49 @@ func compareRuns(c *cli.Context) error {
 			return err
 		}
 		t.StopGracefully(term.Saving)
-		if dirs, err = matrix.Run(c.Context, t, c.String("output"), cells); err != nil {
+		if dirs, err = matrix.Run(c.Context, t, c.String("output"), cells, deviceList(c)); err != nil {
 			return err
+		}
+		if c.IsSet("cell") {
+			t.Logf("these runs are done; when all are, the same command without --cell writes the report")
+			return nil
 		}
 	}
 	return report(t, c.String("output"), c.String("title"), dirs, c.Float64Slice("reach"))
+}
+
+// deviceList are the devices of --devices, none where it is not given.
+func deviceList(c *cli.Context) []string {
+	if !c.IsSet("devices") {
+		return nil
+	}
+	return options.Devices(c.String("devices"))
+}
+
+// emitCells prints an array job with a task for each run.
+func emitCells(c *cli.Context, cells []matrix.Cell) error {
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	command := []string{"yolofreeze"}
+	for i, skip := 1, false; i < len(os.Args); i++ {
+		switch word := os.Args[i]; {
+		case skip:
+			skip = false
+		case word == "--emit" || word == "-emit":
+			skip = true
+		case strings.HasPrefix(word, "--emit=") || strings.HasPrefix(word, "-emit="):
+		default:
+			command = append(command, word)
+		}
+	}
+	text, err := matrix.Emit(c.String("emit"), len(cells), dir, command)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(term.Of(c).Out, text)
+	return err
 }
 
 // claimOutput makes the folder of the report, which may hold the runs, but not lie in one.

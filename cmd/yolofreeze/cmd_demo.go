@@ -80,7 +80,7 @@ func demo(c *cli.Context) error {
 	}
 	d.stage(2, "pre-training from nothing on %v", d.first.Shapes)
 	pretraining := train("pretraining", d.path("scratch.safetensors"), d.path("first"), c.Int("pretrain-epochs"))
-	trained, err := matrix.Run(c.Context, t, dir, []matrix.Cell{pretraining})
+	trained, err := matrix.Run(c.Context, t, dir, []matrix.Cell{pretraining}, nil)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func demo(c *cli.Context) error {
 	best := filepath.Join(trained[0], "weights", "best.safetensors")
 	dirs, err := matrix.Run(c.Context, t, dir, []matrix.Cell{
 		train("unfrozen", best, d.path("then"), c.Int("epochs"), "--freeze=0"),
-		train("frozen-backbone", best, d.path("then"), c.Int("epochs"), "--freeze=backbone")})
+		train("frozen-backbone", best, d.path("then"), c.Int("epochs"), "--freeze=backbone")}, nil)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -70,6 +71,10 @@ func (r *Run) leaveOut(damaged []error) {
 	}
 }
 
+// deviceNumber is which of several devices of a kind a run had: it makes no difference to what
+// came of it.
+var deviceNumber = regexp.MustCompile(`^(cuda|webgpu|openvino):[0-9]+$`)
+
 // readSettings reads opt.yaml and hyp.yaml.
 func (r *Run) readSettings() error {
 	for _, name := range []string{runs.OptionsFile, "hyp.yaml"} {
@@ -84,6 +89,9 @@ func (r *Run) readSettings() error {
 		for key, value := range options {
 			r.setting(key, value)
 		}
+	}
+	if device, ok := r.Settings["device"]; ok {
+		r.Settings["device"] = deviceNumber.ReplaceAllString(device, "$1")
 	}
 	if text, ok := r.Settings["freeze"]; ok && len(r.Freeze) == 0 {
 		r.Freeze = strings.Split(text, ",")
