@@ -9,10 +9,6 @@ import (
 	"io"
 	"math"
 
-	"golang.org/x/image/font"
-	"golang.org/x/image/font/basicfont"
-	fixedpoint "golang.org/x/image/math/fixed"
-
 	"yolofreeze/dataset/picture"
 	"yolofreeze/onnx/disk"
 )
@@ -56,18 +52,26 @@ func (b *Batch) Sheet(marks []Mark, names, titles []string) *image.RGBA {
 	for i := range n {
 		drawPicture(tile(i), b.picture(i))
 	}
-	for _, m := range marks {
-		if m.Image < 0 || m.Image >= n {
-			continue
+	texts := make([]captions, n)
+	for i := range n {
+		texts[i] = newCaptions(tile(i))
+		if i < len(titles) {
+			texts[i].title(titles[i])
 		}
-		drawMark(tile(m.Image), m, scale, names)
+	}
+	for _, m := range marks { // captions come over all boxes
+		if m.Image >= 0 && m.Image < n {
+			outline(tile(m.Image), boxOf(tile(m.Image), m, scale), 2, classColour(m.Class))
+		}
+	}
+	for _, m := range marks {
+		if m.Image >= 0 && m.Image < n {
+			texts[m.Image].mark(boxOf(tile(m.Image), m, scale), labelOf(m, names), classColour(m.Class))
+		}
 	}
 	for i := range n {
-		t := tile(i)
-		outline(t, t.Rect, 1, color.White)
-		if i < len(titles) {
-			caption(t, t.Rect.Min.Add(image.Pt(4, 4)), titles[i], color.Gray{96})
-		}
+		outline(tile(i), tile(i).Rect, 1, color.White)
+		texts[i].write()
 	}
 	return sheet
 }
@@ -104,11 +108,13 @@ func drawPicture(dst *image.RGBA, img *picture.Image) {
 	}
 }
 
-func drawMark(dst *image.RGBA, m Mark, scale float64, names []string) {
+// boxOf is where a mark lies in a tile.
+func boxOf(tile *image.RGBA, m Mark, scale float64) image.Rectangle {
 	at := func(v float32) int { return int(math.Round(min(max(float64(v)*scale, -1e6), 1e6))) }
-	box := image.Rect(at(m.X1), at(m.Y1), at(m.X2), at(m.Y2)).Add(dst.Rect.Min)
-	c := classColour(m.Class)
-	outline(dst, box, 2, c)
+	return image.Rect(at(m.X1), at(m.Y1), at(m.X2), at(m.Y2)).Add(tile.Rect.Min)
+}
+
+func labelOf(m Mark, names []string) string {
 	text := fmt.Sprint(m.Class)
 	if m.Class >= 0 && m.Class < len(names) {
 		text = names[m.Class]
@@ -116,9 +122,7 @@ func drawMark(dst *image.RGBA, m Mark, scale float64, names []string) {
 	if m.Conf > 0 {
 		text += fmt.Sprintf(" %.2f", m.Conf)
 	}
-	place := box.Min.Sub(image.Pt(0, basicfont.Face7x13.Height))
-	place.X, place.Y = max(place.X, dst.Rect.Min.X), max(place.Y, dst.Rect.Min.Y)
-	caption(dst, place, text, c)
+	return text
 }
 
 // outline draws the edge of a rectangle inwards.
@@ -130,15 +134,6 @@ func outline(dst *image.RGBA, r image.Rectangle, width int, c color.Color) {
 	} {
 		draw.Draw(dst, edge.Intersect(r), fill, image.Point{}, draw.Src)
 	}
-}
-
-// caption writes white text on a bar of the given colour.
-func caption(dst *image.RGBA, at image.Point, text string, c color.Color) {
-	face := basicfont.Face7x13
-	bar := image.Rectangle{at, at.Add(image.Pt(font.MeasureString(face, text).Ceil()+2, face.Height))}
-	draw.Draw(dst, bar, image.NewUniform(c), image.Point{}, draw.Src)
-	d := font.Drawer{Dst: dst, Src: image.White, Face: face, Dot: fixedpoint.P(at.X+1, at.Y+face.Ascent)}
-	d.DrawString(text)
 }
 
 // classColour gives neighbouring classes hues far apart.

@@ -1,9 +1,13 @@
 package loader
 
 import (
+	"fmt"
+	"image"
+	"image/color"
 	"image/jpeg"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -34,5 +38,38 @@ func TestSheet(t *testing.T) {
 	}
 	if err := b.WriteSheet(filepath.Join(path, "x"), nil, nil, nil); err == nil {
 		t.Error("no error for a path that cannot be")
+	}
+}
+
+// TestCaptions: labels of boxes that lie close, or at the tile's edge, and a long name are whole, inside, and not one over another.
+func TestCaptions(t *testing.T) {
+	tile := image.NewRGBA(image.Rect(100, 50, 420, 290))
+	c := newCaptions(tile)
+	c.title(strings.Repeat("a long name ", 20) + ".jpg")
+	for i, box := range []image.Rectangle{
+		image.Rect(100, 50, 300, 200), image.Rect(102, 52, 300, 200), image.Rect(104, 54, 300, 200), image.Rect(400, 60, 420, 200),
+		image.Rect(405, 280, 430, 300), image.Rect(-1000, -1000, 2000, 2000), image.Rect(100, 50, 300, 200),
+	} {
+		c.mark(box, fmt.Sprintf("refrigerator 0.%d", i), color.Black)
+	}
+	if !strings.HasSuffix(c.list[0].text, "…") {
+		t.Errorf("the name is %q", c.list[0].text)
+	}
+	for i, a := range c.list {
+		if !a.at.In(tile.Rect) || a.at.Dx() < c.size(a.text).X {
+			t.Errorf("%q at %v", a.text, a.at)
+		}
+		for _, b := range c.list[:i] {
+			if a.at.Overlaps(b.at) {
+				t.Errorf("%q at %v over %q at %v", a.text, a.at, b.text, b.at)
+			}
+		}
+	}
+	full := newCaptions(image.NewRGBA(image.Rect(0, 0, 40, 20))) // no room for two
+	for range 3 {
+		full.mark(image.Rect(0, 0, 10, 10), "thing", color.Black)
+	}
+	if full.write(); len(full.list) != 3 {
+		t.Errorf("%d labels", len(full.list))
 	}
 }

@@ -7,12 +7,9 @@ import (
 	"image/draw"
 	"math"
 	"strings"
-	"sync"
 	"unicode"
 
 	"golang.org/x/image/font"
-	"golang.org/x/image/font/gofont/gobold"
-	"golang.org/x/image/font/opentype"
 	"golang.org/x/image/math/fixed"
 
 	"yolofreeze/dataset/picture"
@@ -53,7 +50,7 @@ func (p Pen) draw(canvas *image.RGBA, o Object) {
 	if p.Conf {
 		text += fmt.Sprintf(" %.2f", o.Conf)
 	}
-	face := faceOf(max(5*line, 11))
+	face := picture.Face(max(5*line, 11))
 	metrics, pad := face.Metrics(), max(line/2, 2)
 	width := font.MeasureString(face, text).Ceil() + 2*pad
 	height := (metrics.Ascent + metrics.Descent).Ceil() + pad
@@ -111,24 +108,4 @@ func contrast(c color.RGBA) color.Color {
 		return color.Black
 	}
 	return color.White
-}
-
-var (
-	faces     = map[int]font.Face{}
-	parseFont = sync.OnceValues(func() (*opentype.Font, error) { return opentype.Parse(gobold.TTF) })
-)
-
-// faceOf returns the font at a height in pixels.
-func faceOf(pixels int) font.Face {
-	if face := faces[pixels]; face != nil {
-		return face
-	}
-	parsed, err := parseFont()
-	if err == nil {
-		faces[pixels], err = opentype.NewFace(parsed, &opentype.FaceOptions{Size: float64(pixels), DPI: 72, Hinting: font.HintingFull})
-	}
-	if err != nil {
-		panic("the font that is part of the program cannot be read: " + err.Error())
-	}
-	return faces[pixels]
 }

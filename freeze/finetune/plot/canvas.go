@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"image/color"
 	"io"
+	"math"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -18,10 +20,13 @@ import (
 	"yolofreeze/onnx/disk"
 )
 
-const (
-	dpi  = 150
-	sans = font.Variant("Sans")
-)
+const sans = font.Variant("Sans")
+
+// size is how large a figure is drawn: as YOLOv5's of that name.
+type size struct {
+	width, height vg.Length
+	dpi           int
+}
 
 // tab are the colours of few lines, told apart easily.
 var tab = []color.RGBA{
@@ -32,29 +37,31 @@ var tab = []color.RGBA{
 var grey = color.Gray{170}
 
 // save draws a grid of plots, rows of equal length whose nil entries stay empty.
-func save(path string, width, height vg.Length, grid [][]*plot.Plot) error {
-	return saveFunc(path, width, height, func(c draw.Canvas) {
-		tiles := draw.Tiles{Rows: len(grid), Cols: len(grid[0]), PadX: 12, PadY: 12, PadTop: 8, PadBottom: 8, PadLeft: 8, PadRight: 14}
-		canvases := plot.Align(grid, tiles, c)
-		for i, row := range grid {
-			for k, p := range row {
-				if p != nil {
-					p.Draw(canvases[i][k])
-				}
+func save(path string, s size, grid [][]*plot.Plot) error {
+	return saveFunc(path, s, func(c draw.Canvas) { drawGrid(c, grid) })
+}
+
+func drawGrid(c draw.Canvas, grid [][]*plot.Plot) {
+	tiles := draw.Tiles{Rows: len(grid), Cols: len(grid[0]), PadX: 12, PadY: 12, PadTop: 8, PadBottom: 8, PadLeft: 8, PadRight: 14}
+	canvases := plot.Align(grid, tiles, c)
+	for i, row := range grid {
+		for k, p := range row {
+			if p != nil {
+				p.Draw(canvases[i][k])
 			}
 		}
-	})
+	}
 }
 
 // saveFunc draws on a canvas and writes it as what the file's name ends with:
 // .png, .jpg or .jpeg.
-func saveFunc(path string, width, height vg.Length, paint func(draw.Canvas)) (err error) {
+func saveFunc(path string, s size, paint func(draw.Canvas)) (err error) {
 	defer func() { // the plotting library panics on what it cannot scale
 		if p := recover(); p != nil {
 			err = fmt.Errorf("draw %s: %v", path, p)
 		}
 	}()
-	c := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi))
+	c := vgimg.NewWith(vgimg.UseWH(s.width, s.height), vgimg.UseDPI(s.dpi))
 	paint(draw.New(c))
 	return write(path, c)
 }
@@ -85,7 +92,60 @@ func newPlot(title, x, y string) *plot.Plot {
 		&p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle} {
 		style.Font.Variant = sans
 	}
+	p.X.Tick.Marker, p.Y.Tick.Marker = roundTicks(0), roundTicks(0)
+	p.X.Padding, p.Y.Padding = 0, 0
 	return p
+}
+
+var faint = color.Gray{212}
+
+// addGrid draws faint lines at the ticks, under all else.
+func addGrid(p *plot.Plot) {
+	grid := plotter.NewGrid()
+	grid.Vertical.Color, grid.Horizontal.Color = faint, faint
+	p.Add(grid)
+}
+
+// roundTicks puts about five ticks on an axis, steps of 1, 2 or 5 times a power of ten apart, but no closer than least.
+func roundTicks(least float64) plot.Ticker {
+	return plot.TickerFunc(func(low, high float64) (list []plot.Tick) {
+		step := roundStep(math.Abs(high-low)/5, least)
+		if step == 0 {
+			return nil
+		}
+		digits := max(0, int(-math.Floor(math.Log10(step)+1e-9)))
+		for i := math.Ceil(low/step - 1e-9); i*step <= high+step*1e-9; i++ {
+			list = append(list, plot.Tick{Value: i * step, Label: strconv.FormatFloat(i*step+0, 'f', digits, 64)})
+		}
+		return list
+	})
+}
+
+func roundStep(rough, least float64) float64 {
+	if !(rough > 0) || math.IsInf(rough, 0) {
+		return least
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(rough)))
+	for _, factor := range []float64{1, 2, 5, 10} {
+		if factor*unit >= rough*(1-1e-9) {
+			return max(factor*unit, least)
+		}
+	}
+	return least
+}
+
+// widen leaves room on both sides of an axis's values, much where they are all one.
+func widen(a *plot.Axis) {
+	if !(a.Min <= a.Max) || math.IsInf(a.Min, 0) || math.IsInf(a.Max, 0) { // nothing is drawn
+		a.Min, a.Max = 0, 1
+	}
+	room := (a.Max - a.Min) * .05
+	if room <= 1e-7*math.Abs(a.Max) { // one value, but for rounding
+		if room = math.Abs(a.Max) * .45; room == 0 {
+			room = .5
+		}
+	}
+	a.Min, a.Max = a.Min-room, a.Max+room
 }
 
 // line draws points in a colour; it returns nil when there are none.
@@ -101,7 +161,7 @@ func line(points plotter.XYs, c color.Color, width vg.Length) (*plotter.Line, er
 	return l, nil
 }
 
-// shades are colours from white to a deep blue.
+// shades are colours from the palest to a deep blue.
 type shades int
 
 func (n shades) Colors() []color.Color {
@@ -109,7 +169,7 @@ func (n shades) Colors() []color.Color {
 	for i := range list {
 		t := float64(i) / float64(n-1)
 		mix := func(from, to float64) uint8 { return uint8(from + (to-from)*t) }
-		list[i] = color.RGBA{mix(247, 8), mix(251, 48), mix(255, 107), 255}
+		list[i] = color.RGBA{mix(222, 8), mix(235, 48), mix(247, 107), 255}
 	}
 	return list
 }

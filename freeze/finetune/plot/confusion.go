@@ -10,6 +10,7 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
 
 	"yolofreeze/dataset/metric"
 )
@@ -41,7 +42,6 @@ func Confusion(path string, c *metric.Confusion, names []string) error {
 		p.Add(labels)
 	}
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = -.5, float64(n)-.5, -.5, float64(n)-.5
-	p.X.Padding, p.Y.Padding = 0, 0
 	p.X.Tick.Marker, p.Y.Tick.Marker = plot.ConstantTicks(nil), plot.ConstantTicks(nil)
 	if c.Classes <= mostLabelled {
 		axis := make([]string, n)
@@ -49,12 +49,40 @@ func Confusion(path string, c *metric.Confusion, names []string) error {
 			axis[i] = nameOf(names, i)
 		}
 		axis[n-1] = "background"
-		p.X.Tick.Marker, p.Y.Tick.Marker = ticks(axis, false), ticks(axis, true)
-		p.X.Tick.Label.Rotation, p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = math.Pi/2, text.XRight, text.YCenter
+		p.Y.Tick.Marker = ticks(axis, true)
+		upright(&p.X, ticks(axis, false))
 		size := font.Length(max(min(9, 380/float64(n)), 4))
 		p.X.Tick.Label.Font.Size, p.Y.Tick.Label.Font.Size = size, size
 	}
-	return save(path, 10*vg.Inch, 8*vg.Inch, [][]*plot.Plot{{p}})
+	return saveFunc(path, size{12 * vg.Inch, 9 * vg.Inch, 250}, func(c draw.Canvas) {
+		matrix := draw.Crop(c, 8, -64, 8, -8)
+		p.Draw(matrix)
+		data := p.DataCanvas(matrix)
+		drawColours(c, data.Max.X+12, data.Min.Y, data.Max.Y, 1)
+	})
+}
+
+// drawColours shows, beside the data of a plot, which colours heat has for numbers from 0 to most.
+func drawColours(c draw.Canvas, left, low, high vg.Length, most float64) {
+	const width, steps = 14, 128
+	for i, ink := range shades(steps).Colors() {
+		y := low + (high-low)*vg.Length(i)/steps
+		c.FillPolygon(ink, []vg.Point{{X: left, Y: y}, {X: left + width, Y: y}, {X: left + width, Y: high}, {X: left, Y: high}}) // no seams
+	}
+	style := newPlot("", "", "").Y.Tick.Label
+	style.XAlign, style.YAlign = text.XLeft, text.YCenter
+	for _, tick := range roundTicks(0).Ticks(0, most) {
+		c.FillText(style, vg.Point{X: left + width + 4, Y: low + (high-low)*vg.Length(tick.Value/most)}, tick.Label)
+	}
+}
+
+// upright turns an axis's names, which end at the axis.
+func upright(a *plot.Axis, names plot.ConstantTicks) {
+	for i := range names {
+		names[i].Label += "    " // else their last letters would stand on it
+	}
+	a.Tick.Marker, a.Tick.Length = names, 0
+	a.Tick.Label.Rotation, a.Tick.Label.XAlign, a.Tick.Label.YAlign = math.Pi/2, text.XRight, text.YCenter
 }
 
 // ticks names whole numbers from 0 on, upside down where asked.

@@ -31,14 +31,14 @@ var (
 
 // OverConfidence draws a curve of every class over confidence, and their mean.
 func OverConfidence(path string, r *metric.Result, names []string, c Curve) error {
-	mean, peak, at := meanOf(r, c.of), 0., 0.
-	for i, v := range boxSmooth(mean, meanShare) {
+	mean, peak, at := boxSmooth(meanOf(r, c.of), meanShare), 0., 0.
+	for i, v := range mean {
 		if v > peak {
 			peak, at = v, share(i, len(mean))
 		}
 	}
 	label := func(k *metric.ClassResult) string { return nameOf(names, k.Class) }
-	return drawCurves(path, newPlot(c.name+"-Confidence Curve", "Confidence", c.name), r, c.of, label,
+	return drawCurves(path, newPlot(c.name+"-Confidence Curve", "Confidence", c.name), r, c.of, mean, label,
 		fmt.Sprintf("all classes %.2f at %.3f", peak, at))
 }
 
@@ -46,14 +46,15 @@ func OverConfidence(path string, r *metric.Result, names []string, c Curve) erro
 func PrecisionRecall(path string, r *metric.Result, names []string) error {
 	label := func(k *metric.ClassResult) string { return fmt.Sprintf("%s %.3f", nameOf(names, k.Class), k.AP50) }
 	of := func(k *metric.ClassResult) []float64 { return k.PRCurve }
-	return drawCurves(path, newPlot("Precision-Recall Curve", "Recall", "Precision"), r, of, label,
+	return drawCurves(path, newPlot("Precision-Recall Curve", "Recall", "Precision"), r, of, meanOf(r, of), label,
 		fmt.Sprintf("all classes %.3f mAP@0.5", r.MAP50))
 }
 
-func drawCurves(path string, p *plot.Plot, r *metric.Result, of func(*metric.ClassResult) []float64, label func(*metric.ClassResult) string, all string) error {
+func drawCurves(path string, p *plot.Plot, r *metric.Result, of func(*metric.ClassResult) []float64, mean []float64, label func(*metric.ClassResult) string, all string) error {
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 0, 1
+	addGrid(p)
 	entries := plot.NewLegend()
-	entries.TextStyle.Font.Variant = sans
+	entries.TextStyle.Font.Variant, entries.TextStyle.Font.Size = sans, 10
 	entries.Top, entries.Left, entries.ThumbnailWidth, entries.Padding = true, true, 16, 1
 	for i := range r.PerClass {
 		c := &r.PerClass[i]
@@ -62,15 +63,14 @@ func drawCurves(path string, p *plot.Plot, r *metric.Result, of func(*metric.Cla
 			return err
 		}
 		if len(r.PerClass) <= namedClasses {
-			l.Color, l.Width = tab[i%len(tab)], 1
-			if i >= len(tab) {
-				l.Dashes = []vg.Length{4, 2}
-			}
-			entries.Add(label(c), l)
+			others := tab[1:] // the first is the mean's
+			l.Color, l.Width = others[i%len(others)], 1
+			l.Dashes = [][]vg.Length{nil, {4, 2}, {1, 2}}[i/len(others)%3]
+			entries.Add(shortened(label(c)), l)
 		}
 		p.Add(l)
 	}
-	l, err := line(unit(meanOf(r, of)), tab[0], 3)
+	l, err := line(unit(mean), tab[0], 3)
 	if err != nil {
 		return err
 	}
@@ -83,10 +83,19 @@ func drawCurves(path string, p *plot.Plot, r *metric.Result, of func(*metric.Cla
 
 // saveBeside draws a plot with its legend to the right of it.
 func saveBeside(path string, p *plot.Plot, entries *plot.Legend) error {
-	return saveFunc(path, 9*vg.Inch, 6*vg.Inch, func(c draw.Canvas) {
+	return saveFunc(path, size{9 * vg.Inch, 6 * vg.Inch, 250}, func(c draw.Canvas) {
 		p.Draw(draw.Crop(c, 8, -2.6*vg.Inch, 8, -8))
 		entries.Draw(draw.Crop(c, 6.5*vg.Inch, 0, 8, -28))
 	})
+}
+
+// shortened cuts a name to what the legend has room for.
+func shortened(name string) string {
+	const most = 28
+	if letters := []rune(name); len(letters) > most {
+		return string(letters[:most/2]) + "…" + string(letters[len(letters)-most/2+1:])
+	}
+	return name
 }
 
 // unit spreads values over x from 0 to 1.

@@ -3,11 +3,12 @@ package plot
 import (
 	"image/color"
 	"math"
+	"slices"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 
 	"yolofreeze/dataset"
@@ -30,7 +31,7 @@ func Labels(path string, samples []dataset.Sample, names []string) error {
 		return err
 	}
 	grid := [][]*plot.Plot{{bars, outlines}, {shareMap(&st.Centres, "x", "y"), shareMap(&st.Sizes, "width", "height")}}
-	return save(path, 10*vg.Inch, 10*vg.Inch, grid)
+	return save(path, size{8 * vg.Inch, 8 * vg.Inch, 200}, grid)
 }
 
 func classBars(st *dataset.Stats) (*plot.Plot, error) {
@@ -42,25 +43,32 @@ func classBars(st *dataset.Stats) (*plot.Plot, error) {
 	if len(counts) == 0 {
 		return p, nil
 	}
-	bars, err := plotter.NewBarChart(counts, vg.Length(max(min(30, 280/float64(len(counts))), 1)))
-	if err != nil {
-		return nil, err
+	addGrid(p)
+	for i, n := range counts { // in the colours of the outlines
+		bar, err := plotter.NewBarChart(plotter.Values{n}, vg.Length(max(min(30, 200/float64(len(counts))), 1)))
+		if err != nil {
+			return nil, err
+		}
+		bar.XMin, bar.Color, bar.LineStyle.Width = float64(i), tab[i%len(tab)], 0
+		p.Add(bar)
 	}
-	bars.Color, bars.LineStyle.Width = tab[0], 0
-	p.Add(bars)
-	p.Y.Min = 0
+	p.X.Min, p.X.Max = -.6, float64(len(counts))-.4
+	p.Y.Min, p.Y.Max = 0, max(1, slices.Max(counts)*1.05)
+	p.Y.Tick.Marker = roundTicks(1)
 	if len(names) > mostWritten {
-		p.X.Label.Text = "classes"
+		p.X.Label.Text, p.X.Tick.Marker = "classes", roundTicks(1)
 		return p, nil
 	}
 	p.X.Tick.Marker = ticks(names, false)
-	p.X.Tick.Label.Rotation, p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = math.Pi/2, text.XRight, text.YCenter
+	if letters := len(strings.Join(names, "  ")); letters > 40 || len(names) > 8 {
+		upright(&p.X, ticks(names, false))
+	}
 	p.X.Tick.Label.Font.Size = font.Length(max(min(9, 240/float64(len(names))), 4))
 	return p, nil
 }
 
 func boxOutlines(samples []dataset.Sample) (*plot.Plot, error) {
-	p := newPlot("", "", "")
+	p := newPlot("", "", "") // in the shape of its neighbours
 	p.HideAxes()
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 0, 1
 	drawn := 0
@@ -84,11 +92,18 @@ func boxOutlines(samples []dataset.Sample) (*plot.Plot, error) {
 // shareMap draws one of Stats' maps over shares from 0 to 1.
 func shareMap(counts *[dataset.HeatSize][dataset.HeatSize]int, x, y string) *plot.Plot {
 	p := newPlot("", x, y)
-	most := 0
+	var all []int
 	for _, row := range counts {
 		for _, n := range row {
-			most = max(most, n)
+			if n > 0 {
+				all = append(all, n)
+			}
 		}
+	}
+	slices.Sort(all)
+	most := 1
+	if len(all) > 0 { // a few full cells would leave all others pale
+		most = all[len(all)*95/100]
 	}
 	const n = dataset.HeatSize
 	p.Add(heat(cells{n, n, .5 / n, 1. / n, func(column, row int) float64 {
@@ -97,8 +112,8 @@ func shareMap(counts *[dataset.HeatSize][dataset.HeatSize]int, x, y string) *plo
 		}
 		return float64(counts[row][column])
 	}}, float64(most)))
+	addGrid(p)
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 0, 1
-	p.X.Padding, p.Y.Padding = 0, 0
 	return p
 }
 
@@ -128,7 +143,7 @@ func Correlogram(path string, samples []dataset.Sample) error {
 		}
 		grid[row][row] = distribution(values[row], axes[row])
 	}
-	return save(path, 10*vg.Inch, 10*vg.Inch, grid)
+	return save(path, size{10 * vg.Inch, 10 * vg.Inch, 200}, grid)
 }
 
 func distribution(values []float64, name string) *plot.Plot {

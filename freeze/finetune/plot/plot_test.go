@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 
 	"yolofreeze/dataset"
@@ -175,6 +176,35 @@ func TestBoxSmooth(t *testing.T) {
 		}
 		if math.Abs(v-want) > 1e-12 {
 			t.Errorf("at %d %g, want %g", i, v, want)
+		}
+	}
+}
+
+// TestTicks: steps of 1, 2 or 5, whole numbers where asked, none of no range.
+func TestTicks(t *testing.T) {
+	for _, c := range []struct {
+		low, high, least float64
+		want             string
+	}{
+		{0, 1, 0, "[0.0 0.2 0.4 0.6 0.8 1.0]"}, {-2, 42, 1, "[0 10 20 30 40]"}, {-.5, .5, 1, "[0]"}, {0, 3, 1, "[0 1 2 3]"},
+		{.11, .29, 0, "[0.15 0.20 0.25]"}, {1, 1, 0, "[]"}, {-1, 1, 0, "[-1.0 -0.5 0.0 0.5 1.0]"}, {math.NaN(), 1, 0, "[]"},
+	} {
+		labels := []string{}
+		for _, tick := range roundTicks(c.least).Ticks(c.low, c.high) {
+			labels = append(labels, tick.Label)
+		}
+		if got := fmt.Sprint(labels); got != c.want {
+			t.Errorf("from %g to %g: %s, want %s", c.low, c.high, got, c.want)
+		}
+	}
+}
+
+// TestWiden: an axis of one value, or of none, still has a length.
+func TestWiden(t *testing.T) {
+	for _, c := range [][4]float64{{0, 1, -.05, 1.05}, {2, 2, 1.1, 2.9}, {2, 2 + 1e-15, 1.1, 2.9}, {0, 0, -.5, .5}, {math.Inf(1), math.Inf(-1), -.05, 1.05}} {
+		a := plot.Axis{Min: c[0], Max: c[1]}
+		if widen(&a); math.Abs(a.Min-c[2]) > 1e-9 || math.Abs(a.Max-c[3]) > 1e-9 {
+			t.Errorf("%v became %g to %g", c, a.Min, a.Max)
 		}
 	}
 }

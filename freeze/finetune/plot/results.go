@@ -1,11 +1,14 @@
 package plot
 
 import (
+	"fmt"
 	"image/color"
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
@@ -29,24 +32,48 @@ func Results(path string, titles [Panels]string, series []Series) error {
 	grid := [][]*plot.Plot{make([]*plot.Plot, Panels/2), make([]*plot.Plot, Panels/2)}
 	for i, title := range titles {
 		p := newPlot(title, "", "")
+		addGrid(p)
 		grid[i/(Panels/2)][i%(Panels/2)] = p
 		for k, s := range series {
 			if err := addCourse(p, s.Epochs, s.Values[i], tab[k%len(tab)]); err != nil {
 				return err
 			}
 		}
+		widen(&p.X)
+		widen(&p.Y)
+		p.X.Tick.Marker = roundTicks(1)
 	}
-	legend := &grid[0][1].Legend
-	legend.Top = true
+	return saveFunc(path, size{12 * vg.Inch, 6 * vg.Inch, 200}, func(c draw.Canvas) {
+		drawGrid(draw.Crop(c, 0, 0, 0, -legendHeight), grid)
+		drawLegend(c, series)
+	})
+}
+
+const (
+	legendHeight = 22
+	mostNamed    = 8 // series that the legend has room for
+)
+
+// drawLegend names the series in a line above all panels.
+func drawLegend(c draw.Canvas, series []Series) {
+	style := newPlot("", "", "").Legend.TextStyle
+	style.YAlign = text.YCenter
+	y, x := c.Max.Y-legendHeight/2, c.Min.X+20
+	entry := func(l draw.LineStyle, name string) {
+		c.StrokeLine2(l, x, y, x+24, y)
+		c.FillText(style, vg.Point{X: x + 30, Y: y}, name)
+		x += 30 + style.Width(name) + 20
+	}
 	for k, s := range series {
-		raw := &plotter.Line{}
-		raw.Color, raw.Width = tab[k%len(tab)], 1.5
-		legend.Add(s.Name, raw)
+		if k == mostNamed {
+			entry(draw.LineStyle{}, fmt.Sprintf("and %d more", len(series)-mostNamed))
+			break
+		}
+		entry(draw.LineStyle{Color: tab[k%len(tab)], Width: 1.5}, s.Name)
 	}
-	dotted := &plotter.Line{}
-	dotted.LineStyle = dots
-	legend.Add("smooth", dotted)
-	return save(path, 12*vg.Inch, 6*vg.Inch, grid)
+	if slices.ContainsFunc(series, func(s Series) bool { return len(s.Epochs) > 1 }) {
+		entry(dots, "smooth")
+	}
 }
 
 // dots is the style of smoothed courses.
@@ -67,12 +94,16 @@ func addCourse(p *plot.Plot, epochs, values []float64, c color.Color) error {
 		return err
 	}
 	raw.Color, raw.Width, marks.Color, marks.Radius, marks.Shape = c, 1.5, c, 1.8, draw.CircleGlyph{}
+	p.Add(raw, marks)
+	if len(points) < 2 {
+		return nil
+	}
 	smooth, err := plotter.NewLine(gaussian(points, smoothSigma))
 	if err != nil {
 		return err
 	}
 	smooth.LineStyle = dots
-	p.Add(raw, marks, smooth)
+	p.Add(smooth)
 	return nil
 }
 
