@@ -19,6 +19,7 @@ type Run struct {
 	Freezing
 	Outcome
 	Cost
+	Environment runs.Environment `json:"environment"` // empty where it is unknown
 
 	Curve    []runs.EpochPoint `json:"curve"`
 	PerClass []runs.Class      `json:"per_class"`
@@ -70,6 +71,8 @@ type Comparison struct {
 	Classes  []ClassDifference   `json:"classes"`
 	Settings []SettingDifference `json:"settings"`
 	Plans    []PlanRow           `json:"plans"`
+
+	folder string // of the report, which links to runs start from; "" where it is not known
 }
 
 // defaultTargets are the shares of the best mAP that runs are timed to.

@@ -31,6 +31,7 @@ func WriteReport(dir string, c *Comparison) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("write the report: %w", err)
 	}
+	c.folder = dir
 	var paths []string
 	for _, file := range []struct {
 		name  string
@@ -64,6 +65,7 @@ type reportView struct {
 	Losses   []*chart
 	Tables   []*reportTable
 	Legend   []reportCell
+	Pictures []gallery
 }
 
 func (c *Comparison) view() (*reportView, error) {
@@ -71,7 +73,7 @@ func (c *Comparison) view() (*reportView, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &reportView{Comparison: c, CSS: htmltemplate.CSS(css), Findings: append(c.findings(), c.warnings()...), Tables: c.tables()}
+	v := &reportView{Comparison: c, CSS: htmltemplate.CSS(css), Findings: append(c.findings(), c.warnings()...), Tables: c.tables(), Pictures: c.galleries()}
 	for _, chart := range c.charts() {
 		if strings.Contains(chart.Title, "loss") {
 			v.Losses = append(v.Losses, chart)
@@ -98,10 +100,14 @@ func (c *Comparison) HTML() ([]byte, error) {
 func (c *Comparison) Markdown() ([]byte, error) {
 	plain := strings.NewReplacer("|", `\|`, "\n", " ", "<", "&lt;").Replace
 	funcs := template.FuncMap{"plain": plain, "cell": func(c reportCell) string {
-		if c.Sub != "" {
-			return plain(c.Text + " (" + c.Sub + ")")
+		text := plain(c.Text)
+		if c.Link != "" {
+			text = "[" + strings.NewReplacer("[", `\[`, "]", `\]`).Replace(text) + "](" + c.Link + ")"
 		}
-		return plain(c.Text)
+		if c.Sub != "" {
+			text += plain(" (" + c.Sub + ")")
+		}
+		return text
 	}}
 	page, err := template.New("report.md.tmpl").Funcs(funcs).ParseFS(reportFiles, "report/report.md.tmpl")
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"yolofreeze/freeze/runs"
 )
 
-// chart is a figure of lines over a vertical axis from 0, drawn as inline SVG whose colours are the page's
+// chart is a figure of lines over a vertical axis that fits them, drawn as inline SVG whose colours are the page's
 // CSS variables, so that it follows dark and light.
 type chart struct {
 	Title, X, Y string
@@ -110,12 +110,16 @@ func (c *chart) SVG() (template.HTML, error) {
 			return "", fmt.Errorf("chart %s: %w", c.Title, err)
 		}
 	}
-	p.Y.Min = min(p.Y.Min, 0)
 	if c.X != "epoch" {
 		p.X.Min = 0
 	}
-	if p.Y.Max <= p.Y.Min {
-		p.Y.Max = p.Y.Min + 1
+	least, room := p.Y.Min, (p.Y.Max-p.Y.Min)*.05
+	if room <= 1e-7*math.Abs(p.Y.Max) { // one value alone, but for rounding
+		room = max(math.Abs(least)*.5, 1e-3)
+	}
+	p.Y.Min, p.Y.Max = p.Y.Min-room, p.Y.Max+room
+	if least >= 0 { // figures that cannot be negative
+		p.Y.Min = max(p.Y.Min, 0)
 	}
 	if p.X.Max <= p.X.Min {
 		p.X.Min, p.X.Max = p.X.Min-.5, p.X.Min+.5

@@ -22,6 +22,7 @@ type reportCell struct {
 	Tone string // good, bad, frozen or trains: how the page colours it
 	Bar  int    // length of a bar in per cent, 0 for none
 	Key  int    // 1 + the group whose line's sample stands before the text; 0 for none
+	Link string // where the text leads, as a relative address; "" for nowhere
 }
 
 // Colour is the index of the group's colour.
@@ -46,7 +47,7 @@ func groupCell(i int, g *Group) reportCell {
 
 func (c *Comparison) tables() []*reportTable {
 	var list []*reportTable
-	for _, t := range []*reportTable{c.summaryTable(), c.targetTable(), c.phaseTable(), c.classTable(), c.planTable(), c.settingTable(), c.runTable()} {
+	for _, t := range []*reportTable{c.summaryTable(), c.targetTable(), c.phaseTable(), c.classTable(), c.planTable(), c.settingTable(), c.environmentTable(), c.runTable()} {
 		if t != nil && len(t.Rows) > 0 {
 			list = append(list, t)
 		}
@@ -70,24 +71,26 @@ type measure struct {
 	text   func(runs.Figure) string
 	score  bool // compared by difference, not by ratio
 	better int  // +1: more is better, -1: less is
+
+	more, less string // how a ratio is worded
 }
 
 func constant(f runs.Figure) Spread { return Spread{Mean: f, SD: runs.Unknown, Min: f, Max: f, N: 1} }
 
 var measures = []measure{
-	{"mAP 0.5", func(g *Group) Spread { return g.MAP50 }, scoreText, true, 1},
-	{"mAP 0.5:0.95", func(g *Group) Spread { return g.MAP }, scoreText, true, 1},
-	{"wall time", func(g *Group) Spread { return g.Seconds }, secondsText, false, -1},
-	{"images/s", func(g *Group) Spread { return g.ImagesPerSecond }, rateText, false, 1},
-	{"peak memory", func(g *Group) Spread { return g.PeakRSS }, bytesText, false, -1},
-	{"trainable parameters", func(g *Group) Spread { return constant(g.Trainable) }, countText, false, 0},
-	{"frozen parameters", func(g *Group) Spread { return constant(g.Frozen) }, countText, false, 0},
-	{"epochs", func(g *Group) Spread { return g.Epochs }, countText, false, 0},
+	{"mAP 0.5", func(g *Group) Spread { return g.MAP50 }, scoreText, true, 1, "", ""},
+	{"mAP 0.5:0.95", func(g *Group) Spread { return g.MAP }, scoreText, true, 1, "", ""},
+	{"wall time", func(g *Group) Spread { return g.Seconds }, secondsText, false, -1, "slower", "faster"},
+	{"images/s", func(g *Group) Spread { return g.ImagesPerSecond }, rateText, false, 1, "faster", "slower"},
+	{"peak memory", func(g *Group) Spread { return g.PeakRSS }, bytesText, false, -1, "more", "less"},
+	{"trainable parameters", func(g *Group) Spread { return constant(g.Trainable) }, countText, false, 0, "more", "fewer"},
+	{"frozen parameters", func(g *Group) Spread { return constant(g.Frozen) }, countText, false, 0, "more", "fewer"},
+	{"epochs", func(g *Group) Spread { return g.Epochs }, countText, false, 0, "more", "fewer"},
 }
 
 func (c *Comparison) summaryTable() *reportTable {
 	t := &reportTable{Title: "Side by side", Head: []string{"group"},
-		Note: "The best epoch's accuracy, chosen as YOLOv5 does (0.1 mAP 0.5 + 0.9 mAP 0.5:0.95); ± is the standard deviation over seeds. Small figures compare with " + c.Baseline + "."}
+		Note: "The best epoch's accuracy, chosen as YOLOv5 does (0.1 mAP 0.5 + 0.9 mAP 0.5:0.95); ± is the standard deviation over seeds. Small figures compare with " + c.Baseline + "; they are coloured between groups of several runs, since what one seed shows may be chance."}
 	base := c.base()
 	var shown []measure
 	for _, m := range measures {
@@ -128,9 +131,9 @@ func (m measure) cell(g, base *Group, groups []*Group) reportCell {
 	if m.score {
 		out.Sub = signedText(own.Mean-of.Mean, 3)
 	} else if of.Mean != 0 {
-		out.Sub = ratioText(own.Mean, of.Mean)
+		out.Sub = timesText(own.Mean, of.Mean, m.more, m.less)
 	}
-	if m.better != 0 {
+	if m.better != 0 && own.N > 1 && of.N > 1 {
 		out.Tone = map[bool]string{true: "good", false: "bad"}[better]
 	}
 	return out
@@ -156,8 +159,10 @@ func (c *Comparison) targetTable() *reportTable {
 			case s.N < len(g.members):
 				out.Sub = fmt.Sprintf("%d of %d runs", s.N, len(g.members))
 			case g != base && base.SecondsTo[k].N == len(base.members):
-				out.Sub = ratioText(s.Mean, base.SecondsTo[k].Mean)
-				out.Tone = map[bool]string{true: "good", false: "bad"}[s.Mean < base.SecondsTo[k].Mean]
+				out.Sub = timesText(s.Mean, base.SecondsTo[k].Mean, "slower", "faster")
+				if s.N > 1 && base.SecondsTo[k].N > 1 {
+					out.Tone = map[bool]string{true: "good", false: "bad"}[s.Mean < base.SecondsTo[k].Mean]
+				}
 			}
 			any = any || g.timed()
 			row = append(row, out)
@@ -311,7 +316,7 @@ func (c *Comparison) runTable() *reportTable {
 		if r.Asked.Known() && int(r.Asked) != r.Epochs {
 			epochs.Sub = "of " + countText(r.Asked)
 		}
-		t.Rows = append(t.Rows, []reportCell{{Text: r.Name, Sub: r.Source}, {Text: r.Group}, {Text: countText(r.Seed)}, {Text: freezeLabel(r.Freeze)},
+		t.Rows = append(t.Rows, []reportCell{{Text: r.Name, Sub: r.Source, Link: c.linkTo(r)}, {Text: r.Group}, {Text: countText(r.Seed)}, {Text: freezeLabel(r.Freeze)},
 			epochs, {Text: fmt.Sprint(r.BestEpoch + 1)}, {Text: scoreText(r.Precision)}, {Text: scoreText(r.Recall)},
 			{Text: scoreText(r.MAP50)}, {Text: scoreText(r.MAP)}, {Text: secondsText(r.Seconds)}, {Text: rateText(r.ImagesPerSecond)}, {Text: bytesText(r.PeakRSS)}})
 	}
@@ -327,15 +332,15 @@ func (c *Comparison) findings() []string {
 			continue
 		}
 		var parts []string
-		add := func(own, of runs.Figure, format string) {
-			if own.Known() && of.Known() && of > 0 {
-				parts = append(parts, fmt.Sprintf(format, strings.TrimPrefix(ratioText(own, of), "×")))
+		add := func(own, of runs.Figure, more, less, what string, text func(runs.Figure) string) {
+			if words := timesText(own, of, more, less); words != dash {
+				parts = append(parts, fmt.Sprintf("%s %s (%s against %s)", words, what, text(own), text(of)))
 			}
 		}
-		add(g.Seconds.Mean, base.Seconds.Mean, "%s times the wall time")
-		add(g.ImagesPerSecond.Mean, base.ImagesPerSecond.Mean, "%s times the training images per second")
-		add(g.PeakRSS.Mean, base.PeakRSS.Mean, "%s times the peak memory")
-		add(g.Trainable, base.Trainable, "%s times the trainable parameters")
+		add(g.Seconds.Mean, base.Seconds.Mean, "slower", "faster", "in all", secondsText)
+		add(g.ImagesPerSecond.Mean, base.ImagesPerSecond.Mean, "more", "fewer", "training images a second", rateText)
+		add(g.PeakRSS.Mean, base.PeakRSS.Mean, "more", "less", "peak memory", bytesText)
+		add(g.Trainable, base.Trainable, "more", "fewer", "trainable parameters", countText)
 		text := fmt.Sprintf("%s: mAP 0.5 %s (%s against %s)", g.Name, spreadText(g.MAP50, scoreText), signedText(g.MAP50.Mean-base.MAP50.Mean, 3), base.Name)
 		if len(parts) > 0 {
 			text += "; " + strings.Join(parts, ", ")

@@ -1,9 +1,12 @@
 package compare
 
 import (
+	"bytes"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"image"
+	"image/png"
 	"io"
 	"math"
 	"os"
@@ -21,6 +24,14 @@ func TestReport(t *testing.T) {
 	c := madeComparison(t)
 	c.Title = `Frozen <script>alert("x")</script> & unfrozen`
 	c.Classes[0].Name = "cat|<b>"
+	for _, r := range c.Runs[:2] {
+		drawn := image.NewGray(image.Rect(0, 0, 1200, 30))
+		var b bytes.Buffer
+		if err := png.Encode(&b, drawn); err != nil {
+			t.Fatal(err)
+		}
+		writeFiles(t, r.Dir, map[string]string{"confusion_matrix.png": b.String(), "val_batch0_pred.jpg": "no picture"})
+	}
 	dir := t.ArtifactDir()
 	paths, err := WriteReport(dir, c)
 	if err != nil {
@@ -37,11 +48,19 @@ func TestReport(t *testing.T) {
 		return string(data)
 	}
 	page := read(ReportHTML)
+	if links := regexp.MustCompile(`<a href="[^":]*/(unfrozen|backbone)-seed[012]/">`).FindAllString(page, -1); len(links) != 6 {
+		t.Errorf("links to runs: %q", links)
+	}
+	if shots := strings.Count(page, `src="data:image/jpeg;base64,`); shots != 2 {
+		t.Errorf("%d pictures, want each group's confusion matrix", shots)
+	}
+	page = regexp.MustCompile(`<a href="[^":]*">`).ReplaceAllString(page, "<a>")
+	page = regexp.MustCompile(`src="data:image/jpeg;base64,[^"]*"`).ReplaceAllString(page, "")
 	if found := regexp.MustCompile(`(?i)(src|href|@import|url\()\s*[=("']|https?:|<script`).FindString(strings.ReplaceAll(page, "&lt;script", "")); found != "" {
 		t.Errorf("the page reaches out of itself or runs something: %q", found)
 	}
 	for _, text := range []string{"prefers-color-scheme: dark", `name="viewport"`, "Frozen &lt;script&gt;", "cat|&lt;b&gt;", "mAP 0.5:0.95 against wall time",
-		"Time to reach", "Where the time goes", "Class by class", "Freeze plans", "Settings that differ", "Every run", `<td data-head="mAP 0.5">`, "var(--g1)", "var(--b1)", "unfrozen-seed2", "not reached"} {
+		"Time to reach", "Where the time goes", "Class by class", "Freeze plans", "Settings that differ", "Every run", "Machine and data", "AVX9000", `<td data-head="mAP 0.5">`, "var(--g1)", "var(--b1)", "unfrozen-seed2", "not reached"} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page lacks %q", text)
 		}
@@ -51,7 +70,7 @@ func TestReport(t *testing.T) {
 	}
 	balanced(t, page)
 	markdown := read(ReportMarkdown)
-	if !strings.Contains(markdown, `| cat\|&lt;b> |`) || !strings.Contains(markdown, "| unfrozen (3 runs) | 0.6") {
+	if !strings.Contains(markdown, `| cat\|&lt;b> |`) || !strings.Contains(markdown, "| [unfrozen-seed2](") || !strings.Contains(markdown, "| unfrozen (3 runs) | 0.6") {
 		t.Errorf("report.md:\n%s", markdown)
 	}
 	var back struct {
@@ -83,7 +102,7 @@ func balanced(t *testing.T, page string) {
 		}
 		switch e := token.(type) {
 		case xml.StartElement:
-			if name := e.Name.Local; name != "meta" {
+			if name := e.Name.Local; name != "meta" && name != "img" {
 				open = append(open, name)
 			}
 		case xml.EndElement:
@@ -164,10 +183,64 @@ func TestTexts(t *testing.T) {
 		{secondsText(3.14), "3.1 s"}, {secondsText(119.7), "2 min 00 s"}, {secondsText(3725), "1 h 02 min"},
 		{significant(0.01234), "0.0123"}, {significant(1.234), "1.23"}, {significant(123.4), "123"}, {significant(12345), "12345"}, {significant(0), "0.00"},
 		{signedText(-.0123, 3), "−0.012"}, {signedText(.0123, 3), "+0.012"}, {signedText(-.0001, 3), "±0.000"},
-		{bytesText(300 << 20), "300 MiB"}, {bytesText(3 << 30), "3.00 GiB"}, {ratioText(1, 3), "×0.333"}, {ratioText(1, 0), "–"},
+		{bytesText(300 << 20), "300 MiB"}, {bytesText(3 << 30), "3.00 GiB"}, {timesText(1, 5, "slower", "faster"), "5.0× faster"},
+		{timesText(3, 2.5, "slower", "faster"), "1.20× slower"}, {timesText(250, 10, "more", "less"), "25× more"}, {timesText(1, 1.001, "more", "less"), "the same"},
+		{timesText(1, 0, "more", "less"), "–"}, {timesText(runs.Unknown, 1, "more", "less"), "–"},
 	} {
 		if test.got != test.want {
 			t.Errorf("%q, want %q", test.got, test.want)
 		}
+	}
+}
+
+// TestChartFits: the vertical axis begins near the figures, and below 0 only where they do.
+func TestChartFits(t *testing.T) {
+	ticks := func(y ...float64) string {
+		c := &chart{Title: "x", X: "epoch"}
+		l := chartLine{y: y}
+		for i := range y {
+			l.x = append(l.x, float64(i+1))
+		}
+		c.lines = append(c.lines, l)
+		svg, err := c.SVG()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(svg)
+	}
+	for _, test := range []struct {
+		y          []float64
+		with, lack string
+	}{{[]float64{.40, .41, .42}, ">0.410<", ">0.0"}, {[]float64{.001, .5}, ">0.0<", ">-"}, {[]float64{.3}, ">0.3<", ">0.0<"}, {[]float64{-1, 1}, ">-1", "NaN"}, {[]float64{0, 0}, ">0.0", ">-"}, {[]float64{.3, .3 + 1e-16}, ">0.3<", ">-"}} {
+		if svg := ticks(test.y...); !strings.Contains(svg, test.with) || strings.Contains(svg, test.lack) {
+			t.Errorf("%v: want %q, not %q in %s", test.y, test.with, test.lack, svg)
+		}
+	}
+}
+
+// TestNoColourOfOneSeed: what one run each shows may be chance.
+func TestNoColourOfOneSeed(t *testing.T) {
+	c := madeComparison(t)
+	coloured := func(c *Comparison) (n int) {
+		for _, table := range []*reportTable{c.summaryTable(), c.targetTable()} {
+			for _, row := range table.Rows {
+				for _, cell := range row {
+					if cell.Tone != "" {
+						n++
+					}
+				}
+			}
+		}
+		return n
+	}
+	if coloured(c) == 0 {
+		t.Error("no colour between groups of three seeds")
+	}
+	alone, err := New("alone", c.Runs[:2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := coloured(alone); n > 0 {
+		t.Errorf("%d cells are coloured by one seed", n)
 	}
 }

@@ -90,11 +90,24 @@ func bytesText(f runs.Figure) string {
 	return fmt.Sprintf("%.0f MiB", float64(f)/(1<<20))
 }
 
-func ratioText(own, of runs.Figure) string {
-	if !own.Known() || !of.Known() || of == 0 {
+// timesText words a ratio: 5.0× and the word for more, or for less.
+func timesText(own, of runs.Figure, more, less string) string {
+	if !own.Known() || !of.Known() || own <= 0 || of <= 0 {
 		return dash
 	}
-	return "×" + significant(float64(own/of))
+	ratio, word := float64(own/of), more
+	if ratio < 1 {
+		ratio, word = 1/ratio, less
+	}
+	switch {
+	case ratio < 1.005:
+		return "the same"
+	case ratio < 2:
+		return fmt.Sprintf("%.2f× %s", ratio, word)
+	case ratio < 10:
+		return fmt.Sprintf("%.1f× %s", ratio, word)
+	}
+	return fmt.Sprintf("%.0f× %s", ratio, word)
 }
 
 // spreadText writes the mean, and the deviation where there is one, with one unit for both.

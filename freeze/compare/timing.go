@@ -60,11 +60,15 @@ func (r *Run) readSummary(before, last spent) (spent, error) {
 	if err != nil || data == nil {
 		return before.plus(last), err
 	}
-	var report runs.Timing
+	var report struct {
+		runs.Timing
+		Environment runs.Environment `json:"environment"`
+	}
 	if err := json.Unmarshal(data, &report); err != nil {
 		return last, &disk.InputError{Path: filepath.Join(r.Dir, runs.SummaryFile), Err: err}
 	}
-	final := spent{Timing: report}
+	r.Environment = report.Environment
+	final := spent{Timing: report.Timing}
 	final.images = report.ImagesPerSecond * final.busy()
 	if final.restarted(last) {
 		before = before.plus(last)

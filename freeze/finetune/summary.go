@@ -3,6 +3,8 @@ package finetune
 import (
 	"encoding/json"
 	"fmt"
+	goruntime "runtime"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
 	"yolofreeze/onnx/machine"
+	"yolofreeze/onnx/ort"
 )
 
 // Summary sums a run up; its JSON keys are stable.
@@ -32,7 +35,8 @@ type Summary struct {
 	Branches  *Branches       `json:"branches,omitempty"` // where the trained one stands beside others
 	// DeviceMemory is the most that the device's allocator had in use for
 	// training, in bytes; 0 on the CPU provider and where it does not tell.
-	DeviceMemory int64 `json:"peak_device_bytes"`
+	DeviceMemory int64            `json:"peak_device_bytes"`
+	Environment  runs.Environment `json:"environment"`
 	runs.Timing
 }
 
@@ -75,6 +79,9 @@ func (l *loop) summary() *Summary {
 	r := &Summary{RunDir: l.folder.dir, Epochs: l.p.Epoch, Steps: l.p.Steps, Frozen: s.Frozen, Trainable: s.Trainable, Plans: l.o.Plans, Timing: l.clock.timing(), Moved: l.moved, Placement: l.placement}
 	if l.engine != nil {
 		r.Kernels = l.o.Kernels
+	}
+	r.Environment = environment(l.o.Runtime.Device.String(), r.Kernels)
+	if l.engine != nil {
 		r.Moved = r.Moved.Plus(l.engine.Moved())
 		if stats, err := l.engine.DeviceMemory(); err == nil { // a figure that is absent spoils no run
 			r.DeviceMemory, _ = strconv.ParseInt(stats["MaxInUse"], 10, 64)
@@ -84,6 +91,16 @@ func (l *loop) summary() *Summary {
 		}
 	}
 	return r
+}
+
+// environment is where this process runs.
+func environment(device, kernels string) runs.Environment {
+	e := runs.Environment{System: goruntime.GOOS + "/" + goruntime.GOARCH, Processor: machine.Processor(), Threads: goruntime.GOMAXPROCS(0),
+		Memory: machine.TotalMemory(), Runtime: ort.Version(), Device: device, Kernels: kernels}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		e.Version = info.Main.Version
+	}
+	return e
 }
 
 func (r *Summary) write(path string) error {

@@ -43,3 +43,15 @@ const (
 	PlanFile    = "freeze.yaml"
 	SummaryFile = "summary.json"
 )
+
+// Environment is where a run was: what its times and its memory depend on. Its JSON keys are stable.
+type Environment struct {
+	Version   string `json:"version"`             // of the program
+	System    string `json:"system"`              // such as linux/amd64
+	Processor string `json:"processor,omitempty"` // its name, "" where the system does not tell
+	Threads   int    `json:"threads"`             // processors that the process may use
+	Memory    int64  `json:"memory_bytes"`        // of the machine
+	Runtime   string `json:"onnxruntime"`         // its version
+	Device    string `json:"device"`              // such as cpu or cuda:0
+	Kernels   string `json:"kernels,omitempty"`   // native or stock
+}

@@ -5,8 +5,10 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"strings"
 	"sync/atomic"
 
+	"github.com/shirou/gopsutil/v4/cpu"
 	"github.com/shirou/gopsutil/v4/disk"
 	"github.com/shirou/gopsutil/v4/mem"
 	"github.com/shirou/gopsutil/v4/process"
@@ -33,6 +35,15 @@ func TotalMemory() int64 {
 		return 0
 	}
 	return int64(min(m.Total, math.MaxInt64))
+}
+
+// Processor is the name of the machine's processor, "" where the system does not tell.
+func Processor() string {
+	list, err := cpu.Info()
+	if err != nil || len(list) == 0 {
+		return ""
+	}
+	return strings.Join(strings.Fields(list[0].ModelName), " ")
 }
 
 // limited is the least that limits leave; of systems without /proc, no limit.
