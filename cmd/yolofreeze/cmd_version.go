@@ -37,6 +37,9 @@ func versionCommand() *cli.Command {
 	}
 }
 
+// release is the version that scripts/release.sh builds, "" elsewhere.
+var release string
+
 // readVersion says what the Go tool noted in the binary.
 func readVersion() buildVersion {
 	v := buildVersion{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
@@ -46,6 +49,9 @@ func readVersion() buildVersion {
 	}
 	if info.Main.Version != "" {
 		v.Version = info.Main.Version
+	}
+	if release != "" {
+		v.Version = release
 	}
 	for _, s := range info.Settings {
 		switch s.Key {

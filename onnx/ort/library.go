@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -123,6 +124,11 @@ func libraryPlaces() []libraryPlace {
 // the program's own place is not known.
 func Beside() string {
 	program, err := os.Executable()
+	if err != nil { // as where /proc is not mounted
+		if program, err = exec.LookPath(os.Args[0]); err == nil {
+			program, err = filepath.Abs(program)
+		}
+	}
 	if err == nil {
 		program, err = filepath.EvalSymlinks(program)
 	}
