@@ -88,7 +88,8 @@ func Of(n *yolov5.Network, i int) (alone *yolov5.Network, name func(string) stri
 		}
 		own = append(own, row)
 	}
-	table["backbone"], table["head"] = own[:n.Backbone:n.Backbone], own[n.Backbone:]
+	backbone := min(n.Backbone, len(own)-1) // a strange table may have fewer layers of its own
+	table["backbone"], table["head"] = own[:backbone:backbone], own[backbone:]
 	acts := map[string]any{}
 	for module, text := range n.Acts {
 		if at := layerOf(module); at < shared || at >= start && at <= d.Head() {
