@@ -159,6 +159,7 @@ func (e *Engine) openClearing() error {
 // Close releases the sessions. The state that the host holds stays as it is.
 func (e *Engine) Close() {
 	defer e.runner.unlockThread()
+	e.devices.Close()
 	e.State.close()
 	for _, s := range e.sizes {
 		s.Close()

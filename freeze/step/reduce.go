@@ -5,13 +5,15 @@ import (
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/collective"
-	"yolofreeze/onnx/optim"
+	"yolofreeze/onnx/ort"
 )
 
 // ranked is what an engine has that trains as one rank of several.
 type ranked struct {
-	ranks  *collective.Group // nil: it is the only one
-	buffer []float32         // all that is reduced
+	ranks   *collective.Group   // nil: it is the only one
+	devices *collective.Devices // between which NCCL sums; nil: what is summed goes through the host's memory
+	asked   bool                // whether there is NCCL
+	buffer  []float32           // what is summed there
 }
 
 // Join makes an engine a rank of a group. The loss of a rank is its own, and its gradients count
@@ -29,29 +31,38 @@ func (r *ranked) reduce(s *State, g *Graphs) error {
 	if r.ranks == nil {
 		return nil
 	}
-	type part struct {
-		name string
-		*onnx.Tensor
-		adds bool // this rank has a share in it
+	moving := map[string]bool{}
+	for _, e := range g.layout.moving {
+		moving[e.name] = true
 	}
-	var parts []part
-	for _, p := range g.Moving {
-		parts = append(parts, part{p.Name, s.Trained[p.Name], r.ranks.Root()})
+	if err := r.findDevices(s); err != nil {
+		return err
 	}
-	for _, p := range g.Trainable {
-		name := optim.Gradient(p.Name)
-		parts = append(parts, part{name, s.Gradients[name], true})
+	var parts []*piece // that go through the host's memory
+	for _, p := range s.pieces {
+		switch {
+		case p.gradient && r.devices != nil:
+			address, err := s.values[p.name].Address()
+			if err == nil {
+				err = r.devices.Sum(address, len(p.host.Raw)/4)
+			}
+			if err != nil {
+				return fmt.Errorf("sum the gradients on %s: %w", s.device, err)
+			}
+		case p.gradient || moving[p.name]:
+			parts = append(parts, p)
+		}
 	}
 	r.buffer = r.buffer[:0]
 	for _, p := range parts {
 		if s.away {
-			if err := s.values[p.name].Read(p.Tensor); err != nil {
+			if err := s.values[p.name].Read(p.host); err != nil {
 				return fmt.Errorf("bring %s from %s: %w", p.name, s.device, err)
 			}
 		}
-		data := onnx.Data[float32](p.Tensor)
+		data := onnx.Data[float32](p.host)
 		r.buffer = append(r.buffer, data...)
-		if !p.adds {
+		if !p.gradient && !r.ranks.Root() {
 			clear(r.buffer[len(r.buffer)-len(data):])
 		}
 	}
@@ -60,12 +71,33 @@ func (r *ranked) reduce(s *State, g *Graphs) error {
 	}
 	rest := r.buffer
 	for _, p := range parts {
-		rest = rest[copy(onnx.Data[float32](p.Tensor), rest):]
+		rest = rest[copy(onnx.Data[float32](p.host), rest):]
 		if s.away {
-			if err := s.values[p.name].Write(p.Tensor); err != nil {
+			if err := s.values[p.name].Write(p.host); err != nil {
 				return fmt.Errorf("put %s on %s: %w", p.name, s.device, err)
 			}
 		}
+	}
+	return nil
+}
+
+// findDevices asks, before the first sum, whether all ranks have CUDA devices and NCCL to sum on
+// them. Where one of them has not, all sum through the host's memory.
+func (r *ranked) findDevices(s *State) error {
+	if r.asked {
+		return nil
+	}
+	r.asked = true
+	fit := []float64{0}
+	if s.away && s.device.Kind == ort.CUDA {
+		fit[0] = 1
+	}
+	if err := r.ranks.SumFloat64(fit); err != nil || int(fit[0]) < r.ranks.Size() {
+		return err
+	}
+	var err error
+	if r.devices, err = r.ranks.OpenDevices(s.device.Index); err != nil {
+		return r.ranks.Fail()
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ type link interface {
 	sum(data any) error // []float32 or []float64, in place
 	broadcast(data []byte, root int) error
 	gather(data []byte, sizes []int) ([][]byte, error) // sizes are what each rank brings
+	check() error                                      // a rank that is lost
 	close(clean bool)
 	abort(code int) // ends all ranks by their launcher
 }

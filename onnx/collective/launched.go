@@ -34,10 +34,12 @@ func (e *Unavailable) Unwrap() error { return e.Reason }
 // ExitCode is that of a runtime that is missing.
 func (e *Unavailable) ExitCode() int { return 4 }
 
-// mpiVariable names a library to use before the one that is installed.
+// mpiVariable and ncclVariable name libraries to use before those that are installed.
 const (
-	mpiVariable = "YOLOFREEZE_MPI"
-	cureMPI     = "run yolofreeze setup --mpi, or set " + mpiVariable + " to the libmpi_abi of mpich 5 or Open MPI 6, or newer"
+	mpiVariable  = "YOLOFREEZE_MPI"
+	ncclVariable = "YOLOFREEZE_NCCL"
+	cureNCCL     = "run yolofreeze setup --nccl, or set " + ncclVariable + " to the library of NCCL 2"
+	cureMPI      = "run yolofreeze setup --mpi, or set " + mpiVariable + " to the libmpi_abi of mpich 5 or Open MPI 6, or newer"
 
 	// silenceVariable says after how many seconds without a sign a rank is taken for lost.
 	silenceVariable = "YOLOFREEZE_RANK_TIMEOUT"
@@ -108,24 +110,30 @@ func Silence() (time.Duration, error) {
 
 // FindMPI returns the path of MPI's library: the one that YOLOFREEZE_MPI names, then the one that is
 // installed.
-func FindMPI() (string, error) {
-	if path := os.Getenv(mpiVariable); path != "" {
+func FindMPI() (string, error) { return find("MPI", mpiVariable, cureMPI, &packages.MPI) }
+
+// findNCCL returns the path of NCCL's library: the one that YOLOFREEZE_NCCL names, then the one that
+// is installed.
+func findNCCL() (string, error) { return find("NCCL", ncclVariable, cureNCCL, &packages.NCCL) }
+
+func find(what, variable, cure string, p *packages.Package) (string, error) {
+	if path := os.Getenv(variable); path != "" {
 		if !disk.IsFile(path) {
-			return "", &Unavailable{"MPI", path, errors.New("no such file"), "correct or unset " + mpiVariable}
+			return "", &Unavailable{what, path, errors.New("no such file"), "correct or unset " + variable}
 		}
 		return path, nil
 	}
 	cache, err := disk.CacheFolder()
 	if err != nil {
-		return "", &Unavailable{"MPI", "", err, "set " + mpiVariable}
+		return "", &Unavailable{what, "", err, "set " + variable}
 	}
-	folder := filepath.Join(cache, packages.MPI.Folder)
-	path := filepath.Join(folder, packages.MPI.Library(packages.Here()))
+	folder := filepath.Join(cache, p.Folder)
+	path := filepath.Join(folder, p.Library(packages.Here()))
 	if !disk.IsFile(path) {
-		return "", &Unavailable{"MPI", "", fmt.Errorf("no library in %s", folder), cureMPI}
+		return "", &Unavailable{what, "", fmt.Errorf("no library in %s", folder), cure}
 	}
 	if foreign := (*disk.ForeignError)(nil); errors.As(disk.Own(folder), &foreign) {
-		return "", &Unavailable{"MPI", path, foreign, cureMPI}
+		return "", &Unavailable{what, path, foreign, cure}
 	}
 	return path, nil
 }

@@ -131,3 +131,12 @@ func (s *seat) close(bool) {
 }
 
 func (s *seat) abort(int) {}
+
+func (s *seat) check() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.gone) > 0 {
+		return &LostError{Rank: s.gone[0], Reason: "it has left"}
+	}
+	return nil
+}

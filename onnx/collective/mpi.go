@@ -381,6 +381,13 @@ func (m *mpi) gather(data []byte, sizes []int) (parts [][]byte, err error) {
 	return parts, err
 }
 
+func (m *mpi) check() error {
+	return m.call(func() error {
+		m.beat()
+		return m.lost
+	})
+}
+
 // close ends MPI; where a rank is lost, that would not return.
 func (m *mpi) close(clean bool) {
 	ended := make(chan struct{})

@@ -6,6 +6,7 @@ import (
 	"net"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 var errWindows = errors.New("no MPI for Windows serves the standard ABI")
@@ -15,6 +16,18 @@ func loadMPI(string) (string, error) { return "", errWindows }
 func joinMPI(time.Duration) (*Group, error) { return nil, errWindows }
 
 func announce(int) (net.Conn, error) { return nil, nil }
+
+// Devices are never joined on Windows.
+type Devices struct{}
+
+// OpenDevices says that there is no NCCL.
+func (g *Group) OpenDevices(int) (*Devices, error) { return nil, errWindows }
+
+// Sum is never called, since OpenDevices fails.
+func (d *Devices) Sum(unsafe.Pointer, int) error { return errWindows }
+
+// Close does nothing.
+func (d *Devices) Close() {}
 
 // Ranks are never started on Windows.
 type Ranks struct{}

@@ -120,6 +120,16 @@ func (v *Value) Tensor() *onnx.Tensor { return v.tensor }
 // Type returns the value's element type and shape.
 func (v *Value) Type() onnx.Type { return v.typ }
 
+// Address returns where the elements lie: in the host's memory, or the device's where that has addresses.
+func (v *Value) Address() (unsafe.Pointer, error) {
+	if v.closed() {
+		return nil, errors.New("ort: the address of a value that is closed")
+	}
+	var data unsafe.Pointer
+	err := check(C.capi_value_data(v.c, &data))
+	return data, err
+}
+
 // OnDevice reports whether the value lies in a device's memory.
 func (v *Value) OnDevice() bool { return v.memory != nil }
 
