@@ -113,7 +113,7 @@ func (e *Engine) openNorm() error {
 	if e.Scaler == nil {
 		return nil
 	}
-	m, err := optim.BuildNorm(e.Graphs.layout.params)
+	m, err := optim.BuildNorm(e.Graphs.layout.normed())
 	if err != nil {
 		return fmt.Errorf("build the graph that measures gradients: %w", err)
 	}

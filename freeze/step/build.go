@@ -156,6 +156,7 @@ func Build(s *Spec) (*Graphs, error) {
 			return nil, fmt.Errorf("build the graph that gathers gradients: %w", err)
 		}
 	}
+	rule.Measured = g.layout.measured
 	if g.Optimizer, err = optim.Build(g.layout.params, g.layout.averaged, rule); err != nil {
 		return nil, fmt.Errorf("build the optimizer graph: %w", err)
 	}

@@ -17,6 +17,7 @@ type layout struct {
 	moving    []extent      // running statistics, of which there are weights and averages alone
 	params    []optim.Param // that the optimizer updates
 	averaged  []optim.Param // that enter the averages only
+	measured  []optim.Param // whose gradients the norm is taken of; nil: those of params
 }
 
 // extent is memory that is one value: the name and shape of a tensor, or of what
@@ -55,12 +56,23 @@ func layOut(target pass.Target, trainable, moving []yolov5.Param, params []optim
 	averaged := optimParams(moving)
 	block, flat := blockSizes[target]
 	if !flat {
-		return &layout{separate(trainable), separate(moving), params, averaged}
+		return &layout{separate(trainable), separate(moving), params, averaged, nil}
 	}
 	l := &layout{}
 	l.trainable, l.params = inBlocks("parameters", trainable, params, block)
 	l.moving, l.averaged = inBlocks("statistics", moving, averaged, block)
+	if target == pass.CPUProvider { // whose runs keep the bytes that they had tensor by tensor
+		l.measured = params
+	}
 	return l
+}
+
+// normed are the gradients whose norm is taken.
+func (l *layout) normed() []optim.Param {
+	if l.measured != nil {
+		return l.measured
+	}
+	return l.params
 }
 
 func separate(list []yolov5.Param) []extent {

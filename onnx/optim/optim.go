@@ -35,6 +35,9 @@ type Options struct {
 	Algorithm   string  // "SGD" (Nesterov), "Adam" (L2 decay), "AdamW" (decoupled decay)
 	WeightDecay float64 // of the group Weights
 	ClipNorm    float64 // largest global norm of the gradients; 0: no clipping
+	// Measured are the gradients whose norm is taken, one after the other, where those of the
+	// parameters are the same memory divided otherwise; nil: those of the parameters.
+	Measured []Param
 	// Scaled graphs multiply the gradients by the input GradientScale instead of
 	// measuring and clipping them: who scales the loss decides with BuildNorm's
 	// norm whether there is a step at all.
@@ -97,15 +100,16 @@ func Build(params, averaged []Param, o Options) (*onnx.Model, error) {
 	if o.Algorithm != "SGD" {
 		s.correction = s.Split(s.Input(Corrections, onnx.Float, onnx.Dims(2)), 0, 1, 1)
 	}
-	grads := make([]*onnx.Value, len(params))
-	for i, p := range params {
-		grads[i] = s.Input(Gradient(p.Name), onnx.Float, onnx.Dims(p.Size))
-	}
+	grads := s.gradients(params)
 	var scale *onnx.Value
 	if o.Scaled {
 		scale = s.Input(GradientScale, onnx.Float, []onnx.Dim{})
 	} else {
-		scale = s.clip(grads)
+		measured := grads
+		if o.Measured != nil {
+			measured = s.gradients(o.Measured)
+		}
+		scale = s.clip(measured)
 	}
 	for i, p := range params {
 		s.In("step/"+p.Name, func() { s.update(p, grads[i], scale) })
@@ -121,11 +125,7 @@ func Build(params, averaged []Param, o Options) (*onnx.Model, error) {
 // its output GradNorm is their global norm, not finite where any of them is not.
 func BuildNorm(params []Param) (*onnx.Model, error) {
 	s := step{Builder: op.NewBuilder("norm")}
-	grads := make([]*onnx.Value, len(params))
-	for i, p := range params {
-		grads[i] = s.Input(Gradient(p.Name), onnx.Float, onnx.Dims(p.Size))
-	}
-	s.norm(grads)
+	s.norm(s.gradients(params))
 	return s.Model, s.Err()
 }
 
@@ -168,6 +168,14 @@ type step struct {
 	rates           [3]*onnx.Value
 	momentum, decay *onnx.Value
 	correction      []*onnx.Value
+}
+
+func (s *step) gradients(params []Param) []*onnx.Value {
+	grads := make([]*onnx.Value, len(params))
+	for i, p := range params {
+		grads[i] = s.Input(Gradient(p.Name), onnx.Float, onnx.Dims(p.Size))
+	}
+	return grads
 }
 
 // clip computes the gradients' global norm and the factor, at most 1, that

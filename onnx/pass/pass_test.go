@@ -104,6 +104,21 @@ var cases = []struct {
 		b.Output("z", b.ReduceSum(x, false, 0, 2, 3))
 		b.Output("all", b.ReduceMean(x, true))
 	}, 0},
+	{"join-affine", "a number for each channel", func(b *op.Builder) {
+		x, y := b.Input("x", onnx.Float, onnx.Dims(2, 3, 2, 2)), b.Input("y", onnx.Float, onnx.Dims(2, 3, 2, 2))
+		a, c := b.Input("a", onnx.Float, onnx.Dims(1, 3, 1, 1)), b.Input("c", onnx.Float, onnx.Dims(1, 3, 1, 1))
+		b.Output("z", b.Add(b.Add(b.Mul(x, a), y), c))
+		b.Output("inverse", b.Op("Reciprocal", nil, b.Sqrt(b.Shift(b.Square(a), 1e-3))))
+	}, 1e-6},
+	{"join-affine", "not a number for each picture, what others read, or a small divisor", func(b *op.Builder) {
+		x, y := b.Input("x", onnx.Float, onnx.Dims(2, 3, 2, 2)), b.Input("y", onnx.Float, onnx.Dims(2, 3, 2, 2))
+		a, c := b.Input("a", onnx.Float, onnx.Dims(1, 3, 1, 1)), b.Input("c", onnx.Float, onnx.Dims(2, 1, 1, 1))
+		b.Output("z", b.Add(b.Add(b.Mul(x, a), y), c))
+		product := b.Mul(y, a)
+		b.Output("u", b.Add(b.Add(product, x), a))
+		b.Output("v", product)
+		b.Output("inverse", b.Op("Reciprocal", nil, b.Sqrt(b.Shift(b.Square(a), 1e-7))))
+	}, 0},
 	{"fold-constants", "a chain", func(b *op.Builder) {
 		y := b.Transpose(b.Reshape(b.Param("w", vector(1, 2, 3, 4, 5, 6)), 2, 3), 1, 0)
 		b.Output("y", b.Add(b.Input("x", onnx.Float, onnx.Dims(3, 2)), b.Scale(y, 0.5)))

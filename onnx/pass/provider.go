@@ -18,6 +18,7 @@ var lowerings = map[Target][]Pass{
 	// What the CUDA provider computes, but slowly.
 	CUDA: {
 		{"split-reductions", SplitReductions},
+		{"join-affine", JoinAffine},
 	},
 	// What the WebGPU plugin 0.4.0 leaves to the CPU provider, a copy each way, or does wrongly.
 	WebGPU: {
