@@ -41,6 +41,7 @@ type job struct {
 	side        int // of square pictures
 	loss        yolov5.LossOptions
 	features    *featureCache // nil: pictures run through all layers in every epoch
+	autoKernels bool          // nobody asked for native or stock ones
 }
 
 // settle reads model and data and plans the run.
@@ -73,6 +74,7 @@ func (j *job) checkDevice() error {
 	if err := j.o.FindDevice(j.ranks.Local()); err != nil {
 		return err
 	}
+	j.autoKernels = j.o.Kernels == step.Kernels[0]
 	kernels, why, err := step.ChooseKernels(j.o.Kernels, j.o.Runtime.Device, j.o.Products)
 	if err != nil {
 		return err
@@ -216,8 +218,12 @@ func (j *job) plan(ctx context.Context) (err error) {
 	for _, s := range j.stages[1:] {
 		j.r.Logf("from epoch %d: %v", s.Epoch, s.Plan.Summary())
 	}
-	for _, line := range j.stages[len(j.stages)-1].Plan.RateLines() { // the last stage trains all that any does
+	last := j.stages[len(j.stages)-1].Plan // trains all that any does
+	for _, line := range last.RateLines() {
 		j.r.Logf("%s", line)
+	}
+	if j.autoKernels && j.resumed == nil && !step.WholeLayers(last, j.model.Net.Head()) {
+		j.o.Kernels = step.Stock
 	}
 	j.side = model.ImageSize(j.model.Net, j.o.ImageSize, 2)
 	if j.side != j.o.ImageSize {

@@ -56,6 +56,25 @@ func TestResumeNative(t *testing.T) {
 	sameFiles(t, straight, dir)
 }
 
+// TestKernelsByPlan: where Detect alone trains, auto leaves it to stock kernels; native ones that
+// were asked for stay, and when such a run is resumed, too.
+func TestKernelsByPlan(t *testing.T) {
+	o := nativeRun(t)
+	o.Freeze, o.Epochs = []string{"4"}, 1
+	if report := mustRun(t, o, &quiet{t: t}); report.Kernels != step.Stock {
+		t.Errorf("auto: %s", report.Kernels)
+	}
+	o.Kernels, o.Epochs = step.Native, 2
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if _, err := Run(ctx, o, &quiet{t: t, onBatch: func(int) { cancel() }}); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if report := mustRun(t, resumed(t, filepath.Join(o.Project, o.Name+"2")), &quiet{t: t}); report.Kernels != step.Native {
+		t.Errorf("native, resumed: %s", report.Kernels)
+	}
+}
+
 // TestWithoutNative: without oneDNN the run trains with stock kernels and says why, once;
 // asked for by name, native kernels are an error with its cure, and nothing is written.
 func TestWithoutNative(t *testing.T) {

@@ -110,7 +110,7 @@ func Build(s *Spec) (*Graphs, error) {
 		return nil, fmt.Errorf("build the loss: %w", err)
 	}
 	if s.Native {
-		if b, err = compose(b, heads); err != nil {
+		if b, err = compose(b, heads, trainable); err != nil {
 			return nil, err
 		}
 	}
@@ -207,14 +207,14 @@ func (g *Graphs) leaveMoving() {
 }
 
 // compose makes composite operators of a forward pass with its loss.
-func compose(b *op.Builder, heads []*onnx.Value) (*op.Builder, error) {
+func compose(b *op.Builder, heads, trainable []*onnx.Value) (*op.Builder, error) {
 	if b.Err() != nil {
 		return nil, b.Err()
 	}
 	if err := pass.FoldBatchNorm(b.Model); err != nil {
 		return nil, err
 	}
-	instead, err := pass.Compose(b.Model)
+	instead, err := pass.Compose(b.Model, trainable)
 	if err != nil {
 		return nil, fmt.Errorf("compose layers: %w", err)
 	}

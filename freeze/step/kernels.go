@@ -2,7 +2,9 @@ package step
 
 import (
 	"fmt"
+	"slices"
 
+	"yolofreeze/freeze"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/ort"
 )
@@ -49,6 +51,14 @@ func ChooseKernels(wish string, d ort.Device, products onnx.DType) (chosen strin
 	default:
 		return "", nil, &kernelsError{fmt.Sprintf("native kernels are the CPU's, and the device is %v: use `kernels stock` or `device cpu`", d)}
 	}
+}
+
+// WholeLayers tells whether a plan leaves native kernels whole layers to compute: one that trains
+// besides Detect's plain convolutions, layer head, or whose batch's own statistics are taken. Where
+// there is none, stock kernels do the same in the same time.
+func WholeLayers(p *freeze.Plan, head int) bool {
+	return slices.ContainsFunc(p.TrainableNames(), func(name string) bool { return freeze.Layer(name) != head }) ||
+		slices.ContainsFunc(p.BatchNorm, func(m freeze.Module) bool { return m.Mode == freeze.Batch })
 }
 
 // KernelsAgain is what a run that is resumed asks for, by the kernels that it had: a library

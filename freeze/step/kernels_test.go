@@ -5,9 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	"yolofreeze/freeze"
 	"yolofreeze/freeze/fixture"
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
+	"yolofreeze/onnx/yolov5"
 )
 
 // needNative skips a test where oneDNN is absent.
@@ -55,6 +58,52 @@ func TestChooseKernels(t *testing.T) {
 	for _, wish := range []string{"auto", Native} {
 		if got, why, err := ChooseKernels(wish, ort.Device{}, onnx.Undefined); got != Native || why != nil || err != nil {
 			t.Errorf("%s on the CPU: %q, %v, %v", wish, got, why, err)
+		}
+	}
+}
+
+// TestWholeLayers: what trains, and takes its batch's statistics, is computed by whole layers;
+// what is constant, and Detect's convolutions alone, by stock kernels.
+func TestWholeLayers(t *testing.T) {
+	m := fixture.SmallModel(t)
+	network, err := m.Freezable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		frozen string
+		bn     freeze.BN
+		whole  bool
+		stock  int // convolutions that stay
+	}{
+		{"0", freeze.Eval, true, 0},
+		{"1", freeze.Eval, true, 1},
+		{"3", freeze.Eval, true, 8},
+		{"4", freeze.Eval, false, 10},
+		{"4", freeze.Batch, true, 0},
+	} {
+		selectors, err := freeze.Parse([]string{c.frozen})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := freeze.New(network, selectors, freeze.Policy{Mode: c.bn})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := WholeLayers(plan, m.Net.Head()); got != c.whole {
+			t.Errorf("%+v: whole layers %v", c, got)
+		}
+		g, err := Build(&Spec{Net: m.Net, State: m.State, Plan: plan, Batch: 2, Height: 64, Width: 64, Loss: yolov5.LossOptions{AnchorT: 4},
+			Optimizer: optim.Options{Algorithm: "SGD"}, Native: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		count := map[string]int{}
+		for _, n := range g.Training.Nodes {
+			count[n.Op]++
+		}
+		if count["Conv"] != c.stock || (count["ConvBatchNorm"]+count["ConvAct"] > 0) != c.whole || c.stock == 0 && count["MaxPool"] > 0 {
+			t.Errorf("%+v: %v", c, count)
 		}
 	}
 }

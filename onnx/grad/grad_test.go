@@ -235,6 +235,10 @@ var refusals = []struct {
 	{"ConvActGrad", tensors(1, 2, 2, 1), func(b *op.Builder, x values) *onnx.Value {
 		return b.Op("ConvActGrad", nil, x[0], x[0], b.Const(onnx.NewTensor(onnx.Float, 1, 1, 1, 1)))
 	}, "is itself a gradient"},
+	{"LargestOfGrad", tensors(1, 2, 2, 1), func(b *op.Builder, x values) *onnx.Value {
+		return b.Op("LargestOfGrad", op.Attrs{"kernel_shape": []int64{1, 1}}, x[0], x[0])
+	}, "is itself a gradient"},
+	{"DoubledGrad", tensors(1, 2, 2, 1), func(b *op.Builder, x values) *onnx.Value { return b.Op("DoubledGrad", nil, x[0]) }, "is itself a gradient"},
 	{"Floor: nothing arrives", tensors(2), func(b *op.Builder, x values) *onnx.Value { return b.Op("Floor", nil, x[0]) }, "grad/p0: the loss does not depend on it"},
 }
 

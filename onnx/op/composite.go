@@ -22,14 +22,21 @@ const Domain = "yolofreeze"
 //   - ConvAct convolves, adds a bias [K], if any, and activates: x, w, bias to y and, if
 //     its gradient needs that, the sum z before the activation.
 //   - ConvActGrad: dy, x, w, z to dx, dw, dbias; without activation z is left out.
+//   - LargestOf takes the largest of each window, LargestOfGrad: dy, x to dx, where of equals
+//     the first by rows, then columns, takes it all. Their attributes are MaxPool's.
+//   - Doubled repeats each pixel to a block of 2×2, DoubledGrad adds blocks up: dy to dx.
 //
-// All have the attributes strides, pads, group, epsilon, activation (an operator's name,
+// Layers have the attributes strides, pads, group, epsilon, activation (an operator's name,
 // SiLU, or "" for none) and alpha (LeakyRelu's slope).
 var composites = []Op{
 	{"ConvBatchNorm", 4, []int64{1}, inferConvBatchNorm, rule(gradConvBatchNorm)},
 	{"ConvBatchNormGrad", 8, []int64{1}, inferConvBatchNormGrad, Unsupported("it is itself a gradient")},
 	{"ConvAct", 2, []int64{1}, inferConvAct, rule(gradConvAct)},
 	{"ConvActGrad", 3, []int64{1}, inferConvActGrad, Unsupported("it is itself a gradient")},
+	{"LargestOf", 1, []int64{1}, inferLargestOf, rule(gradLargestOf)},
+	{"LargestOfGrad", 2, []int64{1}, inferLargestOfGrad, Unsupported("it is itself a gradient")},
+	{"Doubled", 1, []int64{1}, inferDoubled, rule(gradDoubled)},
+	{"DoubledGrad", 1, []int64{1}, inferDoubledGrad, Unsupported("it is itself a gradient")},
 }
 
 // Layer is what a composite operator's attributes say.
@@ -173,4 +180,67 @@ func gradConvAct(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
 	wanted := append(b.Needs, false)[:3]
 	copy(dx, b.gradient("ConvActGrad", n, wanted, dy[0], n.Inputs[0], n.Inputs[1], z))
 	return dx
+}
+
+// LargestOf appends the operator of that name.
+func (o Layers) LargestOf(x *onnx.Value, w Window) *onnx.Value {
+	return o.b.Op("LargestOf", w.attrs(), x)
+}
+
+// largestOf returns the type of the largest of each window of pictures.
+func largestOf(n *onnx.Node, x onnx.Type) (onnx.Type, error) {
+	if len(x.Shape) != 4 || x.DType != onnx.Float {
+		return x, fmt.Errorf("takes float32 NHWC, not %v", x)
+	}
+	w, err := ReadWindow(n, nil)
+	if err != nil {
+		return x, err
+	}
+	space, err := w.slide(x.Shape[1:3])
+	if err != nil {
+		return x, err
+	}
+	return onnx.Type{DType: x.DType, Shape: []onnx.Dim{x.Shape[0], space[0], space[1], x.Shape[3]}}, nil
+}
+
+func inferLargestOf(n *onnx.Node) ([]onnx.Type, error) {
+	y, err := largestOf(n, n.Inputs[0].Type)
+	return []onnx.Type{y}, err
+}
+
+func inferLargestOfGrad(n *onnx.Node) ([]onnx.Type, error) {
+	dy, x := n.Inputs[0].Type, n.Inputs[1].Type
+	y, err := largestOf(n, x)
+	if err == nil && !dy.Equal(y) {
+		err = fmt.Errorf("takes gradient %v of %v", dy, y)
+	}
+	return []onnx.Type{x}, err
+}
+
+func gradLargestOf(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
+	return b.gradient("LargestOfGrad", n, b.Needs, dy[0], n.Inputs[0])
+}
+
+// scaled returns the type of pictures whose sides are multiplied and divided.
+func scaled(x onnx.Type, times, by int64) ([]onnx.Type, error) {
+	if len(x.Shape) != 4 || x.DType != onnx.Float {
+		return nil, fmt.Errorf("takes float32 NHWC, not %v", x)
+	}
+	shape := append([]onnx.Dim{}, x.Shape...)
+	for i, d := range shape[1:3] {
+		if d.Known() && d.Size%by != 0 {
+			return nil, fmt.Errorf("takes pictures of even sides, not %v", x)
+		}
+		if d.Known() {
+			shape[1+i].Size = d.Size * times / by
+		}
+	}
+	return []onnx.Type{{DType: x.DType, Shape: shape}}, nil
+}
+
+func inferDoubled(n *onnx.Node) ([]onnx.Type, error)     { return scaled(n.Inputs[0].Type, 2, 1) }
+func inferDoubledGrad(n *onnx.Node) ([]onnx.Type, error) { return scaled(n.Inputs[0].Type, 1, 2) }
+
+func gradDoubled(b *Backward, n *onnx.Node, dy []*onnx.Value) []*onnx.Value {
+	return []*onnx.Value{b.Op("DoubledGrad", nil, dy[0])}
 }

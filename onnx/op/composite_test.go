@@ -44,11 +44,19 @@ var compositeCases = []gradientCase{
 	normLayer("3×3 to 16 SiLU", layerOf(3, 1, 1, 1, "SiLU"), inputs(normal(3, 5, 4, 8), normal(16, 8, 3, 3), normal(16), normal(16))),
 	normLayer("3×3 stride 2 to 32", layerOf(3, 2, 1, 1, ""), inputs(normal(3, 5, 7, 9), normal(32, 9, 3, 3), normal(32), normal(32))),
 	plainLayer("3×3 stride 2 to 80 SiLU", layerOf(3, 2, 1, 1, "SiLU"), inputs(normal(2, 7, 6, 10), normal(80, 10, 3, 3), normal(80))),
+	plainLayer("1×1 128 to 128", layerOf(1, 1, 0, 1, ""), inputs(normal(2, 3, 2, 128), normal(128, 128, 1, 1))),
 	plainLayer("1×1 bias", layerOf(1, 1, 0, 1, ""), inputs(normal(2, 4, 5, 3), normal(7, 3, 1, 1), normal(7))),
 	plainLayer("3×3 stride 2", layerOf(3, 2, 1, 1, ""), inputs(normal(2, 5, 6, 2), normal(3, 2, 3, 3))),
 	plainLayer("3×3 bias SiLU", layerOf(3, 1, 1, 1, "SiLU"), inputs(normal(3, 4, 3, 2), normal(5, 2, 3, 3), normal(5))),
 	plainLayer("1×1 bias HardSwish", layerOf(1, 1, 0, 1, "HardSwish"), inputs(normal(1, 3, 3, 2), normal(2, 2, 1, 1), normal(2))),
 	plainLayer("1×1 bias Relu", layerOf(1, 1, 0, 1, "Relu"), inputs(between(0, 1, 2, 3, 3, 2), between(0, 1, 2, 2, 1, 1), between(1, 2, 2))),
+	graphOf("LargestOf 5×5", inputs(normal(3, 4, 6, 5)), func(b *op.Builder, x values) values { return values{b.LargestOf(x[0], op.Square(5, 1, 2))} }),
+	graphOf("LargestOf 3×3 stride 2", inputs(normal(2, 5, 6, 9)), func(b *op.Builder, x values) values { return values{b.LargestOf(x[0], op.Square(3, 2, 1))} }),
+	graphOf("LargestOf chained", inputs(normal(1, 5, 6, 2)), func(b *op.Builder, x values) values { // among equals, as YOLOv5's SPPF does
+		y := b.LargestOf(x[0], op.Square(3, 1, 1))
+		return values{b.Concat(3, x[0], y, b.LargestOf(y, op.Square(3, 1, 1)))}
+	}),
+	graphOf("Doubled", inputs(normal(3, 2, 3, 5)), apply("Doubled", nil)),
 	plainLayer("1×1 bias LeakyRelu", layerOf(1, 1, 0, 1, "LeakyRelu"), inputs(between(0, 1, 2, 3, 3, 2), between(-1, 0, 2, 2, 1, 1), between(-2, -1, 2))),
 }
 
@@ -94,7 +102,7 @@ func TestCompositeFarMean(t *testing.T) {
 // TestCompositeNotANumber: what comes of a picture with a NaN is one, so that a run that
 // diverges is seen to.
 func TestCompositeNotANumber(t *testing.T) {
-	for _, c := range []gradientCase{compositeCases[0], compositeCases[13]} { // both with SiLU
+	for _, c := range []gradientCase{compositeCases[0], compositeCases[14]} { // both with SiLU
 		f := c.Function
 		f.Inputs = append(inputs(normal(f.Inputs[0].Shape...)), f.Inputs[1:]...)
 		onnx.Data[float32](f.Inputs[0])[7] = float32(math.NaN())

@@ -84,6 +84,11 @@ var shapeCases = []shapeCase{
 	{"ConvAct", layer32, list{"1 8 8 4", "6 4 3 3", "6"}, "float32[1 4 4 6]; float32[1 4 4 6]"},
 	{"ConvAct", layer32, list{"1 8 8 4", "6 4 3 3", "4"}, "has the bias float32[4] for 6 channels"},
 	{"ConvActGrad", layer32, list{"1 4 4 6", "1 8 8 4", "6 4 3 3"}, "float32[1 8 8 4]; float32[6 4 3 3]; float32[6]"},
+	{"LargestOf", op.Attrs{"kernel_shape": []int64{5, 5}, "pads": []int64{2, 2, 2, 2}}, list{"1 8 6 4"}, "float32[1 8 6 4]"},
+	{"LargestOfGrad", op.Attrs{"kernel_shape": []int64{5, 5}, "pads": []int64{2, 2, 2, 2}}, list{"1 8 6 4", "1 8 6 4"}, "float32[1 8 6 4]"},
+	{"Doubled", nil, list{"1 8 6 4"}, "float32[1 16 12 4]"},
+	{"DoubledGrad", nil, list{"1 16 12 4"}, "float32[1 8 6 4]"},
+	{"DoubledGrad", nil, list{"1 15 12 4"}, "takes pictures of even sides, not float32[1 15 12 4]"},
 	{"ConvActGrad", layer32, list{"1 4 4 6", "1 8 8 4", "6 4 3 3", "1 4 4 6"}, "lacks the sum before its activation, or has one without"},
 
 	{"Add", nil, list{"2 1 4", "3 1"}, "float32[2 3 4]"},

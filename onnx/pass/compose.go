@@ -11,10 +11,12 @@ import (
 // which), whose pictures are channels-last, before its gradients are built: a Conv with
 // the batch normalisation, or the bias, and the activation behind it. What stands between
 // layers follows them into channels-last where it can; Transposes remain at the borders.
+// Convolutions that depend on none of the values that train stay as they are: the runtime lays
+// constant kernels out once for all steps, which no composite operator could.
 //
 // It returns what stands in for values that are no longer made.
-func Compose(m *onnx.Model) (map[*onnx.Value]*onnx.Value, error) {
-	c := &composer{b: op.Extend(m), readers: map[*onnx.Value][]*onnx.Node{}, taken: map[*onnx.Node]bool{},
+func Compose(m *onnx.Model, trains []*onnx.Value) (map[*onnx.Value]*onnx.Value, error) {
+	c := &composer{b: op.Extend(m), readers: map[*onnx.Value][]*onnx.Node{}, taken: map[*onnx.Node]bool{}, trained: map[*onnx.Value]bool{},
 		last: map[*onnx.Value]*onnx.Value{}, gone: map[*onnx.Value]bool{}, instead: map[*onnx.Value]*onnx.Value{}}
 	for _, n := range m.Nodes {
 		for _, in := range n.Inputs {
@@ -24,9 +26,17 @@ func Compose(m *onnx.Model) (map[*onnx.Value]*onnx.Value, error) {
 	for _, out := range m.Outputs {
 		c.readers[out] = append(c.readers[out], nil)
 	}
+	for _, v := range trains {
+		c.trained[v] = true
+	}
 	nodes := m.Nodes
 	m.Nodes = nil
 	for _, n := range nodes {
+		if slices.ContainsFunc(n.Inputs, func(v *onnx.Value) bool { return c.trained[v] }) {
+			for _, out := range n.Outputs {
+				c.trained[out] = true
+			}
+		}
 		if c.taken[n] {
 			continue
 		}
@@ -46,6 +56,7 @@ type composer struct {
 	b       *op.Builder
 	readers map[*onnx.Value][]*onnx.Node // nil is the graph's output
 	taken   map[*onnx.Node]bool          // are part of a layer
+	trained map[*onnx.Value]bool         // depend on what trains
 	last    map[*onnx.Value]*onnx.Value  // channels-last, by what the graph had
 	gone    map[*onnx.Value]bool         // are made channels-last only
 	instead map[*onnx.Value]*onnx.Value  // channels-first and other, by what the graph had
@@ -107,7 +118,13 @@ func (c *composer) layer(n *onnx.Node) bool {
 		c.take(s.nodes...)
 		return true
 	}
+	if !c.trained[z] {
+		return false
+	}
 	y := c.activation(z, &l)
+	if y == z && c.last[n.Inputs[0]] == nil {
+		return false // the runtime's own is as quick, and there would be two borders more
+	}
 	var bias *onnx.Value
 	if n.Input(2) != nil {
 		bias = c.first(n.Inputs[2])
@@ -221,8 +238,26 @@ func (c *composer) between(n *onnx.Node) bool {
 			return false
 		}
 		c.moved(n.Outputs[0], c.b.Add(c.channelsLast(x), c.channelsLast(y)))
+	case "MaxPool":
+		w, err := op.ReadWindow(n, nil)
+		if err != nil || len(n.Outputs) != 1 || w.Dilation != [2]int64{1, 1} {
+			return false
+		}
+		c.moved(n.Outputs[0], c.b.LargestOf(c.channelsLast(n.Inputs[0]), w))
+	case "Resize":
+		if !doubles(n) {
+			return false
+		}
+		c.moved(n.Outputs[0], c.b.Op("Doubled", nil, c.channelsLast(n.Inputs[0])))
 	default:
 		return false
 	}
 	return true
+}
+
+// doubles tells whether a Resize repeats each pixel to a block of 2×2, as op.Layout.Upsample2 does.
+func doubles(n *onnx.Node) bool {
+	scales := n.Input(2)
+	return scales != nil && scales.Const != nil && slices.Equal(scales.Const.Float64s(), []float64{1, 1, 2, 2}) && n.Str("mode", "nearest") == "nearest" &&
+		n.Str("coordinate_transformation_mode", "half_pixel") == "asymmetric" && n.Str("nearest_mode", "round_prefer_floor") == "floor"
 }

@@ -191,3 +191,77 @@ func convActGrad(c *call) []*Array {
 	dx, dw := l.gradients(dz)
 	return []*Array{dx, dw, dBias}
 }
+
+// channelsFirst calls f on a picture's planes, [N,C,H,W], and returns what it makes of them channels-last again.
+func channelsFirst(x *Array, f func(x *Array) *Array) *Array {
+	turn := func(x *Array, order ...int) *Array {
+		shape := make([]int64, 4)
+		for i, o := range order {
+			shape[i] = x.Shape[o]
+		}
+		y, at := newArray(shape), make([]int64, 4)
+		for i := range y.Data {
+			rest := int64(i)
+			for k := 3; k >= 0; k-- {
+				at[order[k]] = rest % shape[k]
+				rest /= shape[k]
+			}
+			y.Data[i] = x.Data[((at[0]*x.Shape[1]+at[1])*x.Shape[2]+at[2])*x.Shape[3]+at[3]]
+		}
+		return y
+	}
+	need(x.rank() == 4, "pictures %v", x.Shape)
+	return turn(f(turn(x, 0, 3, 1, 2)), 0, 2, 3, 1)
+}
+
+// largest is MaxPool's answer over planes.
+func largest(c *call, planes *Array) (y, indices *Array) {
+	again := *c
+	again.in = []*Array{planes}
+	both := maxPool(&again)
+	return both[0], both[1]
+}
+
+func largestOf(c *call) *Array {
+	return channelsFirst(c.in[0], func(x *Array) *Array { y, _ := largest(c, x); return y })
+}
+
+func largestOfGrad(c *call) *Array {
+	return channelsFirst(c.in[1], func(x *Array) (dx *Array) {
+		y, indices := largest(c, x)
+		dx = newArray(x.Shape)
+		channelsFirst(c.in[0], func(dy *Array) *Array {
+			need(len(dy.Data) == len(y.Data), "gradient %v of %v", dy.Shape, y.Shape)
+			for i, g := range dy.Data {
+				dx.Data[int64(indices.Data[i])] += g
+			}
+			return dy
+		})
+		return dx
+	})
+}
+
+func doubled(c *call) *Array {
+	x := c.in[0]
+	need(x.rank() == 4, "pictures %v", x.Shape)
+	y := newArray([]int64{x.Shape[0], 2 * x.Shape[1], 2 * x.Shape[2], x.Shape[3]})
+	squares(y, func(from, to int64) { y.Data[to] = x.Data[from] })
+	return y
+}
+
+func doubledGrad(c *call) *Array {
+	dy := c.in[0]
+	need(dy.rank() == 4 && dy.Shape[1]%2 == 0 && dy.Shape[2]%2 == 0, "pictures %v", dy.Shape)
+	dx := newArray([]int64{dy.Shape[0], dy.Shape[1] / 2, dy.Shape[2] / 2, dy.Shape[3]})
+	squares(dy, func(from, to int64) { dx.Data[from] += dy.Data[to] })
+	return dx
+}
+
+// squares calls f for each number of pictures of doubled sides, with the place of the one that it repeats.
+func squares(y *Array, f func(from, to int64)) {
+	width, channels := y.Shape[2], y.Shape[3]
+	for to := range int64(len(y.Data)) {
+		row, column := to/channels/width, to/channels%width
+		f((row/2*(width/2)+column/2)*channels+to%channels, to)
+	}
+}

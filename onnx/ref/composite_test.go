@@ -19,4 +19,12 @@ var compositeCases = []evalCase{
 	{name: "leaky", op: "ConvActGrad", attrs: []onnx.Attr{{Name: "activation", Value: "LeakyRelu"}, {Name: "alpha", Value: float32(0.5)}},
 		in:   []*Array{arr([]int64{1, 1, 2, 1}, 1, 2), arr([]int64{1, 1, 2, 2}, 1, 2, -1, -2), arr([]int64{1, 2, 1, 1}, 1, 3), arr([]int64{1, 1, 2, 1}, 8, -6)},
 		want: []*Array{arr([]int64{1, 1, 2, 2}, 1, 3, 1, 3), arr([]int64{1, 2, 1, 1}, 0, 0), arr([]int64{1}, 2)}},
+	{name: "of equals the first", op: "LargestOf", attrs: []onnx.Attr{{Name: "kernel_shape", Value: []int64{1, 2}}},
+		in:   []*Array{arr([]int64{1, 1, 3, 2}, 1, 5, 1, 4, 2, 3)},
+		want: []*Array{arr([]int64{1, 1, 2, 2}, 1, 5, 2, 4)}},
+	{name: "of equals the first", op: "LargestOfGrad", attrs: []onnx.Attr{{Name: "kernel_shape", Value: []int64{1, 2}}},
+		in:   []*Array{arr([]int64{1, 1, 2, 2}, 10, 20, 30, 40), arr([]int64{1, 1, 3, 2}, 1, 5, 1, 4, 2, 3)},
+		want: []*Array{arr([]int64{1, 1, 3, 2}, 10, 20, 0, 40, 30, 0)}},
+	{name: "two pixels", op: "Doubled", in: []*Array{arr([]int64{1, 1, 2, 1}, 1, 2)}, want: []*Array{arr([]int64{1, 2, 4, 1}, 1, 1, 2, 2, 1, 1, 2, 2)}},
+	{name: "two pixels", op: "DoubledGrad", in: []*Array{arr([]int64{1, 2, 4, 1}, 1, 2, 3, 4, 5, 6, 7, 8)}, want: []*Array{arr([]int64{1, 1, 2, 1}, 14, 22)}},
 }

@@ -12,6 +12,10 @@ var kernels = map[string]kernel{
 	"ConvBatchNormGrad": {min: 8, max: 8, many: convBatchNormGrad},
 	"ConvAct":           {min: 2, max: 3, many: convAct},
 	"ConvActGrad":       {min: 3, max: 4, many: convActGrad},
+	"LargestOf":         {min: 1, max: 1, one: largestOf},
+	"LargestOfGrad":     {min: 2, max: 2, one: largestOfGrad},
+	"Doubled":           {min: 1, max: 1, one: doubled},
+	"DoubledGrad":       {min: 1, max: 1, one: doubledGrad},
 
 	"BatchNormalization": {min: 5, max: 5, many: batchNorm},
 	"Softmax":            {min: 1, max: 1, one: softmax},

@@ -1,6 +1,7 @@
 //go:build !windows
 
 #include "node.h"
+#include "pictures.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -49,10 +50,40 @@ void node_free(struct node *n) {
 	free(n);
 }
 
-static int is_gradient(enum kind kind) { return kind == kind_norm_grad || kind == kind_act_grad; }
+static int is_gradient(enum kind kind) { return kind % 2; } // each follows its forward pass
+
+// read_between reads the geometry of what is no convolution; a doubling's gradient has y for x.
+static const char *read_between(struct node *n, const struct tensor *in, struct geometry *g) {
+	const struct tensor *x = &in[n->kind == kind_pool_grad];
+	if (x->rank != 4 || x->shape[0] < 1) return "takes pictures [N,H,W,C]";
+	memset(g, 0, sizeof *g);
+	g->batch = x->shape[0], g->height = x->shape[1], g->width = x->shape[2], g->channels = g->features = x->shape[3];
+	g->out_height = 2 * g->height, g->out_width = 2 * g->width;
+	switch (n->kind) {
+	case kind_double: return NULL;
+	case kind_double_grad:
+		if (g->height % 2 || g->width % 2) return "takes pictures of even sides";
+		g->out_height = g->height, g->out_width = g->width;
+		g->height /= 2, g->width /= 2;
+		return NULL;
+	default:
+		for (int i = 0; i < 2; i++) g->kernel[i] = n->s.kernel[i], g->stride[i] = n->s.strides[i];
+		for (int i = 0; i < 4; i++) {
+			g->pads[i] = n->s.pads[i];
+			if (g->pads[i] >= g->kernel[i % 2]) return "its windows may lie in the padding alone";
+		}
+		int64_t high = g->height + g->pads[0] + g->pads[2] - g->kernel[0], wide = g->width + g->pads[1] + g->pads[3] - g->kernel[1];
+		if (high < 0 || wide < 0) return "its window does not fit its pictures";
+		g->out_height = high / g->stride[0] + 1;
+		g->out_width = wide / g->stride[1] + 1;
+		return NULL;
+	}
+}
 
 // read_geometry reads it from the picture and the kernel that go in.
-static const char *read_geometry(struct node *n, const struct tensor *x, const struct tensor *w, struct geometry *g) {
+static const char *read_geometry(struct node *n, const struct tensor *in, struct geometry *g) {
+	if (n->kind >= kind_pool) return read_between(n, in, g);
+	const struct tensor *x = &in[is_gradient(n->kind)], *w = x + 1; // gradients begin with that of the output
 	if (x->rank != 4 || w->rank != 4) return "takes pictures [N,H,W,C] and a kernel [K,C/groups,h,w]";
 	memset(g, 0, sizeof *g);
 	*g = (struct geometry){.batch = x->shape[0], .height = x->shape[1], .width = x->shape[2], .channels = x->shape[3], .features = w->shape[0], .groups = n->s.group};
@@ -83,8 +114,8 @@ static int same(const struct tensor *t, struct tensor want) {
 
 const char *node_shapes(struct node *n, const struct tensor *in, struct tensor *out) {
 	struct geometry g;
-	int first = is_gradient(n->kind); // gradients begin with that of the output
-	const char *wrong = read_geometry(n, &in[first], &in[first + 1], &g);
+	int first = is_gradient(n->kind);
+	const char *wrong = read_geometry(n, in, &g);
 	if (wrong) return wrong;
 	if (first && !same(&in[0], pictures(&g, 1))) return "the gradient does not have its output's shape";
 	int normal = n->kind == kind_norm || n->kind == kind_norm_grad;
@@ -97,6 +128,14 @@ const char *node_shapes(struct node *n, const struct tensor *in, struct tensor *
 	case kind_act:
 		if (in[2].data && !same(&in[2], channels(&g))) return "the bias does not have its channels";
 		out[0] = out[1] = pictures(&g, 1);
+		break;
+	case kind_pool:
+	case kind_double:
+		out[0] = pictures(&g, 1);
+		break;
+	case kind_pool_grad:
+	case kind_double_grad:
+		out[0] = pictures(&g, 0);
 		break;
 	case kind_norm_grad:
 		if (!same(&in[5], pictures(&g, 1)) || !same(&in[6], channels(&g)) || !same(&in[7], channels(&g))) return "what it keeps of its forward pass does not fit";
@@ -119,7 +158,7 @@ static const char *prepare(struct node *n) {
 	const char *reason = NULL;
 	struct geometry g;
 	int grad = is_gradient(n->kind);
-	if ((reason = read_geometry(n, &in[grad], &in[grad + 1], &g))) return reason;
+	if ((reason = read_geometry(n, in, &g))) return reason;
 	if (memcmp(&g, &n->g, sizeof g)) {
 		forget(n);
 		n->working = g.batch < n->threads ? (int)g.batch : n->threads;
@@ -132,6 +171,7 @@ static const char *prepare(struct node *n) {
 		n->inverse = f + 3 * k, n->pull = f + 4 * k, n->push = f + 5 * k;
 		n->g = g;
 	}
+	if (n->kind >= kind_pool) return NULL;
 	if (!grad && !n->forward) {
 		int fused = n->kind == kind_act && !n->out[1].data; // nobody asks for the sum before the activation
 		n->forward = conv_make(conv_forward, &g, n->working, n->kind == kind_act && in[2].data, fused ? n->s.act : act_none, n->s.alpha, &reason);
@@ -232,6 +272,26 @@ static void act_gradient(struct worker *me, void *argument) {
 	if (n->out[1].data) conv_kernel(n->to_kernel, me, n->in[1].data, whole, n->out[1].data);
 }
 
+static void pool_forward(struct worker *me, void *argument) {
+	struct node *n = argument;
+	pictures_pool(&n->g, share_of(n->g.batch, me->index, me->count), n->in[0].data, n->out[0].data);
+}
+
+static void pool_gradient(struct worker *me, void *argument) {
+	struct node *n = argument;
+	pictures_pool_gradient(&n->g, share_of(n->g.batch, me->index, me->count), n->in[0].data, n->in[1].data, n->out[0].data);
+}
+
+static void double_forward(struct worker *me, void *argument) {
+	struct node *n = argument;
+	pictures_double(&n->g, share_of(n->g.batch, me->index, me->count), n->in[0].data, n->out[0].data);
+}
+
+static void double_gradient(struct worker *me, void *argument) {
+	struct node *n = argument;
+	pictures_double_gradient(&n->g, share_of(n->g.batch, me->index, me->count), n->in[0].data, n->out[0].data);
+}
+
 // settle fills in the channels' parameters that are known before the threads start.
 static void settle(struct node *n) {
 	for (int64_t c = 0; c < n->g.features; c++) {
@@ -249,7 +309,8 @@ static void settle(struct node *n) {
 }
 
 const char *node_run(struct node *n, const struct tensor *in, struct tensor *out) {
-	static void (*const work[kinds])(struct worker *, void *) = {norm_forward, norm_gradient, act_forward, act_gradient};
+	static void (*const work[kinds])(struct worker *, void *) = {norm_forward, norm_gradient, act_forward, act_gradient,
+		pool_forward, pool_gradient, double_forward, double_gradient};
 	pthread_mutex_lock(&n->lock);
 	n->in = in;
 	n->out = out;

@@ -5,10 +5,10 @@
 
 #include "conv.h"
 
-enum kind { kind_norm, kind_norm_grad, kind_act, kind_act_grad, kinds };
+enum kind { kind_norm, kind_norm_grad, kind_act, kind_act_grad, kind_pool, kind_pool_grad, kind_double, kind_double_grad, kinds };
 
-struct settings { // a node's attributes
-	int64_t strides[2], pads[4], group;
+struct settings { // a node's attributes: a pool has kernel to pads, a doubling none
+	int64_t kernel[2], strides[2], pads[4], group;
 	float epsilon, alpha;
 	enum activation act;
 };

@@ -19,6 +19,10 @@ static const struct {
 	[kind_norm_grad] = {"ConvBatchNormGrad", 8, 4, 0, 15},
 	[kind_act] = {"ConvAct", 3, 2, 4, 2},
 	[kind_act_grad] = {"ConvActGrad", 4, 3, 8, 7},
+	[kind_pool] = {"LargestOf", 1, 1, 0, 0},
+	[kind_pool_grad] = {"LargestOfGrad", 2, 1, 0, 0},
+	[kind_double] = {"Doubled", 1, 1, 0, 0},
+	[kind_double_grad] = {"DoubledGrad", 1, 1, 0, 0},
 };
 
 struct operator {
@@ -48,12 +52,16 @@ static int any(const struct custom_op *op) { return (void)op, 1 << 30; }
 
 static status failure(ort_api api, int code, const char *text) { return CALL(CreateStatus, status, int, const char *)(code, text); }
 
-static status read_settings(ort_api api, const void *info, struct settings *s) {
+static status read_settings(ort_api api, const void *info, enum kind kind, struct settings *s) {
 	size_t two = 2, four = 4, length = 16;
 	char act[16] = "";
-	status e = CALL(KernelInfoGetAttributeArray_int64, status, const void *, const char *, int64_t *, size_t *)(info, "strides", s->strides, &two);
+	status e = NULL;
+	if (kind >= kind_double) return NULL;
+	if (kind >= kind_pool) e = CALL(KernelInfoGetAttributeArray_int64, status, const void *, const char *, int64_t *, size_t *)(info, "kernel_shape", s->kernel, &two);
+	if (!e) e = CALL(KernelInfoGetAttributeArray_int64, status, const void *, const char *, int64_t *, size_t *)(info, "strides", s->strides, &two);
 	if (!e) e = CALL(KernelInfoGetAttributeArray_int64, status, const void *, const char *, int64_t *, size_t *)(info, "pads", s->pads, &four);
-	if (!e) e = CALL(KernelInfoGetAttribute_int64, status, const void *, const char *, int64_t *)(info, "group", &s->group);
+	if (e || kind >= kind_pool) return e;
+	e = CALL(KernelInfoGetAttribute_int64, status, const void *, const char *, int64_t *)(info, "group", &s->group);
 	if (!e) e = CALL(KernelInfoGetAttribute_float, status, const void *, const char *, float *)(info, "epsilon", &s->epsilon);
 	if (!e) e = CALL(KernelInfoGetAttribute_float, status, const void *, const char *, float *)(info, "alpha", &s->alpha);
 	if (!e) e = CALL(KernelInfoGetAttribute_string, status, const void *, const char *, char *, size_t *)(info, "activation", act, &length);
@@ -65,8 +73,8 @@ static status read_settings(ort_api api, const void *info, struct settings *s) {
 }
 
 static status create(const struct custom_op *op, ort_api api, const void *info, void **out) {
-	struct settings s;
-	status e = read_settings(api, info, &s);
+	struct settings s = {0};
+	status e = read_settings(api, info, of(op)->kind, &s);
 	if (e) return e;
 	struct kernel *k = malloc(sizeof *k);
 	struct node *n = node_make(of(op)->kind, &s, of(op)->threads);
