@@ -44,7 +44,6 @@ var compositeCases = []gradientCase{
 	normLayer("3×3 to 16 SiLU", layerOf(3, 1, 1, 1, "SiLU"), inputs(normal(3, 5, 4, 8), normal(16, 8, 3, 3), normal(16), normal(16))),
 	normLayer("3×3 stride 2 to 32", layerOf(3, 2, 1, 1, ""), inputs(normal(3, 5, 7, 9), normal(32, 9, 3, 3), normal(32), normal(32))),
 	plainLayer("3×3 stride 2 to 80 SiLU", layerOf(3, 2, 1, 1, "SiLU"), inputs(normal(2, 7, 6, 10), normal(80, 10, 3, 3), normal(80))),
-	plainLayer("1×1 128 to 128", layerOf(1, 1, 0, 1, ""), inputs(normal(2, 3, 2, 128), normal(128, 128, 1, 1))),
 	plainLayer("1×1 bias", layerOf(1, 1, 0, 1, ""), inputs(normal(2, 4, 5, 3), normal(7, 3, 1, 1), normal(7))),
 	plainLayer("3×3 stride 2", layerOf(3, 2, 1, 1, ""), inputs(normal(2, 5, 6, 2), normal(3, 2, 3, 3))),
 	plainLayer("3×3 bias SiLU", layerOf(3, 1, 1, 1, "SiLU"), inputs(normal(3, 4, 3, 2), normal(5, 2, 3, 3), normal(5))),
@@ -102,7 +101,7 @@ func TestCompositeFarMean(t *testing.T) {
 // TestCompositeNotANumber: what comes of a picture with a NaN is one, so that a run that
 // diverges is seen to.
 func TestCompositeNotANumber(t *testing.T) {
-	for _, c := range []gradientCase{compositeCases[0], compositeCases[14]} { // both with SiLU
+	for _, c := range []gradientCase{compositeCases[0], compositeCases[13]} { // both with SiLU
 		f := c.Function
 		f.Inputs = append(inputs(normal(f.Inputs[0].Shape...)), f.Inputs[1:]...)
 		onnx.Data[float32](f.Inputs[0])[7] = float32(math.NaN())

@@ -54,31 +54,35 @@ __attribute__((target("avx2,fma"))) static void tile_of(const struct region *r, 
 	}
 }
 
-// pack copies some numbers of each pixel of a region, from a place in its first pixel on.
-static inline __attribute__((always_inline)) void pack(const struct region *r, const float *from, int64_t picture, int64_t row, int64_t pixel, int numbers, float *to) {
+// pack copies some numbers of each pixel of a region, from a place in its first pixel on. It
+// copies whole vectors: what is too much of one, the next pixel's numbers take the place of,
+// but behind the last pixel of a row, where nothing may be read.
+static inline __attribute__((always_inline)) void pack(const struct region *r, const float *from, int64_t picture, int64_t row, int64_t pixel, int numbers, int vectors, float *to) {
 	for (int64_t n = 0; n < r->pictures; n++)
-		for (int64_t y = 0; y < r->rows; y++)
-			for (int64_t p = 0; p < r->pixels; p++, to += numbers) {
-				const float *at = from + n * picture + y * row + p * pixel;
-				for (int i = 0; i < numbers; i++) to[i] = at[i];
-			}
+		for (int64_t y = 0; y < r->rows; y++) {
+			const float *at = from + n * picture + y * row;
+			for (int64_t p = 1; p < r->pixels; p++, to += numbers, at += pixel)
+				for (int i = 0; i < vectors; i++) ((vector *)to)[i] = ((const vector *)at)[i];
+			memcpy(to, at, numbers * sizeof *to);
+			to += numbers;
+		}
 }
 
 // gradient adds a region's part of all rows of the kernel, each [w·C, K]; line is how far
 // apart the rows are in x.
-static void gradient(const struct geometry *g, struct region r, int64_t line, float *sum, float *packs) {
+__attribute__((target("avx2,fma"))) static void gradient(const struct geometry *g, struct region r, int64_t line, float *sum, float *packs) {
 	int64_t pixels = r.pictures * r.rows * r.pixels, k = g->features, numbers = g->kernel[1] * g->channels;
 	int64_t tiles = (numbers + numbers_most - 1) / numbers_most; // as even as can be
 	int packed = k >= packed_least;
 	float *features = packs + numbers_most * pixels; // packed, by tiles
-	for (int64_t at = 0; packed && at < k; at += features_most) pack(&r, r.dy + at, r.dy_picture, r.dy_row, r.dy_pixel, features_most, features + at * pixels);
+	for (int64_t at = 0; packed && at < k; at += features_most) pack(&r, r.dy + at, r.dy_picture, r.dy_row, r.dy_pixel, features_most, 2, features + at * pixels);
 	for (int64_t row = 0; row < g->kernel[0]; row++)
 		for (int64_t i = 0; i < tiles; i++) {
 			struct share s = share_of(numbers, (int)i, (int)tiles);
 			struct region part = r;
 			part.x += row * line + s.first;
 			if (packed) {
-				pack(&r, part.x, r.x_picture, r.x_row, r.x_pixel, (int)s.count, packs);
+				pack(&r, part.x, r.x_picture, r.x_row, r.x_pixel, (int)s.count, 1, packs);
 				part = (struct region){.x = packs, .pictures = 1, .rows = 1, .pixels = pixels, .x_pixel = s.count, .dy_pixel = features_most};
 			}
 			for (int64_t at = 0; at < k; at += features_most) {
