@@ -82,7 +82,7 @@ func planFeatures(j *job) (*featureCache, error) {
 	if c.validation {
 		j.r.Logf("validation keeps the same layers' outputs while the run lasts: at most %s", sizeText(most))
 	} else {
-		j.r.Logf("validation runs through all layers: to keep the same outputs there is no room for another %s", sizeText(most))
+		j.r.Logf("each validation reads its pictures anew: to keep the same outputs there is no room for another %s", sizeText(most))
 	}
 	return c, nil
 }
@@ -105,17 +105,17 @@ func (c *featureCache) cutFor(s freeze.Stage) step.Cut {
 
 // hold lets validation begin where training does.
 func (c *featureCache) hold(v *validate.Validator, s freeze.Stage) {
-	if c == nil || !c.validation {
+	if c == nil {
 		return
 	}
-	err := v.Lost()
-	if err == nil {
-		err = v.HoldFeatures(c.cutFor(s), features.Folder())
+	folder := ""
+	if c.validation {
+		folder = features.Folder()
 	}
-	if err != nil {
+	v.HoldFeatures(c.cutFor(s), folder)
+	if err := v.Lost(); err != nil && c.validation {
 		c.validation = false
-		v.Close()
-		c.r.Warnf("%v; validation runs through all layers", err)
+		c.r.Warnf("%v; each validation reads its pictures anew", err)
 	}
 }
 

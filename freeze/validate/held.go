@@ -19,10 +19,11 @@ import (
 
 // heldFeatures lets validations begin behind frozen layers. The first one keeps
 // what these put out for each picture in a file of the process's own, and the
-// batches without their pictures; the others begin from there.
+// batches without their pictures; the others begin from there. Where nothing can be
+// kept, each computes it anew by the same graphs, and so finds the same to the last digit.
 type heldFeatures struct {
 	cut     step.Cut
-	file    *os.File
+	file    *os.File // nil: nothing is kept
 	batches []*loader.Batch
 	whole   bool
 	lost    error                     // why the file could not be written
@@ -30,29 +31,28 @@ type heldFeatures struct {
 }
 
 // HoldFeatures makes the following runs begin behind the cut, whose layers must not
-// change, with a file in the folder; the zero Cut ends that.
-func (v *Validator) HoldFeatures(c step.Cut, folder string) error {
+// change, with a file in the folder, or without one where it is ""; the zero Cut ends that.
+func (v *Validator) HoldFeatures(c step.Cut, folder string) {
 	if v.held != nil && v.held.cut == c {
-		return nil
+		return
 	}
 	v.Close()
 	if c.Layers == 0 {
-		return nil
+		return
 	}
-	err := disk.Private(folder)
-	var file *os.File
-	if err == nil {
-		file, err = os.CreateTemp(folder, "validation-*.bin")
+	v.held = &heldFeatures{cut: c, room: map[[3]int][]*onnx.Tensor{}}
+	if folder == "" {
+		return
 	}
-	if err != nil {
-		return fmt.Errorf("keep features for validation: %w", err)
+	if v.held.lost = disk.Private(folder); v.held.lost == nil {
+		v.held.file, v.held.lost = os.CreateTemp(folder, "validation-*.bin")
 	}
-	os.Remove(file.Name()) // where the system allows it, the file goes with the process
-	v.held = &heldFeatures{cut: c, file: file, room: map[[3]int][]*onnx.Tensor{}}
-	return nil
+	if v.held.lost == nil {
+		os.Remove(v.held.file.Name()) // where the system allows it, the file goes with the process
+	}
 }
 
-// Lost is why nothing is held though it should be, or nil.
+// Lost is why nothing is kept though it should be, or nil.
 func (v *Validator) Lost() error {
 	if v.held == nil || v.held.lost == nil {
 		return nil
@@ -60,13 +60,16 @@ func (v *Validator) Lost() error {
 	return fmt.Errorf("keep features for validation: %w", v.held.lost)
 }
 
+// keeps reports whether what frozen layers put out is still being written.
+func (h *heldFeatures) keeps() bool { return h.file != nil && h.lost == nil && !h.whole }
+
 // Close gives up the features that are held.
 func (v *Validator) Close() {
-	if v.held != nil {
+	if v.held != nil && v.held.file != nil {
 		v.held.file.Close()
 		os.Remove(v.held.file.Name())
-		v.held = nil
 	}
+	v.held = nil
 }
 
 // heldRun is the part of a validation that heldFeatures have.
@@ -127,7 +130,7 @@ func (r *heldRun) outputs(images []uint8, n, height, width int) (map[string]*onn
 		switch {
 		case r.whole:
 			_, err = r.file.ReadAt(t.Raw, r.at)
-		case r.lost == nil:
+		case r.keeps():
 			_, r.lost = r.file.WriteAt(t.Raw, r.at)
 		}
 		if err != nil {
@@ -140,7 +143,7 @@ func (r *heldRun) outputs(images []uint8, n, height, width int) (map[string]*onn
 
 // keep notes a batch that has been run.
 func (r *heldRun) keep(b *loader.Batch) {
-	if !r.whole {
+	if r.keeps() {
 		r.batches = append(r.batches, &loader.Batch{Size: b.Size, Width: b.Width, Height: b.Height,
 			Targets: slices.Clone(b.Targets), Samples: slices.Clone(b.Samples), Frames: slices.Clone(b.Frames)})
 	}

@@ -60,9 +60,7 @@ func TestHeldFeatures(t *testing.T) {
 		cut   step.Cut
 		limit float64
 	}{{step.Cut{Layers: 2, DType: onnx.Float}, 1e-5}, {step.Cut{Layers: 3, DType: onnx.Float16}, 1e-2}} {
-		if err := v.HoldFeatures(c.cut, folder); err != nil {
-			t.Fatal(err)
-		}
+		v.HoldFeatures(c.cut, folder)
 		first := run(v)
 		for _, s := range set.Splits["val"] { // for whoever still looks at them
 			if err := os.Rename(s.Path, s.Path+".away"); err != nil {
@@ -88,17 +86,34 @@ func TestHeldFeatures(t *testing.T) {
 		}
 	}
 
-	// a full disk costs time and nothing else
-	if err := v.HoldFeatures(step.Cut{Layers: 1, DType: onnx.Float}, folder); err != nil {
-		t.Fatal(err)
+	// a full disk costs time and nothing else: nor does having no folder
+	cut := step.Cut{Layers: 3, DType: onnx.Float16}
+	v.HoldFeatures(step.Cut{}, "")
+	v.HoldFeatures(cut, folder)
+	kept := run(v)
+	same := func(where string) {
+		t.Helper()
+		if e := run(v); e.Images != kept.Images || e.Box != kept.Box || e.Obj != kept.Obj || e.MAP != kept.MAP {
+			t.Errorf("%s: %+v, with features kept %+v", where, e, kept)
+		}
 	}
+	v.Close()
+	v.HoldFeatures(cut, folder)
 	v.held.file.Close()
-	if e := run(v); e.Images != want.Images || v.Lost() == nil {
-		t.Errorf("%d pictures where nothing can be written, lost: %v", e.Images, v.Lost())
+	same("as nothing can be written")
+	if v.Lost() == nil {
+		t.Error("what could not be written is not told")
 	}
-	if e := run(v); e.Box != want.Box {
-		t.Errorf("loss %g afterwards, want %g", e.Box, want.Box)
+	same("after nothing could be written")
+	v.Close()
+	v.HoldFeatures(cut, "")
+	same("without a folder")
+	v.Close()
+	v.HoldFeatures(cut, filepath.Join(set.Splits["val"][0].Path, "none"))
+	if v.Lost() == nil {
+		t.Error("a folder below a file is not told")
 	}
+	same("with a folder that cannot be")
 	v.Close()
 	if left, _ := filepath.Glob(filepath.Join(folder, "*")); left != nil {
 		t.Errorf("left behind: %v", left)

@@ -32,7 +32,7 @@ type validation struct {
 // gets them from the loader.
 func (r *validation) open(m *model.Model, o ort.Options) (err error) {
 	cut := step.Cut{}
-	if h := r.held; h != nil && h.lost == nil && r.Seen == nil {
+	if h := r.held; h != nil && r.Seen == nil {
 		if r.features, err = h.open(m, o); err != nil {
 			return err
 		}

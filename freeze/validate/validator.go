@@ -120,8 +120,8 @@ func (v *Validator) Run(ctx context.Context, m *model.Model, o ort.Options) (*Ev
 	if n := float64(r.batches); n > 0 {
 		r.found.Box, r.found.Obj, r.found.Cls = r.found.Box/n, r.found.Obj/n, r.found.Cls/n
 	}
-	if r.features != nil {
-		r.features.whole = r.features.lost == nil
+	if r.features != nil && r.features.keeps() {
+		r.features.whole = true
 	}
 	r.found.Pre = v.loader.Waited() - waited
 	r.found.Total = time.Since(start)
