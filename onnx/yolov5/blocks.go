@@ -223,8 +223,8 @@ func (g *Graph) norm(prefix string, x *onnx.Value, channels int64) (y *onnx.Valu
 		n := float64(s[0] * s[2] * s[3])
 		batchMean, batchVar, _ := g.BatchStatistics(x)
 		move := func(name string, old, batch *onnx.Value, share float64) {
-			added := g.Scale(g.Reshape(batch, -1), share)
-			g.Added[prefix+"."+name], g.Moved[prefix+"."+name] = added, g.Add(g.Scale(old, Momentum), added)
+			kept, added := g.Scale(old, Momentum), g.Scale(g.Reshape(batch, -1), share)
+			g.Added[prefix+"."+name], g.Moved[prefix+"."+name] = added, g.Add(kept, added)
 		}
 		move("running_mean", mean, batchMean, 1-Momentum)
 		move("running_var", variance, batchVar, (1-Momentum)*n/max(n-1, 1))
