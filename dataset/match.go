@@ -27,6 +27,24 @@ func (s *Set) MatchNames(model []string) (moved bool, err error) {
 	case strange:
 		return false, nil
 	}
+	s.rename(model, to)
+	return true, nil
+}
+
+// JoinNames puts the classes of a model, in its order, before those of the data that it
+// does not have. Classes of one name are one.
+func (s *Set) JoinNames(model []string) {
+	joint, to := slices.Clone(model), make([]int, len(s.Names))
+	for i, name := range s.Names {
+		if to[i] = slices.Index(joint, name); to[i] < 0 {
+			to[i], joint = len(joint), append(joint, name)
+		}
+	}
+	s.rename(joint, to)
+}
+
+// rename gives the set other classes, to[i] in the place of i.
+func (s *Set) rename(names []string, to []int) {
 	for _, samples := range s.Splits {
 		for i := range samples {
 			for k := range samples[i].Labels {
@@ -34,8 +52,7 @@ func (s *Set) MatchNames(model []string) (moved bool, err error) {
 			}
 		}
 	}
-	s.Names = slices.Clone(model)
-	return true, nil
+	s.Names = slices.Clone(names)
 }
 
 // ListNames is a list of classes for a line: the first of them.

@@ -98,7 +98,7 @@ func compareRuns(c *cli.Context) error {
 				return err
 			}
 		}
-		for _, weights := range flags.List(c, "weights") { // before the first run begins
+		for _, weights := range append(flags.List(c, "weights"), c.String("teacher")) { // before the first run begins
 			if _, err := weightsFile(c, weights); err != nil {
 				return err
 			}

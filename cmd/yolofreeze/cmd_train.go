@@ -75,6 +75,14 @@ func trainOn(c *cli.Context, ranks *collective.Group) error {
 			return err
 		}
 	}
+	if o.Teacher == "" && c.IsSet("teacher-weight") && o.TeacherWeight != options.Defaults().TeacherWeight { // a run's opt.yaml states it
+		return term.Usagef("train: --teacher-weight %g: there is no --teacher", o.TeacherWeight)
+	}
+	if o.Teacher != "" && c.IsSet("teacher") {
+		if o.Teacher, err = weightsFile(c, o.Teacher); err != nil {
+			return err
+		}
+	}
 	o.ResumeFrom, o.Version = from, readVersion().Version
 	o.Reads = flags.Inputs(c).Files
 	if list := options.Devices(o.Device); ranks == nil && len(list) > 1 {

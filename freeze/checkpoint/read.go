@@ -26,6 +26,7 @@ type State struct {
 	Damaged  error           // why the one before it was read instead; nil: it was not
 	Options  options.Options // that the run was started with
 	Source   artifact.Source // of the weights that it began with
+	Teacher  artifact.Source // of the weights whose classes it keeps, zero without
 	Data     string          // fingerprint
 	Progress Progress
 	Model    *model.Model // with the raw weights: the newest branch, where there are several
@@ -157,7 +158,7 @@ func readState(file string) (*State, error) {
 	if s.Options, err = described.options(); err != nil {
 		return nil, damaged("metadata %s: %w", stateKey, err)
 	}
-	s.Source, s.Data, s.Progress = described.Source, described.Data, described.Progress
+	s.Source, s.Teacher, s.Data, s.Progress = described.Source, described.Teacher, described.Data, described.Progress
 	if err := s.Progress.check(); err != nil {
 		return nil, damaged("metadata %s: progress: %w", stateKey, err)
 	}

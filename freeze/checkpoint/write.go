@@ -33,6 +33,7 @@ const (
 type description struct {
 	Options  json.RawMessage `json:"options"` // the text of opt.yaml
 	Source   artifact.Source `json:"source"`
+	Teacher  artifact.Source `json:"teacher,omitzero"`
 	Data     string          `json:"data"` // fingerprint
 	Progress Progress        `json:"progress"`
 }
@@ -58,7 +59,7 @@ func describe(s *State) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d, err := json.Marshal(description{quoted, s.Source, s.Data, s.Progress})
+	d, err := json.Marshal(description{quoted, s.Source, s.Teacher, s.Data, s.Progress})
 	if err != nil {
 		return "", fmt.Errorf("describe the run's state: %w", err)
 	}

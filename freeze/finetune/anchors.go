@@ -37,6 +37,9 @@ func (j *job) checkAnchors(ctx context.Context) error {
 	switch {
 	case len(sizes) == 0, forced == 0 && recall > enoughRecall:
 		return nil
+	case j.teacher != nil:
+		j.r.Warnf("the anchors fit these objects badly, but they are the teacher's, too, and stay")
+		return nil
 	case forced == 0 && !j.model.FreshHead() && !j.o.AutoAnchor:
 		j.r.Warnf("the anchors fit these objects badly, but the head's weights were trained for them; `autoanchor` makes new ones")
 		return nil

@@ -45,6 +45,9 @@ func planFeatures(j *job) (*featureCache, error) {
 	}
 	plan := j.stages[0].Plan
 	cut := step.Cut{Layers: step.CutOf(plan), DType: j.o.Features}
+	if err := j.teacher.limit(j, plan, &cut); err != nil {
+		return nil, err
+	}
 	if cut.Layers == 0 {
 		return nil, &disk.InputError{Path: j.o.Weights, Err: fmt.Errorf("`cache-features` keeps what frozen first layers put out, but %s: freeze layers from the first one on, with fixed statistics, such as `freeze 10` `bn eval`", plan.Moves(plan.FixedPrefix()))}
 	}

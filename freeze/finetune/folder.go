@@ -52,7 +52,7 @@ func (f *folder) open(j *job) (err error) {
 			return err
 		}
 	} else {
-		in := disk.Inputs{Files: append([]string{j.o.Weights, j.o.Data}, j.o.Reads...), Folders: j.set.Folders()}
+		in := disk.Inputs{Files: append([]string{j.o.Weights, j.o.Teacher, j.o.Data}, j.o.Reads...), Folders: j.set.Folders()}
 		if f.dir, err = runs.NewFolder(j.o.Project, j.o.Name, j.o.ExistOK, in); err != nil {
 			return err
 		}

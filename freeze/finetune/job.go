@@ -20,6 +20,7 @@ import (
 	"yolofreeze/onnx/disk"
 	"yolofreeze/onnx/workers"
 	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/loss"
 )
 
 // job is what a run trains, on what and by which plan, all settled before its first step.
@@ -33,20 +34,21 @@ type job struct {
 	model       *model.Model // network and names; the weights are the engine's
 	kept        *model.Model // branches beside the one that trains, which stay as they are; nil: none
 	shared      int          // first layers that both have
+	teacher     *teacher     // nil: labels alone say what is learnt
 	set         *dataset.Set
 	all         []dataset.Sample // to train on, of all ranks; set has this rank's
 	fingerprint string
 	stages      []freeze.Stage
 	batch       int // pictures of a full batch
 	side        int // of square pictures
-	loss        yolov5.LossOptions
+	loss        loss.Options
 	features    *featureCache // nil: pictures run through all layers in every epoch
 	autoKernels bool          // nobody asked for native or stock ones
 }
 
 // settle reads model and data and plans the run.
 func (j *job) settle(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{j.openModel, j.openData, j.fitModel, j.plan, j.checkAnchors} {
+	for _, step := range []func(context.Context) error{j.openModel, j.openTeacher, j.openData, j.fitModel, j.plan, j.checkAnchors} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -116,6 +118,7 @@ func (j *job) openData(ctx context.Context) error {
 	if j.o.SingleCls {
 		set.SingleClass()
 	}
+	j.teacher.join(set)
 	// The head is kept where there are as many classes: then each keeps what it has learnt.
 	if names := j.model.Names; !j.branches() && len(names) == len(set.Names) {
 		given := set.Names
@@ -166,6 +169,9 @@ func fingerprint(set *dataset.Set) string {
 
 // fitModel makes the head for the data's classes.
 func (j *job) fitModel(context.Context) error {
+	if j.teacher != nil {
+		return j.teacher.fit(j)
+	}
 	make := j.model.ForClasses
 	if j.branches() {
 		make = j.kept.NewBranch
@@ -249,6 +255,9 @@ func (j *job) metadata(plan *freeze.Plan) map[string]string {
 	all[model.SourceFileKey], all[model.SourceHashKey], all[model.VersionKey] = j.source.File, j.source.SHA256, j.o.Version
 	if len(j.o.Plans) > 0 {
 		all[model.PlansKey] = strings.Join(j.o.Plans, "; ")
+	}
+	if t := j.teacher; t != nil {
+		all[model.TeacherFileKey], all[model.TeacherHashKey] = t.source.File, t.source.SHA256
 	}
 	return all
 }

@@ -75,6 +75,6 @@ func (k *keeper) state() error {
 	if err != nil {
 		return err
 	}
-	return checkpoint.Write(&checkpoint.State{Path: k.weights(checkpoint.LastFile), Options: l.o.Kept(), Source: l.job.source, Data: l.fingerprint,
+	return checkpoint.Write(&checkpoint.State{Path: k.weights(checkpoint.LastFile), Options: l.o.Kept(), Source: l.job.source, Teacher: l.teacher.origin(), Data: l.fingerprint,
 		Progress: l.p, Model: m}, l.engine)
 }

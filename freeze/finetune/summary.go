@@ -12,6 +12,7 @@ import (
 	"yolofreeze/freeze/export"
 	"yolofreeze/freeze/runs"
 	"yolofreeze/freeze/step"
+	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/machine"
 	"yolofreeze/onnx/ort"
 )
@@ -33,6 +34,7 @@ type Summary struct {
 	Placement *step.Placement `json:"placement"`          // null where nothing was trained
 	Kernels   string          `json:"kernels"`            // native or stock; "" where nothing was trained
 	Branches  *Branches       `json:"branches,omitempty"` // where the trained one stands beside others
+	Teacher   artifact.Source `json:"teacher,omitzero"`   // whose classes the run keeps
 	// DeviceMemory is the most that the device's allocator had in use for
 	// training, in bytes; 0 on the CPU provider and where it does not tell.
 	DeviceMemory int64            `json:"peak_device_bytes"`
@@ -76,7 +78,7 @@ func (c *clock) line(epoch int) string {
 // summary is what can be said of the run so far.
 func (l *loop) summary() *Summary {
 	s := l.stage.Plan.Summary()
-	r := &Summary{RunDir: l.folder.dir, Epochs: l.p.Epoch, Steps: l.p.Steps, Frozen: s.Frozen, Trainable: s.Trainable, Plans: l.o.Plans, Timing: l.clock.timing(), Moved: l.moved, Placement: l.placement}
+	r := &Summary{RunDir: l.folder.dir, Epochs: l.p.Epoch, Steps: l.p.Steps, Frozen: s.Frozen, Trainable: s.Trainable, Plans: l.o.Plans, Timing: l.clock.timing(), Moved: l.moved, Placement: l.placement, Teacher: l.teacher.origin()}
 	if l.engine != nil {
 		r.Kernels = l.o.Kernels
 	}

@@ -45,7 +45,7 @@ func (t *trainer) open(epoch int) error {
 	e, err := step.NewEngine(&step.Spec{
 		Net: t.model.Net, State: state, Plan: stage.Plan, Batch: batch, Height: side, Width: side, Loss: loss,
 		Optimizer: optim.Options{Algorithm: t.o.Optimizer, WeightDecay: t.recipe.WeightDecay(), ClipNorm: step.ClipNorm},
-		AMP:       t.o.Products, Cut: t.features.cutFor(stage),
+		AMP:       t.o.Products, Cut: t.features.cutFor(stage), Teacher: t.teacher.step(t.job),
 	}, o)
 	if err != nil {
 		return err

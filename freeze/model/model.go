@@ -210,6 +210,25 @@ func (m *Model) ForClasses(names []string, seed uint64) (*Model, []string, error
 	return &Model{Path: m.Path, Net: net, State: state, Names: names, Metadata: metadata, Freeze: m.Freeze}, fresh, nil
 }
 
+// WithClasses returns the model with its head made for the given classes, of which those
+// that it has keep their weights, by name, as boxes and objectness do. It names the new ones.
+func WithClasses(m *Model, names []string, seed uint64) (grown *Model, fresh []string, err error) {
+	if slices.Equal(names, m.Names) {
+		return m, nil, nil
+	}
+	from := make([]int, len(names))
+	for i, name := range names {
+		if from[i] = slices.Index(m.Names, name); from[i] < 0 {
+			fresh = append(fresh, name)
+		}
+	}
+	net, state, err := m.Net.Regrow(m.State, from, seed)
+	if err != nil {
+		return nil, nil, &disk.InputError{Path: m.Path, Err: err}
+	}
+	return &Model{Path: m.Path, Net: net, State: state, Names: names, Metadata: m.Metadata, Freeze: m.Freeze}, fresh, nil
+}
+
 // The metadata entry of weights whose head nothing has trained yet. Training drops it.
 const (
 	headKey   = MetadataPrefix + "head"
@@ -257,7 +276,7 @@ func (m *Model) ExportMetadata(source artifact.Source, version string) (map[stri
 		SourceHashKey: source.SHA256,
 		VersionKey:    version,
 	}
-	for _, key := range []string{FrozenKey, BNKey, headKey} {
+	for _, key := range []string{FrozenKey, BNKey, headKey, TeacherFileKey, TeacherHashKey} {
 		if value, ok := m.Metadata[key]; ok {
 			all[key] = value
 		}

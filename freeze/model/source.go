@@ -109,6 +109,9 @@ const (
 	FrozenKey     = MetadataPrefix + "frozen"
 	BNKey         = MetadataPrefix + "bn"
 	PlansKey      = MetadataPrefix + "plans"
+
+	TeacherFileKey = MetadataPrefix + "teacher.file"
+	TeacherHashKey = MetadataPrefix + "teacher.sha256"
 )
 
 // PlanMetadata says, for the metadata of weights and exports, what was frozen

@@ -36,6 +36,7 @@ type Options struct {
 // Inputs are what a run starts from.
 type Inputs struct {
 	Weights   string
+	Teacher   string // weights whose classes the run keeps beside those of the data; "": none
 	Data      string
 	Classes   []string
 	BadLabels dataset.Policy
@@ -56,14 +57,15 @@ type Freezing struct {
 
 // Learning says for how long and by which rule parameters change.
 type Learning struct {
-	Hyp       dataset.Hyp
-	Epochs    int // 0 only validates
-	BatchSize int // AutoBatch: what fits
-	ImageSize int
-	Optimizer string // one of step.Optimizers
-	CosLR     bool
-	Patience  int // epochs without improvement before the run ends; 0: never
-	Seed      uint64
+	Hyp           dataset.Hyp
+	Epochs        int // 0 only validates
+	BatchSize     int // AutoBatch: what fits
+	ImageSize     int
+	Optimizer     string  // one of step.Optimizers
+	TeacherWeight float64 // of what the teacher adds to the loss
+	CosLR         bool
+	Patience      int // epochs without improvement before the run ends; 0: never
+	Seed          uint64
 }
 
 // Pictures says how pictures are chosen and joined, and what anchors are for them.
@@ -128,7 +130,7 @@ func Defaults() Options {
 	hyp, _ := dataset.LoadHyp("low")
 	return Options{
 		Inputs:   Inputs{BadLabels: dataset.Reject, BadImages: dataset.Skip},
-		Learning: Learning{Hyp: hyp, Epochs: 100, BatchSize: 16, ImageSize: 640, Optimizer: step.Optimizers[0], Patience: 100},
+		Learning: Learning{Hyp: hyp, Epochs: 100, BatchSize: 16, ImageSize: 640, Optimizer: step.Optimizers[0], Patience: 100, TeacherWeight: 1},
 		Loading:  Loading{Cache: Caches[0], FeatureType: "fp16"},
 		Running:  Running{Device: ort.Auto, Kernels: step.Kernels[0]},
 		Keeping:  Keeping{SavePeriod: -1, Project: filepath.Join("runs", "train"), Name: "exp"},

@@ -14,6 +14,9 @@ func (o Options) Kept() Options {
 	if disk.Exists(o.Weights) {
 		o.Weights = absolute(o.Weights)
 	}
+	if disk.Exists(o.Teacher) {
+		o.Teacher = absolute(o.Teacher)
+	}
 	o.Freeze = inFiles(o.Freeze, absolute)
 	return o
 }
@@ -70,6 +73,9 @@ func splitData(part string) (key, path string) {
 func (o *Options) FindPlaces(runDir string) {
 	find := func(path string) string { return moved(path, absolute(runDir)) }
 	o.Data = inData(o.Data, find)
+	if o.Teacher != "" {
+		o.Teacher = find(o.Teacher)
+	}
 	o.Freeze = inFiles(o.Freeze, find)
 }
 

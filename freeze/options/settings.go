@@ -3,6 +3,7 @@ package options
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -134,6 +135,14 @@ func (o *Options) check() error {
 		return bad("mosaic9 %g: want a share from 0 to 1", o.Mosaic9)
 	case o.CacheFeatures > 0 && (o.Quad || o.Mosaic9 > 0):
 		return bad("cache-features keeps single pictures, in mosaics of four: not with quad or mosaic9")
+	case o.Teacher != "" && !(o.TeacherWeight > 0 && o.TeacherWeight <= math.MaxFloat32):
+		return bad("teacher-weight %g: want more than 0; without `teacher` there is none", o.TeacherWeight)
+	case o.Teacher != "" && (o.AutoAnchor || o.Hyp.Anchors >= 0.5):
+		return bad("new anchors (autoanchor, or anchors in hyp) are not those of a teacher, whose cells the network shares: use one of them")
+	case o.Teacher != "" && o.KeepClasses:
+		return bad("keep-classes leaves old classes as they are, a teacher keeps them while all trains: use one of them")
+	case o.Teacher != "" && o.SingleCls:
+		return bad("single-cls makes one class of all, a teacher keeps its own apart: use one of them")
 	case o.AutoAnchor && o.NoAutoAnchor:
 		return bad("autoanchor and noautoanchor exclude each other")
 	case o.CacheFeatures < 0:

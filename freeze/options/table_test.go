@@ -10,8 +10,8 @@ import (
 )
 
 // fileKeys are those of opt.yaml, which scripts of others may read.
-const fileKeys = `weights data classes bad_labels bad_images freeze keep_classes bn unfreeze lr_scale lr_decay hyp epochs batch_size imgsz optimizer cos_lr
-	patience seed rect image_weights multi_scale single_cls quad mosaic9 close_mosaic noautoanchor autoanchor workers cache cache_features
+const fileKeys = `weights teacher data classes bad_labels bad_images freeze keep_classes bn unfreeze lr_scale lr_decay hyp epochs batch_size imgsz optimizer cos_lr
+	teacher_weight patience seed rect image_weights multi_scale single_cls quad mosaic9 close_mosaic noautoanchor autoanchor workers cache cache_features
 	feature_type feature_budget device amp provider_options cuda_graph kernels strict_placement noval nosave noplots save_period save_pt project name exist_ok version plans`
 
 // TestOptionsTable: the table lists every option once, and opt.yaml brings back all

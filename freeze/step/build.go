@@ -12,6 +12,7 @@ import (
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/loss"
 )
 
 // Spec says what a training graph is built for.
@@ -20,10 +21,11 @@ type Spec struct {
 	State                map[string]*onnx.Tensor // the state dict, float32, by name
 	Plan                 *freeze.Plan            // nil: everything trains
 	Batch, Height, Width int                     // of one step's pictures
-	Loss                 yolov5.LossOptions      // scaled (see LossOptions.Scaled)
+	Loss                 loss.Options            // scaled (see its Scaled)
 	Optimizer            optim.Options
 	Predictions          bool        // also output each level's raw prediction: pred0, pred1, …
 	Cut                  Cut         // layers that run beforehand
+	Teacher              *Teacher    // whose outputs are targets, too; nil: labels alone are
 	AMP                  onnx.DType  // of products, float16 or bfloat16; Undefined: all in float32
 	Native               bool        // whole layers as composite operators, for sessions with ort.Options.Native
 	Target               pass.Target // the training graph is written for
@@ -105,7 +107,11 @@ func Build(s *Spec) (*Graphs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the training graph: %w", err)
 	}
-	loss, err := s.Net.Loss(b, heads, s.Loss)
+	teacher, err := s.teach(b, sources)
+	if err != nil {
+		return nil, err
+	}
+	loss, err := loss.Build(b, s.Net, heads, s.Loss, teacher)
 	if err != nil {
 		return nil, fmt.Errorf("build the loss: %w", err)
 	}
@@ -362,7 +368,7 @@ var Optimizers = []string{"SGD", "Adam", "AdamW"}
 const ClipNorm = 10
 
 // LossOf picks the loss's hyperparameters.
-func LossOf(h dataset.Hyp) yolov5.LossOptions {
-	return yolov5.LossOptions{Box: h.Box, Obj: h.Obj, Cls: h.Cls, ObjPW: h.ObjPW, ClsPW: h.ClsPW,
+func LossOf(h dataset.Hyp) loss.Options {
+	return loss.Options{Box: h.Box, Obj: h.Obj, Cls: h.Cls, ObjPW: h.ObjPW, ClsPW: h.ClsPW,
 		FLGamma: h.FLGamma, LabelSmoothing: h.LabelSmoothing, AnchorT: h.AnchorT}
 }

@@ -11,6 +11,7 @@ import (
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/testkit/recorded"
 	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/loss"
 )
 
 // recording is a file of recorded steps, and how it is replayed.
@@ -53,7 +54,7 @@ func (r *recording) spec(t *testing.T) *Spec {
 	}
 	s := &Spec{Net: net, State: map[string]*onnx.Tensor{}, Batch: r.Batch, Height: r.ImgSize, Width: r.ImgSize, Predictions: true,
 		Optimizer: optim.Options{Algorithm: r.Optimizer, WeightDecay: r.Hyp["weight_decay"], ClipNorm: r.ClipNorm},
-		Loss: yolov5.LossOptions{Box: r.Hyp["box"], Obj: r.Hyp["obj"], Cls: r.Hyp["cls"], ObjPW: r.Hyp["obj_pw"], ClsPW: r.Hyp["cls_pw"],
+		Loss: loss.Options{Box: r.Hyp["box"], Obj: r.Hyp["obj"], Cls: r.Hyp["cls"], ObjPW: r.Hyp["obj_pw"], ClsPW: r.Hyp["cls_pw"],
 			FLGamma: r.Hyp["fl_gamma"], LabelSmoothing: r.Hyp["label_smoothing"], AnchorT: r.Hyp["anchor_t"]}}
 	network := freeze.Network{Layers: len(net.Layers), Backbone: net.Backbone, Head: net.Head()}
 	for _, p := range params {

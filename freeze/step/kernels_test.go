@@ -10,7 +10,7 @@ import (
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
-	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/loss"
 )
 
 // needNative skips a test where oneDNN is absent.
@@ -93,7 +93,7 @@ func TestWholeLayers(t *testing.T) {
 		if got := WholeLayers(plan, m.Net.Head()); got != c.whole {
 			t.Errorf("%+v: whole layers %v", c, got)
 		}
-		g, err := Build(&Spec{Net: m.Net, State: m.State, Plan: plan, Batch: 2, Height: 64, Width: 64, Loss: yolov5.LossOptions{AnchorT: 4},
+		g, err := Build(&Spec{Net: m.Net, State: m.State, Plan: plan, Batch: 2, Height: 64, Width: 64, Loss: loss.Options{AnchorT: 4},
 			Optimizer: optim.Options{Algorithm: "SGD"}, Native: true})
 		if err != nil {
 			t.Fatal(err)

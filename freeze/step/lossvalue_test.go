@@ -7,6 +7,7 @@ import (
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/testkit/recorded"
 	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/loss"
 )
 
 // TestRecordedLossValue computes the loss of recorded predictions without a graph,
@@ -15,7 +16,7 @@ func TestRecordedLossValue(t *testing.T) {
 	eachRecording(t, func(t *testing.T, r *recording) {
 		s := r.spec(t)
 		targets := recorded.Targets(r.Tensors["targets/0"])
-		var sums yolov5.LossSums
+		var sums loss.Sums
 		for picture := range r.Batch {
 			var own []yolov5.Target
 			for _, target := range targets {
@@ -24,7 +25,7 @@ func TestRecordedLossValue(t *testing.T) {
 					own = append(own, target)
 				}
 			}
-			part, err := s.Net.LossSums(recordedHeads(r, s.Net, picture), s.Net.Assign(own, r.ImgSize, r.ImgSize, s.Loss.AnchorT), s.Loss)
+			part, err := loss.Sum(s.Net, recordedHeads(r, s.Net, picture), s.Net.Assign(own, r.ImgSize, r.ImgSize, s.Loss.AnchorT), s.Loss)
 			if err != nil {
 				t.Fatal(err)
 			}

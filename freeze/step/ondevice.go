@@ -9,10 +9,11 @@ import (
 	"yolofreeze/onnx/op"
 	"yolofreeze/onnx/pass"
 	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/loss"
 )
 
 // onDeviceLosses are the outputs that on-device graphs begin with.
-func onDeviceLosses(b *op.Builder, l yolov5.Losses) {
+func onDeviceLosses(b *op.Builder, l loss.Losses) {
 	for _, out := range []struct {
 		name string
 		v    *onnx.Value
@@ -22,7 +23,7 @@ func onDeviceLosses(b *op.Builder, l yolov5.Losses) {
 }
 
 // onDeviceForward builds forward pass and loss with every parameter an input.
-func (s *Spec) onDeviceForward(b *op.Builder, visit func(p yolov5.Param, v *onnx.Value)) (yolov5.Losses, []*onnx.Value, error) {
+func (s *Spec) onDeviceForward(b *op.Builder, visit func(p yolov5.Param, v *onnx.Value)) (loss.Losses, []*onnx.Value, error) {
 	images := b.Input("images", onnx.Uint8, onnx.Dims(int64(s.Batch), 3, int64(s.Height), int64(s.Width)))
 	net := yolov5.Graph{Builder: b, Net: s.Net, Param: func(p yolov5.Param) *onnx.Value {
 		v := b.Input(p.Name, onnx.Float, onnx.Dims(p.Shape...))
@@ -31,9 +32,9 @@ func (s *Spec) onDeviceForward(b *op.Builder, visit func(p yolov5.Param, v *onnx
 	}}
 	heads, err := net.Forward(b.FromBytes(images, onnx.Float))
 	if err != nil {
-		return yolov5.Losses{}, nil, err
+		return loss.Losses{}, nil, err
 	}
-	losses, err := s.Net.Loss(b, heads, s.Loss)
+	losses, err := loss.Build(b, s.Net, heads, s.Loss, nil)
 	return losses, heads, err
 }
 

@@ -17,11 +17,12 @@ import (
 	"yolofreeze/onnx/testkit"
 	"yolofreeze/onnx/wire"
 	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/loss"
 )
 
 var emit = flag.String("emit", "", "folder to write the graphs of yolov5n into, for scripts/check-onnx.sh")
 
-var usual = yolov5.LossOptions{Box: 0.05, Obj: 1, Cls: 0.5, ObjPW: 1, ClsPW: 1, AnchorT: 4}
+var usual = loss.Options{Box: 0.05, Obj: 1, Cls: 0.5, ObjPW: 1, ClsPW: 1, AnchorT: 4}
 
 // specOf is a training step of two pictures of 64×64 under a plan.
 func specOf(t *testing.T, m *model.Model, frozen, bn, algorithm string) *Spec {
@@ -176,9 +177,9 @@ func TestPlacementOfChoices(t *testing.T) {
 	row := func(module string, args ...any) any { return list{int64(-1), int64(2), module, args} }
 	for name, c := range map[string]struct {
 		table map[string]any
-		loss  yolov5.LossOptions
+		loss  loss.Options
 	}{
-		"focal, smoothed, weighted": {testkit.YOLOv5Table("n", 2), yolov5.LossOptions{Box: 1, Obj: 1, Cls: 1, ObjPW: 0.7, ClsPW: 2, FLGamma: 1.5, LabelSmoothing: 0.1, AnchorT: 4}},
+		"focal, smoothed, weighted": {testkit.YOLOv5Table("n", 2), loss.Options{Box: 1, Obj: 1, Cls: 1, ObjPW: 0.7, ClsPW: 2, FLGamma: 1.5, LabelSmoothing: 0.1, AnchorT: 4}},
 		"one class":                 {testkit.YOLOv5Table("n", 1), usual},
 		"ReLU":                      {replaced("activation", "nn.ReLU()"), usual},
 		"LeakyReLU":                 {replaced("activation", "nn.LeakyReLU(0.1)"), usual},

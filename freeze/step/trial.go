@@ -7,6 +7,7 @@ import (
 
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/loss"
 )
 
 // trialSteps are enough for a loss that depends on an update of every tensor.
@@ -88,7 +89,7 @@ func trialSpec() (*Spec, error) {
 		return nil, err
 	}
 	s := &Spec{Net: net, State: state, Batch: 2, Height: 32, Width: 32,
-		Loss: yolov5.LossOptions{Box: .05, Obj: 1, Cls: .5, ObjPW: 1, ClsPW: 1, AnchorT: 4}}
+		Loss: loss.Options{Box: .05, Obj: 1, Cls: .5, ObjPW: 1, ClsPW: 1, AnchorT: 4}}
 	s.Optimizer.Algorithm, s.Optimizer.ClipNorm = "SGD", ClipNorm
 	return s, nil
 }

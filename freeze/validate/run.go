@@ -14,6 +14,7 @@ import (
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/workers"
 	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/loss"
 )
 
 // validation is one run of a Validator.
@@ -72,7 +73,7 @@ func (r *validation) forward(b *loader.Batch, first, n int, heads []*onnx.Tensor
 // contribution is what one picture contributes.
 type contribution struct {
 	found []metric.Detection
-	loss  yolov5.LossSums
+	loss  loss.Sums
 	err   error
 }
 
@@ -130,13 +131,13 @@ func (r *validation) picture(heads []*onnx.Tensor, targets []yolov5.Target, heig
 		return o
 	}
 	net := r.detector.Net
-	o.loss, o.err = net.LossSums(heads, net.Assign(targets, height, width, r.o.Loss.AnchorT), *r.o.Loss)
+	o.loss, o.err = loss.Sum(net, heads, net.Assign(targets, height, width, r.o.Loss.AnchorT), *r.o.Loss)
 	return o
 }
 
 // add takes a batch's parts in order.
 func (r *validation) add(b *loader.Batch, parts []contribution) error {
-	var loss yolov5.LossSums
+	var loss loss.Sums
 	found := make([][]metric.Detection, len(parts))
 	for i, o := range parts {
 		if found[i] = o.found; o.err != nil {

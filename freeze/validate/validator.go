@@ -13,21 +13,22 @@ import (
 	"yolofreeze/onnx/collective"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/loss"
 )
 
 // Options say how a split is validated; Defaults has YOLOv5's defaults.
 type Options struct {
 	Samples   []dataset.Sample
-	BatchSize int                 // 16
-	ImageSize int                 // 640
-	Conf, IoU float64             // .001 and .6
-	MaxDet    int                 // 300
-	SingleCls bool                // labels and detections are all class 0
-	Agnostic  bool                // detections of different classes suppress each other too
-	Classes   []int               // detections of these classes count; nil: all
-	Replaces  map[int][]int       // as in metric.NMSOptions
-	AMP       onnx.DType          // of products, float16 or bfloat16; Undefined: all in float32
-	Loss      *yolov5.LossOptions // scaled; nil computes no losses
+	BatchSize int           // 16
+	ImageSize int           // 640
+	Conf, IoU float64       // .001 and .6
+	MaxDet    int           // 300
+	SingleCls bool          // labels and detections are all class 0
+	Agnostic  bool          // detections of different classes suppress each other too
+	Classes   []int         // detections of these classes count; nil: all
+	Replaces  map[int][]int // as in metric.NMSOptions
+	AMP       onnx.DType    // of products, float16 or bfloat16; Undefined: all in float32
+	Loss      *loss.Options // scaled; nil computes no losses
 	Reading   loader.Reading
 	Ranks     *collective.Group // each looks at its share of the batches, and all find the same; nil: this process alone
 }

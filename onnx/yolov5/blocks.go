@@ -46,9 +46,14 @@ type Graph struct {
 	BatchStats func(module string) bool
 	// Activated, where it is set, hears of each module that ends in the network's activation.
 	Activated func(module string)
+	// Scope is put before the names of all nodes; it ends in a slash where it is not empty.
+	Scope string
 	// Moved collects, by name, the new running statistics: the old ones times Momentum, and Added.
 	Moved, Added map[string]*onnx.Value
 }
+
+// In is the Builder's, within Scope.
+func (g *Graph) In(scope string, f func()) { g.Builder.In(g.Scope+scope, f) }
 
 var blocks = map[string]func(g *Graph, l Layer, prefix string, x []*onnx.Value) *onnx.Value{
 	"Conv": func(g *Graph, l Layer, prefix string, x []*onnx.Value) *onnx.Value {

@@ -205,3 +205,18 @@ func TestBuildTwice(t *testing.T) {
 		t.Error("the second time it is another graph")
 	}
 }
+
+func run(t *testing.T, b *op.Builder, feeds map[string]*ref.Array) map[string]*ref.Array {
+	t.Helper()
+	if b.Err() != nil {
+		t.Fatal(b.Err())
+	}
+	if err := testkit.Sound(b.Model); err != nil {
+		t.Fatal(err)
+	}
+	out, err := ref.Run(b.Model, feeds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}

@@ -180,6 +180,36 @@ func (net *Network) Rehead(state map[string]*onnx.Tensor, nc int, seed uint64) (
 	return fresh, state, fresh.InitHead(state, seed), nil
 }
 
+// Regrow returns the network for other classes, each of which is one of net's, by
+// number, and keeps its weights, or new, where from has -1, and gets those of InitHead.
+// Boxes, objectness and all before Detect stay as they are.
+func (net *Network) Regrow(state map[string]*onnx.Tensor, from []int, seed uint64) (*Network, map[string]*onnx.Tensor, error) {
+	grown, err := ParseTable(net.Table, len(from))
+	if err != nil {
+		return nil, nil, unfit("%v", err)
+	}
+	all := maps.Clone(state)
+	fresh := grown.InitHead(all, seed)
+	for i, name := range fresh {
+		to, was := onnx.Data[float32](all[name]), onnx.Data[float32](state[name])
+		row := len(to) / len(grown.Anchors[i/2]) / int(grown.Outputs()) // numbers for one output: a kernel, or a bias
+		for a := range grown.Anchors[i/2] {
+			keep := func(output, before int) {
+				copy(to[(a*int(grown.Outputs())+output)*row:][:row], was[(a*int(net.Outputs())+before)*row:])
+			}
+			for k := range 5 {
+				keep(k, k)
+			}
+			for class, before := range from {
+				if before >= 0 {
+					keep(5+class, 5+before)
+				}
+			}
+		}
+	}
+	return grown, all, nil
+}
+
 // InitHead gives the Detect convolutions PyTorch's default initialisation,
 // uniform within ±1/√fan_in, and adds to the biases the log odds of 8 objects
 // a picture of 640 pixels and of evenly likely classes (Lin et al.,

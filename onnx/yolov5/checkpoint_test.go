@@ -160,6 +160,56 @@ func TestFromCheckpointRefuses(t *testing.T) {
 	}
 }
 
+// TestRegrow: classes that stay, boxes and objectness keep their weights, wherever
+// they stand now; a new class has what a new head has.
+func TestRegrow(t *testing.T) {
+	net := parse(t, testkit.YOLOv5Table("n", 3), 0)
+	state, err := net.Init(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := []int{2, -1, 0, 1, -1}
+	grown, got, err := net.Regrow(state, from, 3)
+	if err != nil || grown.NC != 5 || net.NC != 3 {
+		t.Fatalf("nc %d, before %d, %v", grown.NC, net.NC, err)
+	}
+	_, fresh, _, err := net.Rehead(state, 5, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := 0
+	for name, tensor := range state {
+		if !strings.HasPrefix(name, "model.24.") {
+			if got[name] != tensor {
+				t.Errorf("%s was not kept", name)
+			}
+			continue
+		}
+		changed++
+		row := len(onnx.Data[float32](tensor)) / 3 / 8
+		rows := func(t *onnx.Tensor, i int) []float32 { return onnx.Data[float32](t)[i*row : (i+1)*row] }
+		for a := range 3 {
+			for k := range 10 {
+				want := rows(fresh[name], a*10+k)
+				if k < 5 {
+					want = rows(tensor, a*8+k)
+				} else if before := from[k-5]; before >= 0 {
+					want = rows(tensor, a*8+5+before)
+				}
+				if !slices.Equal(rows(got[name], a*10+k), want) {
+					t.Errorf("%s: output %d of anchor %d is another's", name, k, a)
+				}
+			}
+		}
+	}
+	if changed != 6 {
+		t.Errorf("%d tensors of Detect", changed)
+	}
+	if _, _, err := net.Regrow(state, make([]int, 1<<20), 3); err == nil || !strings.Contains(err.Error(), "nc is 1048576") {
+		t.Error(err)
+	}
+}
+
 // TestRehead: another number of classes keeps all but the Detect convolutions,
 // whose biases start at the log odds that YOLOv5 adds to PyTorch's initialisation.
 func TestRehead(t *testing.T) {

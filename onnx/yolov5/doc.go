@@ -1,4 +1,4 @@
-// Package yolov5 knows YOLOv5: its layer tables, blocks, loss, target
+// Package yolov5 knows YOLOv5: its layer tables, blocks, target
 // assignment and decoding, as builders of ONNX graphs. Names of parameters are
 // PyTorch's state-dict names (model.0.conv.weight) and are never changed,
 // because freeze plans depend on them.

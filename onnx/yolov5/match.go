@@ -1,6 +1,7 @@
 package yolov5
 
 import (
+	"fmt"
 	"math"
 
 	"yolofreeze/onnx"
@@ -22,6 +23,15 @@ type Matches struct {
 	Class  []int64   // [M]
 	Weight []float32 // [M] 1/M: the mean's weights
 	Winner []int64   // [M] position of the last match with the same Row, whose IoU is the cell's target
+}
+
+// MatchNames are the graph inputs that describe one level's matches; Matches says what they hold.
+func MatchNames(level int) []string {
+	names := []string{"row", "box", "anchor", "class", "weight", "winner"}
+	for i, n := range names {
+		names[i] = fmt.Sprintf("match%d.%s", level, n)
+	}
+	return names
 }
 
 // Tensors lays the matches out as the inputs of MatchNames for a level.

@@ -20,12 +20,12 @@ func (net *Network) Rows(heads []*onnx.Tensor, conf float64) ([]float32, error) 
 	for _, branch := range net.Detects() {
 		zeros := make([]float32, net.NC-branch.NC)
 		for i := range branch.Anchors {
-			h := headView{net: branch, level: i, anchors: len(branch.Anchors[i]), outputs: int(branch.Outputs())}
 			t := heads[0]
-			if err := h.open(t); err != nil {
+			v, err := branch.View(i, t)
+			if err != nil {
 				return nil, fmt.Errorf("decode: output %d: %w", net.Levels()-len(heads), err)
 			}
-			rows = h.rows(rows, int(t.Shape[3]), conf, zeros[:before], zeros[before:])
+			rows = v.rows(rows, int(t.Shape[3]), conf, zeros[:before], zeros[before:])
 			heads = heads[1:]
 		}
 		before += branch.NC
@@ -34,15 +34,15 @@ func (net *Network) Rows(heads []*onnx.Tensor, conf float64) ([]float32, error) 
 }
 
 // rows appends a level's, with zeros for classes of other branches before and after its own.
-func (h *headView) rows(rows []float32, width int, conf float64, before, after []float32) []float32 {
-	stride := float64(h.net.Strides[h.level])
+func (v *View) rows(rows []float32, width int, conf float64, before, after []float32) []float32 {
+	stride := float64(v.net.Strides[v.level])
 	least := below(conf)
-	for a, anchor := range h.net.Anchors[h.level] {
-		for cell, x := range h.plane(0, a, 4) {
+	for a, anchor := range v.net.Anchors[v.level] {
+		for cell, x := range v.Plane(0, a, 4) {
 			if x < least {
 				continue
 			}
-			at := func(k int) float64 { return float64(h.plane(0, a, k)[cell]) }
+			at := func(k int) float64 { return float64(v.Plane(0, a, k)[cell]) }
 			obj := sigmoid(float64(x))
 			rows = append(rows,
 				float32((2*sigmoid(at(0))-0.5+float64(cell%width))*stride),
@@ -50,18 +50,18 @@ func (h *headView) rows(rows []float32, width int, conf float64, before, after [
 				float32(4*square(sigmoid(at(2)))*anchor[0]),
 				float32(4*square(sigmoid(at(3)))*anchor[1]),
 				float32(obj))
-			rows = append(h.classes(append(rows, before...), a, cell, below(conf/obj)), after...)
+			rows = append(v.classes(append(rows, before...), a, cell, below(conf/obj)), after...)
 		}
 	}
 	return rows
 }
 
 // classes appends the probabilities of one cell, 0 for logits under least.
-func (h *headView) classes(rows []float32, anchor, cell int, least float32) []float32 {
-	logits := h.data[(anchor*h.outputs+5)*h.cells+cell:]
-	for c := range h.outputs - 5 {
+func (v *View) classes(rows []float32, anchor, cell int, least float32) []float32 {
+	logits := v.data[(anchor*v.Outputs+5)*v.Cells+cell:]
+	for c := range v.Outputs - 5 {
 		p := float32(0)
-		if x := logits[c*h.cells]; x >= least {
+		if x := logits[c*v.Cells]; x >= least {
 			p = float32(sigmoid(float64(x)))
 		}
 		rows = append(rows, p)
@@ -79,3 +79,6 @@ func below(p float64) float32 {
 	}
 	return float32(math.Log(p/(1-p))) - 1e-3
 }
+
+func square(v float64) float64  { return v * v }
+func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }

@@ -25,6 +25,7 @@ import (
 	"yolofreeze/onnx/optim"
 	"yolofreeze/onnx/ort"
 	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/loss"
 )
 
 func main() {
@@ -138,7 +139,7 @@ func specOf(weights string, batch, size, frozen int, bn string, nc int) (*step.S
 	if m, _, err = m.ForClasses(make([]string, nc), 0); err != nil {
 		return nil, err
 	}
-	loss := yolov5.LossOptions{Box: .05, Obj: 1, Cls: .5, ObjPW: 1, ClsPW: 1, AnchorT: 4}
+	loss := loss.Options{Box: .05, Obj: 1, Cls: .5, ObjPW: 1, ClsPW: 1, AnchorT: 4}
 	spec := &step.Spec{Net: m.Net, State: m.State, Batch: batch, Height: size, Width: size, Loss: loss.Scaled(m.Net, int64(size)),
 		Optimizer: optim.Options{Algorithm: "SGD", WeightDecay: 5e-4, ClipNorm: 10}}
 	if frozen == 0 {

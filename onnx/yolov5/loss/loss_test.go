@@ -1,4 +1,4 @@
-package yolov5_test
+package loss_test
 
 import (
 	"fmt"
@@ -14,17 +14,36 @@ import (
 	"yolofreeze/onnx/ref"
 	"yolofreeze/onnx/testkit"
 	"yolofreeze/onnx/yolov5"
+	"yolofreeze/onnx/yolov5/loss"
 )
 
 // plain are YOLOv5's usual gains.
-var plain = yolov5.LossOptions{Box: 0.05, Obj: 1, Cls: 0.5, ObjPW: 1, ClsPW: 1, AnchorT: 4}
+var plain = loss.Options{Box: 0.05, Obj: 1, Cls: 0.5, ObjPW: 1, ClsPW: 1, AnchorT: 4}
 
-// lossCase is a batch whose loss is computed by the graph and by LossSums.
+// twoLevels is a network of two levels without layers, one anchor on the first.
+func twoLevels(nc int) *yolov5.Network {
+	return &yolov5.Network{
+		Layers: []yolov5.Layer{{Kind: "Detect"}}, NC: nc,
+		Anchors: [][][2]float64{{{10, 13}}, {{30, 61}, {62, 45}}}, Strides: []int64{8, 16},
+	}
+}
+
+// rawOutputs draws what Forward would return for n pictures.
+func rawOutputs(random *rand.Rand, net *yolov5.Network, n, height, width int64) []*onnx.Tensor {
+	heads := make([]*onnx.Tensor, len(net.Anchors))
+	for i, anchors := range net.Anchors {
+		heads[i] = testkit.Random(random, n, int64(len(anchors))*net.Outputs(), height/net.Strides[i], width/net.Strides[i])
+	}
+	return heads
+}
+
+// lossCase is a batch whose loss is computed by the graph and by Sum.
 type lossCase struct {
 	name    string
 	nc      int
-	o       yolov5.LossOptions
+	o       loss.Options
 	targets []yolov5.Target
+	taught  *taught // nil: without a teacher
 }
 
 func lossCases() []lossCase {
@@ -44,18 +63,25 @@ func lossCases() []lossCase {
 	smooth.LabelSmoothing = 0.1
 	joined.Weight = 4
 	focal.FLGamma, focal.LabelSmoothing, focal.ObjPW = 1.5, 0.05, 1.2
+	few := []yolov5.Target{{X: 0.4, Y: 0.6, W: 0.2, H: 0.2}}
 	return []lossCase{
-		{"plain", 3, plain, targets}, {"positive weights", 3, weighted, targets}, {"label smoothing", 3, smooth, targets},
-		{"focal", 3, focal, targets}, {"one class", 1, plain, one}, {"one class, focal", 1, focal, one}, {"weight of the whole", 3, joined, targets},
-		{"no targets", 3, plain, nil}, {"no targets, focal", 3, focal, nil}, {"one class, no targets", 1, plain, nil},
-		{"one level without a match", 3, plain, []yolov5.Target{{X: 0.4, Y: 0.6, W: 0.2, H: 0.2}}},
+		{"plain", 3, plain, targets, nil}, {"positive weights", 3, weighted, targets, nil}, {"label smoothing", 3, smooth, targets, nil},
+		{"focal", 3, focal, targets, nil}, {"one class", 1, plain, one, nil}, {"one class, focal", 1, focal, one, nil}, {"weight of the whole", 3, joined, targets, nil},
+		{"no targets", 3, plain, nil, nil}, {"no targets, focal", 3, focal, nil, nil}, {"one class, no targets", 1, plain, nil, nil},
+		{"one level without a match", 3, plain, few, nil},
+		{"teacher", 3, plain, one, &taught{columns: []int{1, 2}, weight: 1}},
+		{"teacher of classes that are labelled, too", 3, joined, targets, &taught{columns: []int{2, -1}, weight: 0.3}},
+		{"teacher, focal", 3, focal, one, &taught{columns: []int{2, 1}, weight: 2}},
+		{"teacher, no targets", 3, weighted, nil, &taught{columns: []int{2, 1}, weight: 1}},
+		{"teacher, one level without a match", 3, weighted, few, &taught{columns: []int{1, 2}, weight: 0}},
+		{"teacher that sees nothing", 3, plain, one, &taught{columns: []int{1, 2}, weight: 1, shift: -200}},
 	}
 }
 
 const lossHeight, lossWidth = 32, 48
 
 // lossOf builds the loss of raw outputs, and the feeds for it.
-func lossOf(t *testing.T, net *yolov5.Network, c lossCase, heads []*onnx.Tensor) (*op.Builder, []*onnx.Value, yolov5.Losses, map[string]*ref.Array) {
+func lossOf(t *testing.T, net *yolov5.Network, c lossCase, heads []*onnx.Tensor) (*op.Builder, []*onnx.Value, loss.Losses, map[string]*ref.Array) {
 	t.Helper()
 	b, feeds := op.NewBuilder("loss"), map[string]*ref.Array{}
 	x := make([]*onnx.Value, len(heads))
@@ -63,7 +89,7 @@ func lossOf(t *testing.T, net *yolov5.Network, c lossCase, heads []*onnx.Tensor)
 		x[i] = b.Input(fmt.Sprintf("head%d", i), onnx.Float, onnx.Dims(h.Shape...))
 		feeds[x[i].Name] = ref.FromTensor(h)
 	}
-	loss, err := net.Loss(b, x, c.o)
+	loss, err := loss.Build(b, net, x, c.o, c.taught.graph(b, feeds))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,29 +119,32 @@ func run(t *testing.T, b *op.Builder, feeds map[string]*ref.Array) map[string]*r
 	return out
 }
 
-// TestLoss: the graph's parts are those of LossSums, which knows no graph.
+// TestLoss: the graph's parts are those of Sum, which knows no graph.
 func TestLoss(t *testing.T) {
 	for _, c := range lossCases() {
 		t.Run(c.name, func(t *testing.T) {
 			net := twoLevels(c.nc)
 			heads := rawOutputs(rand.New(rand.NewPCG(1, 2)), net, 2, lossHeight, lossWidth)
-			b, _, loss, feeds := lossOf(t, net, c, heads)
-			b.Output("total", loss.Total)
-			b.Output("box", loss.Box)
-			b.Output("obj", loss.Obj)
-			b.Output("cls", loss.Cls)
+			b, _, made, feeds := lossOf(t, net, c, heads)
+			b.Output("total", made.Total)
+			b.Output("box", made.Box)
+			b.Output("obj", made.Obj)
+			b.Output("cls", made.Cls)
 			got := run(t, b, feeds)
-			sums, err := net.LossSums(heads, net.Assign(c.targets, lossHeight, lossWidth, c.o.AnchorT), c.o)
+			sums, err := loss.Sum(net, heads, net.Assign(c.targets, lossHeight, lossWidth, c.o.AnchorT), c.o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			box, obj, cls := sums.Parts(net, c.o)
+			if c.taught != nil {
+				box, obj, cls = c.taught.parts(net, heads, net.Assign(c.targets, lossHeight, lossWidth, c.o.AnchorT), c.o)
+			}
 			for name, want := range map[string]float64{"box": box, "obj": obj, "cls": cls, "total": 2 * max(c.o.Weight, 1) * (box + obj + cls)} {
 				if v := got[name].Data[0]; !(math.Abs(v-want) <= 1e-6*max(want, 1e-3)) {
 					t.Errorf("%s is %v, want %v", name, v, want)
 				}
 			}
-			if len(c.targets) == 0 && (got["box"].Data[0] != 0 || got["cls"].Data[0] != 0 || !(got["obj"].Data[0] > 0)) {
+			if len(c.targets) == 0 && c.taught == nil && (got["box"].Data[0] != 0 || got["cls"].Data[0] != 0 || !(got["obj"].Data[0] > 0)) {
 				t.Errorf("without targets: box %v, cls %v, obj %v", got["box"].Data, got["cls"].Data, got["obj"].Data)
 			}
 		})
@@ -143,16 +172,16 @@ func TestLossGradients(t *testing.T) {
 // what is detached, held0, held1, ….
 func gradients(t *testing.T, net *yolov5.Network, c lossCase, heads []*onnx.Tensor) map[string]*ref.Array {
 	t.Helper()
-	b, x, loss, feeds := lossOf(t, net, c, heads)
-	grads, err := grad.Build(b, loss.Total, x, loss.Detached)
+	b, x, made, feeds := lossOf(t, net, c, heads)
+	grads, err := grad.Build(b, made.Total, x, made.Detached)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Output("total", loss.Total)
+	b.Output("total", made.Total)
 	for i, g := range grads {
 		b.Output(fmt.Sprintf("d%d", i), g)
 	}
-	for i, v := range loss.Detached {
+	for i, v := range made.Detached {
 		b.Output(fmt.Sprintf("held%d", i), v)
 	}
 	return run(t, b, feeds)
@@ -189,8 +218,8 @@ func TestPaddedLoss(t *testing.T) {
 // loss in which inputs stand for what is detached: held0, held1, ….
 func differences(t *testing.T, net *yolov5.Network, c lossCase, heads []*onnx.Tensor, got map[string]*ref.Array) {
 	t.Helper()
-	b, x, loss, feeds := lossOf(t, net, c, heads)
-	for i, v := range loss.Detached {
+	b, x, made, feeds := lossOf(t, net, c, heads)
+	for i, v := range made.Detached {
 		held := b.Input(fmt.Sprintf("held%d", i), v.Type.DType, v.Type.Shape)
 		feeds[held.Name] = got[held.Name]
 		for _, n := range b.Model.Nodes {
@@ -201,7 +230,7 @@ func differences(t *testing.T, net *yolov5.Network, c lossCase, heads []*onnx.Te
 			}
 		}
 	}
-	b.Output("total", loss.Total)
+	b.Output("total", made.Total)
 	random := rand.New(rand.NewPCG(5, 6))
 	const h = 1e-5
 	for i, head := range heads {
@@ -242,7 +271,7 @@ func TestLossRefuses(t *testing.T) {
 	for i, c := range []int64{8, 16} {
 		heads = append(heads, b.Input(fmt.Sprintf("head%d", i), onnx.Float, []onnx.Dim{onnx.Sym("batch"), {Size: c}, {Size: 4}, {Size: 4}}))
 	}
-	if _, err := net.Loss(b, heads, plain); err == nil || err.Error() != "loss/level0: the loss needs static shapes, not float32[batch 8 4 4]" {
+	if _, err := loss.Build(b, net, heads, plain, nil); err == nil || err.Error() != "loss/level0: the loss needs static shapes, not float32[batch 8 4 4]" {
 		t.Error(err)
 	}
 }

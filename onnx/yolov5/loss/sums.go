@@ -1,4 +1,4 @@
-package yolov5
+package loss
 
 import (
 	"fmt"
@@ -6,11 +6,12 @@ import (
 	"slices"
 
 	"yolofreeze/onnx"
+	"yolofreeze/onnx/yolov5"
 )
 
-// LossSums gathers the loss of some pictures without a graph, as validation
+// Sums gathers the loss of some pictures without a graph, as validation
 // reports it. Sums of parts of a batch, added, are the batch's.
-type LossSums struct {
+type Sums struct {
 	levels []levelSums
 }
 
@@ -20,25 +21,25 @@ type levelSums struct {
 	matches, cells int
 }
 
-// LossSums computes the loss of raw outputs, float32 [N, anchors·(5+nc), H, W]
+// Sum computes the loss of raw outputs, float32 [N, anchors·(5+nc), H, W]
 // per level, in float64. The matches' rows count from the first picture of heads.
-func (net *Network) LossSums(heads []*onnx.Tensor, matches []Matches, o LossOptions) (LossSums, error) {
+func Sum(net *yolov5.Network, heads []*onnx.Tensor, matches []yolov5.Matches, o Options) (Sums, error) {
 	if len(heads) != len(net.Anchors) || len(matches) != len(heads) {
-		return LossSums{}, fmt.Errorf("compute the loss: %d outputs and %d matches for %d levels", len(heads), len(matches), len(net.Anchors))
+		return Sums{}, fmt.Errorf("compute the loss: %d outputs and %d matches for %d levels", len(heads), len(matches), len(net.Anchors))
 	}
-	s := LossSums{make([]levelSums, len(heads))}
+	s := Sums{make([]levelSums, len(heads))}
 	for i, head := range heads {
-		h := headView{net: net, level: i, anchors: len(net.Anchors[i]), outputs: int(net.Outputs())}
-		if err := h.open(head); err != nil {
-			return LossSums{}, fmt.Errorf("compute the loss: output %d: %w", i, err)
+		view, err := net.View(i, head)
+		if err != nil {
+			return Sums{}, fmt.Errorf("compute the loss: output %d: %w", i, err)
 		}
-		s.levels[i] = h.sums(matches[i], o)
+		s.levels[i] = sumsOf(view, net.NC, matches[i], o)
 	}
 	return s, nil
 }
 
 // Add adds the sums of further pictures.
-func (s *LossSums) Add(more LossSums) {
+func (s *Sums) Add(more Sums) {
 	if s.levels == nil {
 		s.levels = slices.Clone(more.levels)
 		return
@@ -52,7 +53,7 @@ func (s *LossSums) Add(more LossSums) {
 
 // Parts returns box, objectness and class loss after gains, of everything
 // added, as one batch. o must be Scaled.
-func (s LossSums) Parts(net *Network, o LossOptions) (box, obj, cls float64) {
+func (s Sums) Parts(net *yolov5.Network, o Options) (box, obj, cls float64) {
 	weights := balance(len(s.levels))
 	for i, l := range s.levels {
 		obj += o.Obj * weights[i] * l.obj / float64(max(l.cells, 1))
@@ -67,49 +68,26 @@ func (s LossSums) Parts(net *Network, o LossOptions) (box, obj, cls float64) {
 	return box, obj, cls
 }
 
-// headView reads one level's raw output.
-type headView struct {
-	net              *Network
-	level            int
-	anchors, outputs int
-	n, cells         int // pictures; cells of a picture and anchor
-	data             []float32
-}
-
-func (h *headView) open(t *onnx.Tensor) error {
-	if t.DType != onnx.Float || len(t.Shape) != 4 || t.Shape[1] != int64(h.anchors*h.outputs) {
-		return fmt.Errorf("%v %v, want float32 [N %d H W]", t.DType, t.Shape, h.anchors*h.outputs)
-	}
-	h.n, h.cells = int(t.Shape[0]), int(t.Shape[2]*t.Shape[3])
-	h.data = onnx.Data[float32](t)
-	return nil
-}
-
-// plane returns value k of all cells of one picture and anchor.
-func (h *headView) plane(picture, anchor, k int) []float32 {
-	start := ((picture*h.anchors+anchor)*h.outputs + k) * h.cells
-	return h.data[start : start+h.cells]
-}
-
-func (h *headView) sums(m Matches, o LossOptions) levelSums {
-	s := levelSums{cells: h.n * h.anchors * h.cells}
+// sumsOf are the sums of one level of a network of nc classes.
+func sumsOf(h *yolov5.View, nc int, m yolov5.Matches, o Options) levelSums {
+	s := levelSums{cells: h.Pictures * h.Anchors * h.Cells}
 	truth := map[int64]float64{}
 	for i, row := range m.Row {
 		if m.Weight[i] == 0 {
 			continue
 		}
-		picture, anchor, cell := int(row)/h.cells/h.anchors, int(row)/h.cells%h.anchors, int(row)%h.cells
-		at := func(k int) float64 { return float64(h.plane(picture, anchor, k)[cell]) }
+		picture, anchor, cell := int(row)/h.Cells/h.Anchors, int(row)/h.Cells%h.Anchors, int(row)%h.Cells
+		at := func(k int) float64 { return float64(h.Plane(picture, anchor, k)[cell]) }
 		aw, ah := float64(m.Anchor[2*i]), float64(m.Anchor[2*i+1])
 		iou := ciou(2*sigmoid(at(0))-0.5, 2*sigmoid(at(1))-0.5, 4*square(sigmoid(at(2)))*aw, 4*square(sigmoid(at(3)))*ah,
 			float64(m.Box[4*i]), float64(m.Box[4*i+1]), float64(m.Box[4*i+2]), float64(m.Box[4*i+3]))
 		s.matches++
 		s.box += 1 - iou
 		truth[row] = max(iou, 0) // the last match of a cell stays
-		if h.net.NC == 1 {
+		if nc == 1 {
 			continue
 		}
-		for c := range h.net.NC {
+		for c := range nc {
 			hot := o.LabelSmoothing / 2
 			if c == int(m.Class[i]) {
 				hot = 1 - hot
@@ -118,9 +96,9 @@ func (h *headView) sums(m Matches, o LossOptions) levelSums {
 		}
 	}
 	row := int64(0)
-	for picture := range h.n {
-		for anchor := range h.anchors {
-			for _, x := range h.plane(picture, anchor, 4) {
+	for picture := range h.Pictures {
+		for anchor := range h.Anchors {
+			for _, x := range h.Plane(picture, anchor, 4) {
 				s.obj += o.crossEntropy(float64(x), truth[row], o.ObjPW)
 				row++
 			}
@@ -129,8 +107,8 @@ func (h *headView) sums(m Matches, o LossOptions) levelSums {
 	return s
 }
 
-// crossEntropy is the scalar twin of lossBuilder's.
-func (o LossOptions) crossEntropy(x, y, positive float64) float64 {
+// crossEntropy is the scalar twin of builder's.
+func (o Options) crossEntropy(x, y, positive float64) float64 {
 	loss := (1-y)*softplus(x) + positive*y*softplus(-x)
 	if o.FLGamma <= 0 {
 		return loss

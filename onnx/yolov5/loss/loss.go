@@ -1,4 +1,6 @@
-package yolov5
+// Package loss is what YOLOv5's training makes less: as a graph, and as numbers that
+// validation reports.
+package loss
 
 import (
 	"fmt"
@@ -6,10 +8,11 @@ import (
 
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/op"
+	"yolofreeze/onnx/yolov5"
 )
 
-// LossOptions are the hyperparameters that the loss depends on, by YOLOv5's names and before scaling.
-type LossOptions struct {
+// Options are the hyperparameters that the loss depends on, by YOLOv5's names and before scaling.
+type Options struct {
 	Box, Obj, Cls  float64 // gains
 	ObjPW, ClsPW   float64 // weights of positive targets in the two cross-entropies
 	FLGamma        float64 // focal loss (Lin et al., arXiv:1708.02002); 0: none
@@ -21,7 +24,7 @@ type LossOptions struct {
 
 // Scaled returns the options with the gains adapted to the number of levels
 // and classes and to the picture's side, as training does before it starts.
-func (o LossOptions) Scaled(net *Network, imageSize int64) LossOptions {
+func (o Options) Scaled(net *yolov5.Network, imageSize int64) Options {
 	levels, side := 3/float64(len(net.Anchors)), float64(imageSize)/640
 	o.Box *= levels
 	o.Cls *= float64(net.NC) / 80 * levels
@@ -37,23 +40,14 @@ func balance(levels int) []float64 {
 	return []float64{4, 1, 0.25, 0.06, 0.02}[:levels]
 }
 
-// MatchNames are the graph inputs that describe one level's matches; Matches says what they hold.
-func MatchNames(level int) []string {
-	names := []string{"row", "box", "anchor", "class", "weight", "winner"}
-	for i, n := range names {
-		names[i] = fmt.Sprintf("match%d.%s", level, n)
-	}
-	return names
-}
-
-// matchInputs adds the inputs of MatchNames to the graph. Their length is the
+// matchInputs adds the inputs of yolov5.MatchNames to the graph. Their length is the
 // capacity or, without one, a dimension of its own per level.
 func matchInputs(b *op.Builder, level, capacity int) []*onnx.Value {
 	m := onnx.Sym(fmt.Sprintf("matches%d", level))
 	if capacity > 0 {
 		m = onnx.Dim{Size: int64(capacity)}
 	}
-	names := MatchNames(level)
+	names := yolov5.MatchNames(level)
 	return []*onnx.Value{
 		b.Input(names[0], onnx.Int64, []onnx.Dim{m}),
 		b.Input(names[1], onnx.Float, []onnx.Dim{m, {Size: 4}}),
@@ -72,13 +66,17 @@ type Losses struct {
 	Detached      []*onnx.Value // treated as constants by differentiation
 }
 
-// Loss appends YOLOv5's loss for the raw outputs of Forward, and the inputs
+// Build appends YOLOv5's loss for the raw outputs of Forward, and the inputs
 // that carry the matches. o must be Scaled. Box: mean of 1-CIoU over matches
 // (Zheng et al., arXiv:1911.08287); objectness: cross-entropy of every cell
 // against the detached CIoU of its match; class: cross-entropy of matches.
-func (net *Network) Loss(b *op.Builder, heads []*onnx.Value, o LossOptions) (Losses, error) {
+// What a teacher, where there is one, adds to each is said at Teacher.
+func Build(b *op.Builder, net *yolov5.Network, heads []*onnx.Value, o Options, teacher *Teacher) (Losses, error) {
 	var sum Losses
-	l := lossBuilder{b, net, o, &sum}
+	if err := teacher.check(net); err != nil {
+		return sum, err
+	}
+	l := builder{b, net, o, &sum}
 	add := func(to **onnx.Value, v *onnx.Value, gain float64) {
 		if v = b.Scale(v, gain); *to != nil {
 			v = b.Add(*to, v)
@@ -93,7 +91,7 @@ func (net *Network) Loss(b *op.Builder, heads []*onnx.Value, o LossOptions) (Los
 				return
 			}
 			m := matchInputs(b, i, o.Capacity)
-			box, obj, cls := l.level(rows, m)
+			box, obj, cls := l.level(rows, m, l.soft(teacher, i))
 			add(&sum.Box, box, o.Box)
 			add(&sum.Obj, obj, o.Obj*weights[i])
 			if cls != nil {
@@ -122,18 +120,18 @@ func (net *Network) Loss(b *op.Builder, heads []*onnx.Value, o LossOptions) (Los
 	return sum, b.Err()
 }
 
-type lossBuilder struct {
+type builder struct {
 	*op.Builder
-	net  *Network
-	o    LossOptions
+	net  *yolov5.Network
+	o    Options
 	sums *Losses
 }
 
 // detach makes v a constant to differentiation.
-func (l lossBuilder) detach(v *onnx.Value) { l.sums.Detached = append(l.sums.Detached, v) }
+func (l builder) detach(v *onnx.Value) { l.sums.Detached = append(l.sums.Detached, v) }
 
 // rows lays a level's output out as [N·anchors·H·W, 5+nc].
-func (l lossBuilder) rows(head *onnx.Value, level int) *onnx.Value {
+func (l builder) rows(head *onnx.Value, level int) *onnx.Value {
 	s, ok := head.Type.Static()
 	if !ok {
 		return l.Fail("the loss needs static shapes, not %v", head.Type)
@@ -143,7 +141,8 @@ func (l lossBuilder) rows(head *onnx.Value, level int) *onnx.Value {
 	return l.Reshape(l.Transpose(x, 0, 1, 3, 2), -1, no)
 }
 
-func (l lossBuilder) level(rows *onnx.Value, m []*onnx.Value) (box, obj, cls *onnx.Value) {
+// level is the loss of one level's rows; s is what a teacher says of them, nil without one.
+func (l builder) level(rows *onnx.Value, m []*onnx.Value, s *soft) (box, obj, cls *onnx.Value) {
 	row, target, anchor, class, weight, winner := m[0], m[1], m[2], m[3], m[4], m[5]
 	nc := int64(l.net.NC)
 	objectness := l.Slice(rows, 1, 4, 5)
@@ -161,8 +160,11 @@ func (l lossBuilder) level(rows *onnx.Value, m []*onnx.Value) (box, obj, cls *on
 	n, _ := rows.Type.Static()
 	zeros := l.Op("Expand", nil, l.Float(0), l.Ints(n[0], 1))
 	truth := l.Op("ScatterND", nil, zeros, l.Unsqueeze(row, 1), value)
+	if s != nil {
+		truth = l.Max(truth, s.objectness)
+	}
 	l.detach(truth)
-	obj = l.ReduceMean(l.crossEntropy(objectness, truth, l.o.ObjPW), false)
+	obj = l.ReduceMean(s.scaled(l, l.crossEntropy(objectness, truth, l.o.ObjPW)), false)
 
 	if nc == 1 {
 		return box, obj, nil
@@ -174,13 +176,19 @@ func (l lossBuilder) level(rows *onnx.Value, m []*onnx.Value) (box, obj, cls *on
 	}
 	hot := l.Cast(l.Op("Equal", nil, l.Unsqueeze(class, 1), l.Const(onnx.Of(ids, 1, nc))), onnx.Float)
 	hot = l.Shift(l.Scale(hot, positive-negative), negative)
-	perMatch := l.ReduceSum(l.crossEntropy(parts[3], hot, l.o.ClsPW), false, 1)
+	perMatch := l.ReduceSum(s.labelled(l, l.crossEntropy(parts[3], hot, l.o.ClsPW)), false, 1)
 	cls = l.Scale(l.ReduceSum(l.Mul(weight, perMatch), false), 1/float64(nc))
+	if s != nil {
+		matched := l.Gather(l.Op("Sign", nil, weight), winner, 0)
+		matched = l.Op("ScatterND", nil, zeros, l.Unsqueeze(row, 1), l.Unsqueeze(matched, 1))
+		softBox, softCls := l.distil(rows, truth, matched, s)
+		box, cls = l.Add(box, softBox), l.Add(cls, softCls)
+	}
 	return box, obj, cls
 }
 
 // ciou is the complete IoU of predictions (xy, wh) [M,2] and targets [M,4], both centre and size in cells: [M].
-func (l lossBuilder) ciou(xy, wh, target *onnx.Value) *onnx.Value {
+func (l builder) ciou(xy, wh, target *onnx.Value) *onnx.Value {
 	const eps = 1e-7
 	t := l.Split(target, 1, 2, 2)
 	low := func(c, s *onnx.Value) *onnx.Value { return l.Sub(c, l.Scale(s, 0.5)) }
@@ -214,7 +222,7 @@ func (l lossBuilder) ciou(xy, wh, target *onnx.Value) *onnx.Value {
 // weighted: (1-y)·softplus(x) + w·y·softplus(-x), as focal loss where asked
 // for. Softplus of x rather than of -x keeps the many gradients of cells
 // without an object, close to 0, from being differences of numbers close to 1.
-func (l lossBuilder) crossEntropy(x, y *onnx.Value, positive float64) *onnx.Value {
+func (l builder) crossEntropy(x, y *onnx.Value, positive float64) *onnx.Value {
 	softplus := func(v *onnx.Value) *onnx.Value { return l.Op("Softplus", nil, v) }
 	var loss *onnx.Value
 	if positive == 1 {
