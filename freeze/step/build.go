@@ -66,12 +66,12 @@ func module(name string) string {
 	return ""
 }
 
-// Graphs are the two models of a training step, and what their state is.
+// Graphs are the models of a training step, and what their state is.
 type Graphs struct {
 	Training  *onnx.Model    // images and matches to losses; gradients and running statistics are updated
 	Gather    *onnx.Model    // what a batch yields into gradients and running statistics; nil where Training does it
 	Optimizer *onnx.Model    // clipping, update, moving average
-	Trainable []yolov5.Param // inputs of both
+	Trainable []yolov5.Param // inputs of Training, and of Optimizer by themselves or in blocks
 	Moving    []yolov5.Param // running statistics that the training graph updates
 	layout    *layout        // of the state
 }
