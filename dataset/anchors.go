@@ -22,9 +22,14 @@ const (
 // BoxSizes returns width and height of every object, in pixels of its picture
 // when that is scaled to have imageSize pixels along its longer side.
 func BoxSizes(samples []Sample, imageSize int) [][2]float64 {
+	return BoxSizesIn(samples, Size{imageSize, imageSize})
+}
+
+// BoxSizesIn is BoxSizes where pictures are scaled to fit into a size.
+func BoxSizesIn(samples []Sample, size Size) [][2]float64 {
 	var sizes [][2]float64
 	for _, s := range samples {
-		scale := float64(imageSize) / float64(max(s.Width, s.Height, 1))
+		scale := min(float64(size.Width)/float64(max(s.Width, 1)), float64(size.Height)/float64(max(s.Height, 1)))
 		for _, l := range s.Labels {
 			sizes = append(sizes, [2]float64{l.W * float64(s.Width) * scale, l.H * float64(s.Height) * scale})
 		}

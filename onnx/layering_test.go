@@ -81,7 +81,7 @@ var rooms = map[string]room{
 	"cmd/term":     {},
 	"cmd/flags":    {allows: []string{"cmd/term", "dataset", "dataset/loader", "freeze/options", "freeze/step", "onnx", "onnx/ort"}},
 	"cmd/setup":    {allows: []string{"onnx/fetch", "onnx/ort/packages"}},
-	"cmd/datasets": {allows: []string{"cmd/term", "cmd/flags", "dataset/...", "freeze/finetune/plot", "freeze/model"}},
+	"cmd/datasets": {allows: []string{"cmd/term", "cmd/flags", "dataset/...", "freeze/finetune/plot"}},
 	"cmd/matrix":   {allows: []string{"cmd/term", "cmd/flags", "freeze/options"}},
 	"scripts/...":  {allows: []string{"onnx/...", "freeze/...", "dataset/..."}},
 }

@@ -12,7 +12,6 @@ import (
 	"yolofreeze/cmd/term"
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/loader"
-	"yolofreeze/freeze/model"
 	"yolofreeze/onnx/disk"
 )
 
@@ -101,8 +100,8 @@ func previewOptions(c *cli.Context) (o loader.Options, err error) {
 		return o, err
 	}
 	stride := c.Int("stride")
-	side := model.RoundSide(c.Int("imgsz"), stride, 2)
-	return loader.Options{BatchSize: c.Int("batch-size"), ImageSize: side, Stride: stride,
+	size := flags.Size(c).Rounded(stride, 2)
+	return loader.Options{BatchSize: c.Int("batch-size"), ImageSize: size.Width, Height: size.Other(), Stride: stride,
 		Rect: c.Bool("rect"), Shuffle: !c.Bool("rect"), Seed: c.Uint64("seed"),
 		Augmentation: loader.Augmentation{Augment: true, Hyp: hyp, Nine: nine, MultiScale: c.Bool("multi-scale"), Quad: c.Bool("quad")},
 		Reading:      loader.Reading{BadImages: dataset.Policy(c.String("bad-images"))}}, nil

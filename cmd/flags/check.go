@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"yolofreeze/cmd/term"
+	"yolofreeze/dataset"
 	"yolofreeze/dataset/loader"
 )
 
@@ -90,8 +91,12 @@ func CheckSide(c *cli.Context) error {
 	if Find(c.Command.Flags, "imgsz") == nil {
 		return nil
 	}
-	if side := c.Int("imgsz"); side < 1 || side > loader.MaxImageSize {
-		return term.Usagef("%s: --imgsz %d: want 1 to %d", Path(c), side, loader.MaxImageSize)
+	size := dataset.Size{Height: c.Int("imgsz"), Width: c.Int("imgsz")} // of drawn data sets, which are square
+	if _, sides := Find(c.Command.Flags, "imgsz").(*sizeFlag); sides {
+		size = Size(c)
+	}
+	if min(size.Height, size.Width) < 1 || size.Longer() > loader.MaxImageSize {
+		return term.Usagef("%s: --imgsz %v: want 1 to %d", Path(c), size, loader.MaxImageSize)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package flags
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -71,6 +72,9 @@ func Set(c *cli.Context, file string, f cli.Flag, e Entry) error {
 	names := f.Names()
 	if h, ok := f.(*hypFlag); ok && e.Mapping != nil {
 		return h.setMapping(c, file, e.Mapping)
+	}
+	if _, sides := f.(*sizeFlag); sides && len(e.Values) > 1 {
+		e.Values, e.list = []string{strings.Join(e.Values, ",")}, false
 	}
 	switch {
 	case e.Mapping != nil:

@@ -42,6 +42,8 @@ func Of(o *options.Option) cli.Flag {
 		return &cli.Float64Flag{Name: o.Name, Aliases: o.Aliases, Category: o.Group, Usage: o.Usage, Value: *v, DefaultText: o.Default}
 	case *bool:
 		return &cli.BoolFlag{Name: o.Name, Aliases: o.Aliases, Category: o.Group, Usage: o.Usage, Value: *v}
+	case options.Sides:
+		return newSizeFlag(o, v.Size())
 	case *dataset.Hyp:
 		return &hypFlag{&cli.GenericFlag{Name: o.Name, Aliases: o.Aliases, Category: o.Group, Usage: o.Usage, Value: &hypValue{text: o.Default}}}
 	default:
@@ -84,6 +86,8 @@ func SetOptions(c *cli.Context, o *options.Options) (err error) {
 			*v = c.Float64(name)
 		case *bool:
 			*v = c.Bool(name)
+		case options.Sides:
+			v.Set(Size(c))
 		case *dataset.Hyp:
 			if *v, err = Hyp(c); err != nil {
 				return err

@@ -147,3 +147,26 @@ func (l *list) Get() any { return l.String() }
 
 // List are the values of a list flag.
 func List(c *cli.Context, name string) []string { return c.Generic(name).(*list).values }
+
+// sizeFlag is --imgsz: a side, or height and width.
+type sizeFlag struct{ *cli.GenericFlag }
+
+func newSizeFlag(o *options.Option, standard dataset.Size) *sizeFlag {
+	return &sizeFlag{&cli.GenericFlag{Name: o.Name, Aliases: o.Aliases, Category: o.Group, Usage: o.Usage, Value: &sizeValue{standard}}}
+}
+
+type sizeValue struct{ dataset.Size }
+
+func (v *sizeValue) Set(text string) error {
+	size, err := dataset.ParseSize(text)
+	if err == nil {
+		v.Size = size
+	}
+	return err
+}
+
+// Get lets compare hand the value on.
+func (v *sizeValue) Get() any { return strings.ReplaceAll(v.String(), " ", ",") }
+
+// Size is the size of pictures that --imgsz asks for.
+func Size(c *cli.Context) dataset.Size { return c.Generic("imgsz").(*sizeValue).Size }

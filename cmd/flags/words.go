@@ -109,15 +109,14 @@ func (r *reader) values(f cli.Flag, word string) error {
 		}
 		return nil
 	}
+	if _, sides := f.(*sizeFlag); sides && len(r.rest) > 0 && r.rest[0] != "" && strings.Trim(r.rest[0], "0123456789") == "" && !disk.Exists(r.rest[0]) {
+		items = append(items, r.take()) // height and width
+	}
 	r.out = append(r.out, word, strings.Join(items, ","))
 	if len(r.rest) == 0 {
 		return nil
 	}
 	switch next := r.rest[0]; {
-	case f.Names()[0] == "imgsz" && strings.Trim(next, "0123456789") == "":
-		if r.take(); next != items[0] {
-			return term.Usagef("%s: %s %s %s: pictures have one side here", r.cmd.Name, word, items[0], next).Hinted("give the longer side; with --rect, or in detect, pictures keep their shape")
-		}
 	case f.Names()[0] == "weights" && !list && isModel(next):
 		return term.Usagef("%s: --weights %s %s: one model at a time, ensembles are not there", r.cmd.Name, items[0], next)
 	}

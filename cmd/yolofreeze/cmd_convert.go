@@ -101,7 +101,8 @@ func convert(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	o.ImageSize = m.ImageSize(c.Int("imgsz"))
+	size := flags.Size(c).Rounded(int(m.Net.MaxStride()), 2)
+	o.ImageSize, o.Height = size.Width, size.Other()
 	plan, err := m.Plan(nil, nil)
 	if err != nil {
 		return err

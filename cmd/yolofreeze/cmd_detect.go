@@ -166,8 +166,8 @@ func openFinder(c *cli.Context, products onnx.DType, runtime ort.Options) (*dete
 	if err != nil {
 		return nil, err
 	}
-	side := c.Int("imgsz")
-	f, err := detect.Open(detect.Options{Weights: weights, ImageSize: side, Batch: c.Int("batch-size"), Classes: c.StringSlice("classes"), Replaces: c.StringSlice("replaces"),
+	size := flags.Size(c)
+	f, err := detect.Open(detect.Options{Weights: weights, ImageSize: size.Width, Height: size.Other(), Batch: c.Int("batch-size"), Classes: c.StringSlice("classes"), Replaces: c.StringSlice("replaces"),
 		NMS: metric.NMSOptions{Conf: c.Float64("conf-thres"), IoU: c.Float64("iou-thres"), MaxDet: c.Int("max-det"), Agnostic: c.Bool("agnostic-nms")},
 		AMP: products, Runtime: runtime})
 	if bad := (*detect.ClassError)(nil); errors.As(err, &bad) {
@@ -176,8 +176,8 @@ func openFinder(c *cli.Context, products onnx.DType, runtime ort.Options) (*dete
 	if err != nil {
 		return nil, term.BadInput(err)
 	}
-	if f.Fixed && f.Height != side && c.IsSet("imgsz") {
-		term.Of(c).Warnf("%s takes pictures of %dx%d only: --imgsz %d is left aside", weights, f.Width, f.Height, side)
+	if f.Fixed && (f.Height != size.Height || f.Width != size.Width) && c.IsSet("imgsz") {
+		term.Of(c).Warnf("%s takes pictures of %dx%d only: --imgsz %v is left aside", weights, f.Width, f.Height, size)
 	}
 	return f, nil
 }

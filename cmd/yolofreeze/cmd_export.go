@@ -133,11 +133,11 @@ func exportAs(c *cli.Context, weights string) error {
 	if err != nil {
 		return err
 	}
-	side := m.ImageSize(c.Int("imgsz"))
-	if side != c.Int("imgsz") && !c.Bool("dynamic") {
-		t.Warnf("--imgsz %d is no multiple of the stride %d: exporting for %d", c.Int("imgsz"), m.Net.MaxStride(), side)
+	size := flags.Size(c).Rounded(int(m.Net.MaxStride()), 2)
+	if size != flags.Size(c) && !c.Bool("dynamic") {
+		t.Warnf("--imgsz %v is no multiple of the stride %d: exporting for %v", flags.Size(c), m.Net.MaxStride(), size)
 	}
-	o := export.Options{Version: readVersion().Version, Batch: batch, Height: side, Width: side,
+	o := export.Options{Version: readVersion().Version, Batch: batch, Height: size.Height, Width: size.Width,
 		Dynamic: c.Bool("dynamic"), Half: c.Bool("half"), Opset: opset, Uint8: c.Bool("uint8")}
 	if c.Bool("nms") {
 		o.NMS = &export.NMS{Conf: c.Float64("conf-thres"), IoU: c.Float64("iou-thres"), MaxDet: c.Int("max-det"), Agnostic: c.Bool("agnostic-nms")}
@@ -146,7 +146,7 @@ func exportAs(c *cli.Context, weights string) error {
 		}
 	}
 	if c.Bool("int8") {
-		if o.Int8, err = calibrate(c, m, side); err != nil {
+		if o.Int8, err = calibrate(c, m, size); err != nil {
 			return err
 		}
 	}

@@ -46,7 +46,7 @@ func checkInt8(c *cli.Context, outputs []string) error {
 }
 
 // calibrate finds the ranges of a model's activations on pictures of --data. Labels do not matter.
-func calibrate(c *cli.Context, m *model.Model, side int) (export.Ranges, error) {
+func calibrate(c *cli.Context, m *model.Model, size dataset.Size) (export.Ranges, error) {
 	split := c.String("calibration-split")
 	set, err := format.Open(c.String("data"), dataset.ReadOptions{Splits: []string{split}, CacheDir: dataset.DefaultCacheDir(),
 		BadLabels: dataset.Drop, BadImages: dataset.Skip})
@@ -58,7 +58,7 @@ func calibrate(c *cli.Context, m *model.Model, side int) (export.Ranges, error) 
 		return nil, term.BadInputf("%s: split %s has no pictures to calibrate on", set.Path, split)
 	}
 	start := time.Now()
-	ranges, err := export.Calibrate(c.Context, m, side, samples, c.Int("calibration"), ort.Options{})
+	ranges, err := export.Calibrate(c.Context, m, size, samples, c.Int("calibration"), ort.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"yolofreeze/cmd/flags"
 	"yolofreeze/cmd/term"
 	"yolofreeze/dataset"
 	"yolofreeze/freeze/export"
@@ -31,7 +32,8 @@ func exportOnDevice(c *cli.Context, m *model.Model, dir string) error {
 	if algorithm != "AdamW" && algorithm != "SGD" {
 		return term.Usagef("export: --optimizer %s: on-device training knows AdamW and SGD", algorithm)
 	}
-	o := export.BundleOptions{Version: readVersion().Version, Batch: c.Int("batch-size"), ImageSize: m.ImageSize(c.Int("imgsz")), Hyp: hyp, Optimizer: algorithm}
+	size := flags.Size(c).Rounded(int(m.Net.MaxStride()), 2)
+	o := export.BundleOptions{Version: readVersion().Version, Batch: c.Int("batch-size"), ImageSize: size.Width, Height: size.Other(), Hyp: hyp, Optimizer: algorithm}
 	folder, err := export.OnDevice(m, plan, o)
 	if err != nil {
 		return fmt.Errorf("export %s: %w", m.Path, err)
@@ -44,7 +46,7 @@ func exportOnDevice(c *cli.Context, m *model.Model, dir string) error {
 	}{[]exportedFile{{Path: dir, Format: onDeviceFormat}}}
 	return t.Result(result, func(w io.Writer) error {
 		_, err := term.Fprintf(w, "%s: %d tensors train, %d are frozen; batches of %d pictures of %d×%d, BatchNorm by running statistics\n",
-			dir, len(folder.State.Trainable), len(folder.State.Frozen), o.Batch, o.ImageSize, o.ImageSize)
+			dir, len(folder.State.Trainable), len(folder.State.Frozen), o.Batch, size.Width, size.Height)
 		return err
 	})
 }

@@ -57,6 +57,7 @@ type valResult struct {
 	Data      string         `json:"data"`
 	Split     string         `json:"split"`
 	ImageSize int            `json:"imgsz"`
+	Height    int            `json:"imgsz_height,omitempty"` // where it is not imgsz, the width
 	Images    int            `json:"images"`
 	Instances int            `json:"instances"`
 	Precision float64        `json:"precision"`
@@ -114,7 +115,8 @@ func val(c *cli.Context) error {
 	}
 	o := validate.Defaults()
 	o.AMP = products
-	o.Samples, o.BatchSize, o.ImageSize = set.Splits[split], c.Int("batch-size"), model.ImageSize(m.Net, c.Int("imgsz"), 1)
+	size := flags.Size(c).Rounded(int(m.Net.MaxStride()), 1)
+	o.Samples, o.BatchSize, o.ImageSize, o.Height = set.Splits[split], c.Int("batch-size"), size.Width, size.Other()
 	o.Conf, o.IoU, o.MaxDet, o.SingleCls = c.Float64("conf-thres"), c.Float64("iou-thres"), c.Int("max-det"), c.Bool("single-cls")
 	o.Reading.Workers, o.Agnostic = c.Int("workers"), c.Bool("agnostic-nms")
 	if o.Replaces, err = detect.Replacements(c.StringSlice("replaces"), m.Names); err != nil {
@@ -165,7 +167,7 @@ func val(c *cli.Context) error {
 	if o.SingleCls {
 		names[0] = "item" // which all are counted as
 	}
-	r := valResult{Weights: m.Path, Data: set.Path, Split: split, ImageSize: o.ImageSize, Images: e.Images, Instances: e.Instances,
+	r := valResult{Weights: m.Path, Data: set.Path, Split: split, ImageSize: o.ImageSize, Height: o.Height, Images: e.Images, Instances: e.Instances,
 		Precision: e.Precision, Recall: e.Recall, MAP50: e.MAP50, MAP: e.MAP, PerClass: e.Classes(names), Speed: e.Speed()}
 	for _, bad := range v.Bad() {
 		t.Warnf("%s was skipped: %v", bad.Path, bad.Err)

@@ -99,7 +99,7 @@ func TestYOLOv5Lines(t *testing.T) {
 		{"train --img 640 --batch 16 --epochs 5 --data d.yaml --cfg yolov5s.yaml --weights yolov5s.pt", refused, "--cfg is not there: the layers are those of the weights"},
 		{"train --epochs 10 --data coco128.yaml --weights yolov5s.pt --cache --evolve", refused, "--evolve is not there: hyperparameters are not searched for"},
 		{"train --epochs 10 --data coco128.yaml --weights yolov5s.pt --evolve 300", refused, "hint: yolofreeze compare"},
-		{"train --weights yolov5s.pt --data d.yaml --imgsz 640 480", refused, "pictures have one side here"},
+		{"train --weights yolov5s.pt --data d.yaml --imgsz 640 480", understood, "imgsz=640,480"},
 		{"train --weights yolov5s.pt --data d.yaml --bucket gs://x", refused, "--bucket is not there: nothing is sent"},
 		{"train --weights yolov5s.pt --data d.yaml --p x", refused, "--p is the beginning of --project, --patience"},
 
@@ -146,7 +146,7 @@ func TestYOLOv5Lines(t *testing.T) {
 		{"export --weights yolov5s.pt --include saved_model --keras", refused, "--keras is not there: TensorFlow"},
 		{"export --weights yolov5s.pt --topk-per-class 10", refused, "hint: --max-det"},
 		{"export --weights yolov5s.pt --train", refused, "--train is not there: exports are for detection"},
-		{"export --weights yolov5s.pt --imgsz 640 480", refused, "pictures have one side here"},
+		{"export --weights yolov5s.pt --imgsz 640 480", understood, "imgsz=640,480"},
 	} {
 		code, stdout, stderr := parsed(c.line)
 		if code != c.code {

@@ -8,10 +8,9 @@ import (
 )
 
 // studio makes training and validation pictures in memory of its own, one at a
-// time. open gives a sample's picture, resized so that its longer side is
-// size, which must not be changed, and its labels.
+// time. open gives a sample's picture, resized so that its longer side is the
+// longer one of what is made, which must not be changed, and its labels.
 type studio struct {
-	size int
 	hyp  *dataset.Hyp
 	open func(sample int) (*picture.Image, []dataset.Label, error)
 
@@ -26,7 +25,7 @@ func (s *studio) augmented(sample int, p pictureParams, w, h int) (*picture.Imag
 		return nil, nil, err
 	}
 	if p.mix != nil {
-		other, more, err := s.mosaic(&s.second, p.mix)
+		other, more, err := s.mosaic(&s.second, p.mix, w, h)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -51,7 +50,7 @@ func (s *studio) augmented(sample int, p pictureParams, w, h int) (*picture.Imag
 
 func (s *studio) unmixed(sample int, p pictureParams, w, h int) (*picture.Image, []object, error) {
 	if p.mosaic != nil {
-		return s.mosaic(&s.first, p.mosaic)
+		return s.mosaic(&s.first, p.mosaic, w, h)
 	}
 	boxed, objs, _, err := s.plain(sample, w, h, true)
 	if err != nil {
@@ -79,8 +78,8 @@ func (s *studio) plain(sample, w, h int, enlarge bool) (*picture.Image, []object
 	return boxed, objs, place, nil
 }
 
-// mosaic makes a picture of size×size pixels in out.
-func (s *studio) mosaic(out *picture.Image, p *mosaicParams) (*picture.Image, []object, error) {
+// mosaic makes a picture of w×h pixels in out, each part as large as it would be alone.
+func (s *studio) mosaic(out *picture.Image, p *mosaicParams, w, h int) (*picture.Image, []object, error) {
 	imgs := make([]*picture.Image, len(p.samples))
 	labels := make([][]dataset.Label, len(p.samples))
 	sizes := make([][2]int, len(p.samples))
@@ -89,25 +88,35 @@ func (s *studio) mosaic(out *picture.Image, p *mosaicParams) (*picture.Image, []
 		if imgs[i], labels[i], err = s.open(sample); err != nil {
 			return nil, nil, err
 		}
+		imgs[i] = within(imgs[i], w, h)
 		sizes[i] = [2]int{imgs[i].Width, imgs[i].Height}
 	}
 	parts := mosaicFour(p.centreX, p.centreY, sizes)
 	if len(sizes) == 9 {
-		parts = mosaicNine(s.size, p.centreX, p.centreY, sizes)
+		parts = mosaicNine(w, h, p.centreX, p.centreY, sizes)
 	}
-	side := 2 * s.size
-	canvas := s.canvas.Sized(side, side)
+	wide, high := 2*w, 2*h
+	canvas := s.canvas.Sized(wide, high)
 	fill(canvas.Pix, picture.PadColour)
 	var objs []object
 	for i, part := range parts {
 		part.paste(canvas, imgs[i])
 		objs = placed(objs, labels[i], float64(part.width), float64(part.height), float64(part.left), float64(part.top))
 	}
-	cut(objs, float64(side), float64(side))
+	cut(objs, float64(wide), float64(high))
 	if s.hyp.CopyPaste > 0 {
 		objs = copyPaste(canvas, objs, s.hyp.CopyPaste, rand.New(rand.NewPCG(p.paste, 0)))
 	}
-	m := p.view.Matrix(side, side, s.size, s.size)
-	m.Warp(out.Sized(s.size, s.size), canvas)
-	return out, m.move(objs, p.view.Scale, s.size, s.size), nil
+	m := p.view.Matrix(wide, high, w, h)
+	m.Warp(out.Sized(w, h), canvas)
+	return out, m.move(objs, p.view.Scale, w, h), nil
+}
+
+// within shrinks a picture that is wider or higher than w×h pixels, whose sides differ.
+func within(img *picture.Image, w, h int) *picture.Image {
+	if img.Width <= w && img.Height <= h || w == h { // of those at most a rounded-up line is cut
+		return img
+	}
+	r := min(float64(w)/float64(img.Width), float64(h)/float64(img.Height))
+	return picture.Resize(img, max(int(float64(img.Width)*r+.5), 1), max(int(float64(img.Height)*r+.5), 1), false)
 }

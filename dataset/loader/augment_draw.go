@@ -23,9 +23,9 @@ type pictureParams struct {
 type drawer struct {
 	r    *rand.Rand
 	h    *dataset.Hyp
-	nine float64 // chance that a mosaic has nine pictures
-	size int     // side of the training picture
-	pool []int   // the samples of this epoch, from which partners come
+	nine float64      // chance that a mosaic has nine pictures
+	size dataset.Size // of the training picture
+	pool []int        // the samples of this epoch, from which partners come
 }
 
 // generator returns the generator of one thing, told by its parts: the same
@@ -84,12 +84,12 @@ func (d *drawer) partner() int { return d.pool[d.r.IntN(len(d.pool))] }
 
 func (d *drawer) mosaic(sample int) *mosaicParams {
 	m := &mosaicParams{samples: []int{sample}}
-	s := float64(d.size)
-	n, from, to := 4, s/2, 3*s/2
+	n, from, to := 4, .5, 1.5
 	if d.chance(d.nine) {
-		n, from, to = 9, 0, s
+		n, from, to = 9, 0, 1
 	}
-	m.centreX, m.centreY = int(d.uniform(from, to)), int(d.uniform(from, to))
+	along := func(side int) int { return int(d.uniform(from*float64(side), to*float64(side))) }
+	m.centreX, m.centreY = along(d.size.Width), along(d.size.Height)
 	for len(m.samples) < n {
 		m.samples = append(m.samples, d.partner())
 	}

@@ -107,15 +107,15 @@ func rectPlans(samples []dataset.Sample, batch, size, stride int, pad float64) [
 	return plans
 }
 
-// squarePlans cuts the order of an epoch into batches of size×size pixels.
-func squarePlans(order []int, batch, size int, dropLast bool) []plan {
+// evenPlans cuts the order of an epoch into batches of one size.
+func evenPlans(order []int, batch int, size dataset.Size, dropLast bool) []plan {
 	seen := map[int]int{}
 	var plans []plan
 	for list := range slices.Chunk(order, batch) {
 		if dropLast && len(list) < batch {
 			break
 		}
-		p := plan{width: size, height: size}
+		p := plan{width: size.Width, height: size.Height}
 		for _, i := range list {
 			p.slots = append(p.slots, slot{i, seen[i]})
 			seen[i]++

@@ -30,7 +30,7 @@ type epoch struct {
 
 func (l *Loader) epoch(number int) (*epoch, error) {
 	o := &l.o
-	e := &epoch{Loader: l, number: number, plans: l.rect}
+	e := &epoch{Loader: l, number: number, plans: l.fixed}
 	e.mosaic = !o.Rect && (o.CloseMosaic <= 0 || number < o.Epochs-o.CloseMosaic)
 	r := generator(o.Seed, forOrder, uint64(number))
 	var weights []float64
@@ -50,8 +50,8 @@ func (l *Loader) epoch(number int) (*epoch, error) {
 	default:
 		e.pool = weightedDraws(weights, len(o.Samples), r)
 	}
-	if !o.Rect {
-		e.plans = squarePlans(e.pool, o.BatchSize, o.ImageSize, o.DropLast)
+	if !o.Rect && o.Parts <= 1 {
+		e.plans = evenPlans(e.pool, o.BatchSize, o.size(), o.DropLast)
 	}
 	return e, nil
 }
@@ -121,7 +121,7 @@ func (e *epoch) produce(ctx context.Context, first int, jobs chan<- *job, tasks 
 // scaled draws the size of a batch: a side from half to one and a half times
 // the image size, both sides rounded up to the stride.
 func (e *epoch) scaled(batch, w, h int) (int, int) {
-	size, stride := e.o.ImageSize, e.o.Stride
+	size, stride := e.o.size().Longer(), e.o.Stride
 	if e.o.Quad {
 		size *= 2
 	}
@@ -157,7 +157,7 @@ func (e *epoch) work(ctx context.Context, tasks <-chan task) {
 func (e *epoch) studio(ctx context.Context) *studio {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	st := &studio{size: e.o.ImageSize, hyp: &e.o.Hyp}
+	st := &studio{hyp: &e.o.Hyp}
 	if n := len(e.studios); n > 0 {
 		st, e.studios = e.studios[n-1], e.studios[:n-1]
 	}
@@ -228,7 +228,7 @@ func (e *epoch) single(st *studio, j *job, s slot) (*picture.Image, made) {
 	if e.o.Augment {
 		d := &drawer{
 			r: generator(e.o.Seed, forPicture, uint64(e.number), uint64(s.sample), uint64(s.repeat)),
-			h: &e.o.Hyp, nine: e.o.Nine, size: e.o.ImageSize, pool: e.pool,
+			h: &e.o.Hyp, nine: e.o.Nine, size: e.o.size(), pool: e.pool,
 		}
 		params := d.picture(s.sample, e.mosaic)
 		img, objs, m.err = st.augmented(s.sample, params, w, h)
@@ -245,7 +245,7 @@ func (e *epoch) single(st *studio, j *job, s slot) (*picture.Image, made) {
 		sample := &e.o.Samples[s.sample]
 		m.frame.Width, m.frame.Height = sample.Width, sample.Height
 		if !e.o.Augment {
-			_, resized := picture.FitSize(sample.Width, sample.Height, e.o.ImageSize)
+			_, resized := picture.FitSize(sample.Width, sample.Height, e.o.size().Longer())
 			m.frame.Ratio *= float64(resized) / float64(sample.Height) // the height's, also for widths, as YOLOv5
 		}
 		m.targets = targets(nil, objs, w, h)

@@ -23,14 +23,15 @@ const MaxImageSize = 8192
 type Options struct {
 	Samples   []dataset.Sample
 	BatchSize int
-	ImageSize int // side of square pictures, and of the longer side of others
+	ImageSize int // width, and height unless Height says another; with Rect the longer side
+	Height    int // 0: ImageSize
 	Stride    int // what the sides of pictures are multiples of; 0: 32
 
 	Augmentation
 
 	Rect        bool    // batches of like shapes, as small as these allow: no shuffling, no mosaics
 	Pad         float64 // strides added to the sides of such batches: .5 in YOLOv5's validation
-	Part, Parts int     // of such batches only every Parts-th, from Part on; 0: all
+	Part, Parts int     // of batches that are the same in every epoch only every Parts-th, from Part on; 0: all
 
 	Seed     uint64
 	Shuffle  bool
@@ -68,7 +69,7 @@ type Reading struct {
 // not depend on the number of workers.
 type Loader struct {
 	o      Options
-	rect   []plan // with Rect: the batches of every epoch
+	fixed  []plan // with Rect or Parts: the batches of every epoch
 	store  *pictureStore
 	waited atomic.Int64
 
@@ -76,6 +77,9 @@ type Loader struct {
 	studios []*studio
 	images  [][]uint8 // of recycled batches
 }
+
+// size is that of pictures without Rect.
+func (o *Options) size() dataset.Size { return dataset.SizeOf(o.ImageSize, o.Height) }
 
 // New checks the options. Nothing is read yet.
 func New(o Options) (*Loader, error) {
@@ -100,8 +104,12 @@ func New(o Options) (*Loader, error) {
 		return nil, fmt.Errorf("load pictures: quad needs at least 4 pictures and no rect")
 	case o.Stride < 1 || o.ImageSize < o.Stride || o.ImageSize%o.Stride != 0:
 		return nil, fmt.Errorf("load pictures: image size %d, want a multiple of the stride %d", o.ImageSize, o.Stride)
-	case o.ImageSize > MaxImageSize:
-		return nil, fmt.Errorf("load pictures: image size %d, want %d at most", o.ImageSize, MaxImageSize)
+	case o.ImageSize > MaxImageSize || o.Height > MaxImageSize:
+		return nil, fmt.Errorf("load pictures: image size %v, want %d at most", o.size(), MaxImageSize)
+	case o.Height < 0 || o.Height%o.Stride != 0:
+		return nil, fmt.Errorf("load pictures: image height %d, want a multiple of the stride %d", o.Height, o.Stride)
+	case o.Rect && !o.size().IsSquare():
+		return nil, fmt.Errorf("load pictures: rect makes shapes of its own: want one side, not %v", o.size())
 	case len(o.Samples) == 0:
 		return nil, fmt.Errorf("load pictures: the split is empty")
 	case o.BadImages != dataset.Skip && o.BadImages != dataset.Reject:
@@ -118,16 +126,22 @@ func New(o Options) (*Loader, error) {
 	}
 	l := &Loader{o: o, store: store}
 	if o.Rect {
-		l.rect = rectPlans(o.Samples, o.BatchSize, o.ImageSize, o.Stride, o.Pad)
-		if last := len(l.rect) - 1; o.DropLast && len(l.rect[last].slots) < o.BatchSize {
-			l.rect = l.rect[:last]
+		l.fixed = rectPlans(o.Samples, o.BatchSize, o.ImageSize, o.Stride, o.Pad)
+		if last := len(l.fixed) - 1; o.DropLast && len(l.fixed[last].slots) < o.BatchSize {
+			l.fixed = l.fixed[:last]
 		}
-		if o.Parts > 1 {
-			all := l.rect
-			l.rect = nil
-			for i := o.Part; i < len(all); i += o.Parts {
-				l.rect = append(l.rect, all[i])
-			}
+	} else if o.Parts > 1 {
+		all := make([]int, len(o.Samples))
+		for i := range all {
+			all[i] = i
+		}
+		l.fixed = evenPlans(all, o.BatchSize, o.size(), o.DropLast)
+	}
+	if o.Parts > 1 {
+		all := l.fixed
+		l.fixed = nil
+		for i := o.Part; i < len(all); i += o.Parts {
+			l.fixed = append(l.fixed, all[i])
 		}
 	}
 	return l, nil
@@ -138,8 +152,8 @@ func New(o Options) (*Loader, error) {
 func (l *Loader) Batches() int {
 	n := len(l.o.Samples)
 	switch {
-	case l.o.Rect:
-		return len(l.rect)
+	case l.o.Rect || l.o.Parts > 1:
+		return len(l.fixed)
 	case l.o.DropLast:
 		return n / l.o.BatchSize
 	case l.o.Quad && n%l.o.BatchSize < 4: // too few for one more picture

@@ -15,7 +15,7 @@ type mosaicParams struct {
 // outside the canvas.
 type part struct{ left, top, width, height int }
 
-// mosaicFour puts four pictures around the centre of a canvas of 2s×2s: upper
+// mosaicFour puts four pictures around the centre of a canvas of 2w×2h: upper
 // left, upper right, lower left, lower right. sizes are their widths and
 // heights.
 func mosaicFour(centreX, centreY int, sizes [][2]int) []part {
@@ -32,28 +32,28 @@ func mosaicFour(centreX, centreY int, sizes [][2]int) []part {
 	return parts
 }
 
-// mosaicNine puts one picture in the middle of a canvas of 3s×3s and eight
+// mosaicNine puts one picture in the middle of a canvas of 3w×3h and eight
 // around it, clockwise from above, each touching the one before; it returns
-// their places in the 2s×2s that begin at (cutX, cutY).
-func mosaicNine(s, cutX, cutY int, sizes [][2]int) []part {
+// their places in the 2w×2h that begin at (cutX, cutY).
+func mosaicNine(w, h, cutX, cutY int, sizes [][2]int) []part {
 	parts := make([]part, len(sizes))
 	w0, h0 := sizes[0][0], sizes[0][1]
 	var pw, ph int // the picture before
 	for i, wh := range sizes {
-		w, h := wh[0], wh[1]
+		pictureW, pictureH := wh[0], wh[1]
 		corner := [9][2]int{
-			{s, s},
-			{s, s - h},
-			{s + pw, s - h},
-			{s + w0, s},
-			{s + w0, s + ph},
-			{s + w0 - w, s + h0},
-			{s + w0 - pw - w, s + h0},
-			{s - w, s + h0 - h},
-			{s - w, s + h0 - ph - h},
+			{w, h},
+			{w, h - pictureH},
+			{w + pw, h - pictureH},
+			{w + w0, h},
+			{w + w0, h + ph},
+			{w + w0 - pictureW, h + h0},
+			{w + w0 - pw - pictureW, h + h0},
+			{w - pictureW, h + h0 - pictureH},
+			{w - pictureW, h + h0 - ph - pictureH},
 		}[i]
-		parts[i] = part{corner[0] - cutX, corner[1] - cutY, w, h}
-		pw, ph = w, h
+		parts[i] = part{corner[0] - cutX, corner[1] - cutY, pictureW, pictureH}
+		pw, ph = pictureW, pictureH
 	}
 	return parts
 }

@@ -42,7 +42,7 @@ type pictureStore struct {
 
 func newPictureStore(o *Options) (*pictureStore, error) {
 	s := &pictureStore{
-		samples: o.Samples, size: o.ImageSize, smooth: !o.Augment, limits: o.Limits,
+		samples: o.Samples, size: o.size().Longer(), smooth: !o.Augment, limits: o.Limits,
 		reject: o.BadImages == dataset.Reject, replace: o.Augment || o.Shuffle,
 		kept: make([]*picture.Image, len(o.Samples)), seen: make([]bool, len(o.Samples)), budget: o.CacheRAM, failed: map[int]error{},
 	}

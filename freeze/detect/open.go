@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"yolofreeze/dataset"
 	"yolofreeze/dataset/loader"
 	"yolofreeze/dataset/metric"
 	"yolofreeze/freeze/export"
@@ -20,6 +21,7 @@ import (
 type Options struct {
 	Weights   string            // of any kind; the graph of an .onnx file runs as it is
 	ImageSize int               // pixels of the letterbox's side
+	Height    int               // of the letterbox, ImageSize being its width; 0: ImageSize
 	Batch     int               // pictures at a time
 	AMP       onnx.DType        // of products, float16 or bfloat16; Undefined: all in float32
 	Classes   []string          // to keep, by number or name; none: all
@@ -86,8 +88,8 @@ func Open(o Options) (*Finder, error) {
 	if err != nil {
 		return nil, err
 	}
-	side := model.ImageSize(m.Net, o.ImageSize, 1)
-	f.names, f.stride, f.Height, f.Width = func() []string { return m.Names }, int(m.Net.MaxStride()), side, side
+	size := dataset.SizeOf(o.ImageSize, o.Height).Rounded(int(m.Net.MaxStride()), 1)
+	f.names, f.stride, f.Height, f.Width = func() []string { return m.Names }, int(m.Net.MaxStride()), size.Height, size.Width
 	if err := f.choose(o, m.Names); err != nil {
 		return nil, err
 	}
@@ -104,8 +106,8 @@ func (f *Finder) openExported(o Options) error {
 		return err
 	}
 	f.model, f.names, f.stride = e, func() []string { return e.Names }, e.Stride
-	side := (o.ImageSize + e.Stride - 1) / e.Stride * e.Stride
-	f.Height, f.Width, f.Fixed = side, side, e.Height > 0 || e.Width > 0
+	size := dataset.SizeOf(o.ImageSize, o.Height).Rounded(e.Stride, 1)
+	f.Height, f.Width, f.Fixed = size.Height, size.Width, e.Height > 0 || e.Width > 0
 	if e.Height > 0 {
 		f.Height = e.Height
 	}

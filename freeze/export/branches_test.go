@@ -180,7 +180,7 @@ func TestBranchesInEveryForm(t *testing.T) {
 		}
 	}
 
-	g, names, err := calibrationGraph(joined, 64)
+	g, names, err := calibrationGraph(joined, dataset.SizeOf(64, 0))
 	if err != nil || len(g.Outputs) != 1 {
 		t.Fatal(err)
 	}

@@ -20,18 +20,22 @@ import (
 type BundleOptions struct {
 	Version   string // of the program
 	Batch     int
-	ImageSize int // side of the square pictures, a multiple of the largest stride
+	ImageSize int // side of the pictures, a multiple of the largest stride; their width where Height says another
+	Height    int // 0: ImageSize
 	Hyp       dataset.Hyp
 	Optimizer string // SGD, Adam or AdamW
 }
+
+func (o BundleOptions) size() dataset.Size { return dataset.SizeOf(o.ImageSize, o.Height) }
 
 // NewBundle builds the graphs of a model under a plan: of several branches the newest
 // trains, and the evaluation graph has the raw outputs of all. Source names the
 // weights that the model was made from.
 func NewBundle(m *model.Model, plan *freeze.Plan, source artifact.Source, o BundleOptions) (*artifact.Bundle, error) {
 	const most = 1 << 16 // far more than any device takes; a manifest may say anything
-	if o.Batch < 1 || o.Batch > most || o.ImageSize < 1 || o.ImageSize > loader.MaxImageSize {
-		return nil, fmt.Errorf("batches of %d pictures of %d pixels: want 1 to %d, and 1 to %d", o.Batch, o.ImageSize, most, loader.MaxImageSize)
+	size := o.size()
+	if o.Batch < 1 || o.Batch > most || min(size.Height, size.Width) < 1 || size.Longer() > loader.MaxImageSize {
+		return nil, fmt.Errorf("batches of %d pictures of %v pixels: want 1 to %d, and 1 to %d", o.Batch, size, most, loader.MaxImageSize)
 	}
 	kept, own, shared, err := m.Split()
 	if err != nil {
@@ -42,8 +46,8 @@ func NewBundle(m *model.Model, plan *freeze.Plan, source artifact.Source, o Bund
 	}
 	decay := step.Recipe{Hyp: o.Hyp, BatchSize: o.Batch}.WeightDecay()
 	spec := &step.Spec{
-		Net: own.Net, State: own.State, Plan: plan, Batch: o.Batch, Height: o.ImageSize, Width: o.ImageSize,
-		Loss:      step.LossOf(o.Hyp).Scaled(own.Net, int64(o.ImageSize)),
+		Net: own.Net, State: own.State, Plan: plan, Batch: o.Batch, Height: size.Height, Width: size.Width,
+		Loss:      step.LossOf(o.Hyp).ScaledTo(own.Net, int64(size.Height), int64(size.Width)),
 		Optimizer: optim.Options{Algorithm: o.Optimizer, WeightDecay: decay, ClipNorm: step.ClipNorm},
 	}
 	graphs, err := step.Build(spec)
@@ -71,7 +75,7 @@ func NewBundle(m *model.Model, plan *freeze.Plan, source artifact.Source, o Bund
 	}
 	return &artifact.Bundle{
 		Manifest: artifact.Manifest{
-			Version: o.Version, Source: source, Batch: o.Batch, ImgSize: o.ImageSize, Hyp: hyp,
+			Version: o.Version, Source: source, Batch: o.Batch, ImgSize: size.Width, Height: size.Other(), Hyp: hyp,
 			Optimizer: artifact.Optimizer{Name: o.Optimizer, WeightDecay: decay, ClipNorm: step.ClipNorm},
 		},
 		Plan: plan, Checkpoint: checkpoint,
@@ -109,7 +113,7 @@ func Refreeze(dir, version string, m *model.Model, b *artifact.Bundle, plan *fre
 	if err != nil {
 		return &disk.InputError{Path: filepath.Join(dir, artifact.ManifestFile), Err: err}
 	}
-	fresh, err := NewBundle(m, plan, b.Manifest.Source, BundleOptions{version, b.Manifest.Batch, b.Manifest.ImgSize, hyp, b.Manifest.Optimizer.Name})
+	fresh, err := NewBundle(m, plan, b.Manifest.Source, BundleOptions{version, b.Manifest.Batch, b.Manifest.ImgSize, b.Manifest.Height, hyp, b.Manifest.Optimizer.Name})
 	if err != nil {
 		return fmt.Errorf("rebuild %s: %w", dir, err)
 	}

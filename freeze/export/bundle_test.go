@@ -32,7 +32,7 @@ func writeBundle(t *testing.T, m *model.Model, selectors, policies []string) str
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := NewBundle(m, plan, artifact.Source{File: "small.pt", SHA256: "0123"}, BundleOptions{"test", 4, 64, hyp, "SGD"})
+	b, err := NewBundle(m, plan, artifact.Source{File: "small.pt", SHA256: "0123"}, BundleOptions{"test", 4, 64, 0, hyp, "SGD"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestGraphsFitDevices(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := NewBundle(m, plan, artifact.Source{}, BundleOptions{"test", 2, 64, hyp, c.optimizer})
+		b, err := NewBundle(m, plan, artifact.Source{}, BundleOptions{"test", 2, 64, 0, hyp, c.optimizer})
 		if err != nil {
 			t.Fatal(err)
 		}

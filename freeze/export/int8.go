@@ -27,11 +27,11 @@ type Range = pass.Range
 // between which values its activations lie: for each picture the least and the
 // largest, and of these the means, so that a single odd picture does not spread
 // a range over what others need.
-func Calibrate(ctx context.Context, m *model.Model, side int, samples []dataset.Sample, n int, o ort.Options) (Ranges, error) {
+func Calibrate(ctx context.Context, m *model.Model, size dataset.Size, samples []dataset.Sample, n int, o ort.Options) (Ranges, error) {
 	if len(samples) == 0 || n < 1 {
 		return nil, fmt.Errorf("calibrate: no pictures")
 	}
-	g, names, err := calibrationGraph(m, side)
+	g, names, err := calibrationGraph(m, size)
 	if err != nil {
 		return nil, fmt.Errorf("calibrate: %w", err)
 	}
@@ -45,7 +45,7 @@ func Calibrate(ctx context.Context, m *model.Model, side int, samples []dataset.
 	for i := range chosen {
 		chosen[i] = samples[i*len(samples)/n]
 	}
-	loader, err := loader.New(loader.Options{Samples: chosen, BatchSize: 1, ImageSize: side, Stride: int(m.Net.MaxStride())})
+	loader, err := loader.New(loader.Options{Samples: chosen, BatchSize: 1, ImageSize: size.Width, Height: size.Other(), Stride: int(m.Net.MaxStride())})
 	if err != nil {
 		return nil, fmt.Errorf("calibrate: %w", err)
 	}
@@ -77,8 +77,8 @@ func Calibrate(ctx context.Context, m *model.Model, side int, samples []dataset.
 
 // calibrationGraph is an export that gives, instead of detections, for each
 // activation the largest of -x and of x.
-func calibrationGraph(m *model.Model, side int) (*onnx.Model, []string, error) {
-	g, err := step.BuildExport(m.Net, m.State, 1, side, side)
+func calibrationGraph(m *model.Model, size dataset.Size) (*onnx.Model, []string, error) {
+	g, err := step.BuildExport(m.Net, m.State, 1, size.Height, size.Width)
 	if err != nil {
 		return nil, nil, err
 	}

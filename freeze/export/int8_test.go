@@ -17,7 +17,7 @@ import (
 // someRanges are ranges for a model's activations without pictures.
 func someRanges(t *testing.T, m *model.Model) Ranges {
 	t.Helper()
-	_, names, err := calibrationGraph(m, 64)
+	_, names, err := calibrationGraph(m, dataset.SizeOf(64, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestExportInt8Refuses(t *testing.T) {
 
 func TestCalibrateRefuses(t *testing.T) {
 	m := fixture.SmallModel(t)
-	if _, err := Calibrate(t.Context(), m, 64, nil, 8, ort.Options{}); err == nil || !strings.Contains(err.Error(), "no pictures") {
+	if _, err := Calibrate(t.Context(), m, dataset.SizeOf(64, 0), nil, 8, ort.Options{}); err == nil || !strings.Contains(err.Error(), "no pictures") {
 		t.Errorf("without pictures: %v", err)
 	}
 	fixture.NeedORT(t)
@@ -82,7 +82,7 @@ func TestCalibrateRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	samples := []dataset.Sample{{Path: path, Width: 10, Height: 10}}
-	if _, err := Calibrate(t.Context(), m, 64, samples, 8, ort.Options{}); err == nil || !strings.Contains(err.Error(), "none of the 1 pictures could be read") {
+	if _, err := Calibrate(t.Context(), m, dataset.SizeOf(64, 0), samples, 8, ort.Options{}); err == nil || !strings.Contains(err.Error(), "none of the 1 pictures could be read") {
 		t.Errorf("without a picture that can be read: %v", err)
 	}
 }

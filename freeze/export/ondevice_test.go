@@ -37,7 +37,7 @@ func onDevice(t *testing.T, algorithm string) (dir string, o BundleOptions, d *a
 	if err != nil {
 		t.Fatal(err)
 	}
-	o = BundleOptions{"test", 2, 64, hyp, algorithm}
+	o = BundleOptions{"test", 2, 64, 0, hyp, algorithm}
 	if d, err = OnDevice(m, plan, o); err != nil {
 		t.Fatal(err)
 	}

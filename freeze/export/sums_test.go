@@ -133,7 +133,7 @@ func artifactsOf(t *testing.T, m *model.Model, source artifact.Source, base stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	bundle, err := NewBundle(m, plan, source, BundleOptions{sumsVersion, 4, 320, hyp, "SGD"})
+	bundle, err := NewBundle(m, plan, source, BundleOptions{sumsVersion, 4, 320, 0, hyp, "SGD"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,8 +20,9 @@ func OnDevice(m *model.Model, plan *freeze.Plan, o BundleOptions) (*artifact.OnD
 	if err := oneBranch(m, "ONNX Runtime's training API"); err != nil {
 		return nil, err
 	}
-	spec := &step.Spec{Net: m.Net, State: m.State, Plan: plan, Batch: o.Batch, Height: o.ImageSize, Width: o.ImageSize,
-		Loss: step.LossOf(o.Hyp).Scaled(m.Net, int64(o.ImageSize))}
+	size := o.size()
+	spec := &step.Spec{Net: m.Net, State: m.State, Plan: plan, Batch: o.Batch, Height: size.Height, Width: size.Width,
+		Loss: step.LossOf(o.Hyp).ScaledTo(m.Net, int64(size.Height), int64(size.Width))}
 	decay := step.Recipe{Hyp: o.Hyp, BatchSize: o.Batch}.WeightDecay()
 	about, err := m.About()
 	if err != nil {

@@ -61,7 +61,7 @@ func freeOn(d ort.Device) (int64, bool) {
 // stepMemory estimates the memory of the run's last stage, which trains the most.
 func (j *job) stepMemory() (m stepMemory, err error) {
 	m.fixed, m.picture, err = step.Memory(step.Spec{Net: j.model.Net, State: j.model.State, Plan: j.stages[len(j.stages)-1].Plan,
-		Height: j.side, Width: j.side, Loss: j.loss, Optimizer: optim.Options{Algorithm: j.o.Optimizer},
+		Height: j.size.Height, Width: j.size.Width, Loss: j.loss, Optimizer: optim.Options{Algorithm: j.o.Optimizer},
 		AMP: j.o.Products, Target: step.TargetOf(j.o.Runtime.Device), Native: j.o.Kernels == step.Native, Teacher: j.teacher.step(j)})
 	if err != nil {
 		return m, fmt.Errorf("estimate a step's memory: %w", err)

@@ -43,7 +43,7 @@ func loaders(t *testing.T) map[string]batches {
 		t.Fatal(err)
 	}
 	t.Cleanup(store.Close)
-	return map[string]batches{"pictures": pictureSource{pictures}, "features": newFeatureSource(store, pictures, 64)}
+	return map[string]batches{"pictures": pictureSource{pictures}, "features": newFeatureSource(store, pictures, dataset.SizeOf(64, 0))}
 }
 
 // TestLoadersCancelled: an epoch of which not all batches were given ends in the context's

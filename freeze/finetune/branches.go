@@ -45,7 +45,7 @@ func (j *job) cost(ctx context.Context, joined *onnx.Model) (*Branches, error) {
 	if j.kept == nil {
 		return nil, nil
 	}
-	before, err := export.ONNX(j.kept, j.source, export.Options{Version: j.o.Version, Batch: 1, Height: j.side, Width: j.side})
+	before, err := export.ONNX(j.kept, j.source, export.Options{Version: j.o.Version, Batch: 1, Height: j.size.Height, Width: j.size.Width})
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (j *job) cost(ctx context.Context, joined *onnx.Model) (*Branches, error) {
 		return nil, err
 	}
 	b := &Branches{Kept: j.kept.Names, Shared: j.shared, Before: costs[0], After: costs[1]}
-	j.r.Logf("a picture of %d pixels takes %.2f GFLOPs and %.1f ms; without the new branch %.2f and %.1f",
-		j.side, b.After.GFLOPs, b.After.Milliseconds, b.Before.GFLOPs, b.Before.Milliseconds)
+	j.r.Logf("a picture of %v pixels takes %.2f GFLOPs and %.1f ms; without the new branch %.2f and %.1f",
+		j.size, b.After.GFLOPs, b.After.Milliseconds, b.Before.GFLOPs, b.Before.Milliseconds)
 	return b, nil
 }

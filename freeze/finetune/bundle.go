@@ -18,7 +18,7 @@ func ArtifactsOptions(dir string) (options.Options, error) {
 		return o, err
 	}
 	m := b.Manifest
-	o.ImageSize, o.BatchSize, o.Optimizer = m.ImgSize, m.Batch, m.Optimizer.Name
+	o.ImageSize, o.ImageHeight, o.BatchSize, o.Optimizer = m.ImgSize, m.Height, m.Batch, m.Optimizer.Name
 	if o.Hyp, err = export.HypOf(m.Hyp); err != nil {
 		return o, &disk.InputError{Path: filepath.Join(dir, artifact.ManifestFile), Err: err}
 	}

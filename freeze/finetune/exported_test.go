@@ -101,7 +101,7 @@ func TestExportInt8(t *testing.T) {
 	}
 	m := fixture.LoadShared(t, "yolov5n-v7.0.pt")
 	const side = 320
-	ranges, err := export.Calibrate(t.Context(), m, side, set.Splits["train"], 32, ort.Options{})
+	ranges, err := export.Calibrate(t.Context(), m, dataset.SizeOf(side, 0), set.Splits["train"], 32, ort.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func (t *trainer) outOfMemory(err error) error {
 	if !ort.OutOfMemory(err) {
 		return err
 	}
-	e := &MemoryError{Device: t.o.Runtime.Device, Batch: t.batch, Side: t.side, Fits: t.batch / 2, Err: err}
+	e := &MemoryError{Device: t.o.Runtime.Device, Batch: t.batch, Side: t.size.Longer(), Fits: t.batch / 2, Err: err}
 	budget := t.memory()
 	m, failed := t.stepMemory()
 	if budget == 0 || failed != nil {

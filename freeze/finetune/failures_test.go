@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"yolofreeze/dataset"
 	"yolofreeze/freeze"
 	"yolofreeze/freeze/fixture"
 	"yolofreeze/freeze/options"
@@ -21,7 +22,7 @@ func TestMemoryError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := &trainer{job: &job{model: m, stages: []freeze.Stage{{Plan: plan}}, side: 64, batch: 48, loss: step.LossOf(options.Defaults().Hyp), o: &options.Settings{Options: options.Defaults()}}}
+	run := &trainer{job: &job{model: m, stages: []freeze.Stage{{Plan: plan}}, size: dataset.SizeOf(64, 0), batch: 48, loss: step.LossOf(options.Defaults().Hyp), o: &options.Settings{Options: options.Defaults()}}}
 	run.o.Runtime.Device = ort.Device{Kind: ort.CUDA}
 	limited := func(bytes string) { run.o.Runtime.ProviderOptions = map[string]string{"gpu_mem_limit": bytes} }
 	limited("20000000")

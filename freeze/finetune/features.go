@@ -51,7 +51,7 @@ func planFeatures(j *job) (*featureCache, error) {
 	if cut.Layers == 0 {
 		return nil, &disk.InputError{Path: j.o.Weights, Err: fmt.Errorf("`cache-features` keeps what frozen first layers put out, but %s: freeze layers from the first one on, with fixed statistics, such as `freeze 10` `bn eval`", plan.Moves(plan.FixedPrefix()))}
 	}
-	shapes, err := cut.Shapes(j.model.Net, 1, j.side, j.side)
+	shapes, err := cut.Shapes(j.model.Net, 1, j.size.Height, j.size.Width)
 	if err != nil {
 		return nil, err
 	}
@@ -73,8 +73,8 @@ func planFeatures(j *job) (*featureCache, error) {
 		return c, nil
 	}
 	// Validation pads pictures by half a stride.
-	padded := j.side + int(j.model.Net.MaxStride())
-	if shapes, err = cut.Shapes(j.model.Net, len(j.set.Splits["val"]), padded, padded); err != nil {
+	stride := int(j.model.Net.MaxStride())
+	if shapes, err = cut.Shapes(j.model.Net, len(j.set.Splits["val"]), j.size.Height+stride, j.size.Width+stride); err != nil {
 		return nil, err
 	}
 	var most int64
@@ -187,7 +187,7 @@ func (c *featureCache) source(ctx context.Context, l *loop) (batches, error) {
 			return nil, err
 		}
 	}
-	return newFeatureSource(c.store, l.pictures, c.side), nil
+	return newFeatureSource(c.store, l.pictures, c.size), nil
 }
 
 // open finds the cache, or makes it.
@@ -241,7 +241,7 @@ func (c *featureCache) close() {
 func (c *featureCache) key(ctx context.Context) (string, error) {
 	h := sha256.New()
 	net := c.model.Net
-	fmt.Fprintf(h, "4 %+v %+v side %d seed %d hyp %+v bad %s\n", c.cut, c.layout, c.side, c.o.Seed, c.o.Hyp.AugmentHyp, c.o.BadImages)
+	fmt.Fprintf(h, "4 %+v %+v side %v seed %d hyp %+v bad %s\n", c.cut, c.layout, c.size, c.o.Seed, c.o.Hyp.AugmentHyp, c.o.BadImages)
 	fmt.Fprintf(h, "%v %q %v %v\n", net.Folded, net.Act, net.Acts, net.Layers[:c.cut.Layers])
 	params, err := net.Params()
 	if err != nil {

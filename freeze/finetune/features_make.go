@@ -11,7 +11,7 @@ import (
 // make runs the frozen layers on the pictures of as many epochs as there are views.
 func (c *featureCache) make(ctx context.Context, dir string, l *loop) (err error) {
 	n := step.ChunkOn(c.o.Runtime.Device)
-	x, err := step.NewExtractor(c.model.Net, c.model.State, c.cut, n, c.side, c.o.Runtime)
+	x, err := step.NewExtractor(c.model.Net, c.model.State, c.cut, n, c.size.Height, c.size.Width, c.o.Runtime)
 	if err != nil {
 		return err
 	}

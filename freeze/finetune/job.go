@@ -39,8 +39,8 @@ type job struct {
 	all         []dataset.Sample // to train on, of all ranks; set has this rank's
 	fingerprint string
 	stages      []freeze.Stage
-	batch       int // pictures of a full batch
-	side        int // of square pictures
+	batch       int          // pictures of a full batch
+	size        dataset.Size // of pictures
 	loss        loss.Options
 	features    *featureCache // nil: pictures run through all layers in every epoch
 	autoKernels bool          // nobody asked for native or stock ones
@@ -231,11 +231,11 @@ func (j *job) plan(ctx context.Context) (err error) {
 	if j.autoKernels && j.resumed == nil && !step.WholeLayers(last, j.model.Net.Head()) {
 		j.o.Kernels = step.Stock
 	}
-	j.side = model.ImageSize(j.model.Net, j.o.ImageSize, 2)
-	if j.side != j.o.ImageSize {
-		j.r.Warnf("image size %d is not a multiple of the largest stride %d, using %d", j.o.ImageSize, j.model.Net.MaxStride(), j.side)
+	j.size = j.o.Size().Rounded(int(j.model.Net.MaxStride()), 2)
+	if j.size != j.o.Size() {
+		j.r.Warnf("image size %v is not a multiple of the largest stride %d, using %v", j.o.Size(), j.model.Net.MaxStride(), j.size)
 	}
-	j.loss = step.LossOf(j.o.Hyp).Scaled(j.model.Net, int64(j.side))
+	j.loss = step.LossOf(j.o.Hyp).ScaledTo(j.model.Net, int64(j.size.Height), int64(j.size.Width))
 	if err := j.chooseBatch(ctx); err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func (j *job) loaders(maps func() []float64) (pictures *loader.Loader, v, whole 
 	ram, decoded := cacheBudgets(j.o.Cache)
 	share := ram * int64(len(train)) / int64(max(len(train)+len(val), 1))
 	o := loader.Options{
-		Samples: train, BatchSize: max(j.batch, 1), ImageSize: j.side, Stride: int(j.model.Net.MaxStride()),
+		Samples: train, BatchSize: max(j.batch, 1), ImageSize: j.size.Width, Height: j.size.Other(), Stride: int(j.model.Net.MaxStride()),
 		Rect: j.o.Rect, Seed: j.ranks.seed(j.o.Seed), Shuffle: !j.o.Rect,
 		Augmentation: loader.Augmentation{Augment: true, Hyp: j.o.Hyp, Epochs: j.o.Epochs, CloseMosaic: j.o.CloseMosaic,
 			MultiScale: j.o.MultiScale, Quad: j.o.Quad, Nine: j.o.Mosaic9},
@@ -51,7 +51,7 @@ func (j *job) loaders(maps func() []float64) (pictures *loader.Loader, v, whole 
 		return nil, nil, nil, &disk.InputError{Path: j.set.Path, Err: err}
 	}
 	of := validate.Defaults()
-	of.Samples, of.BatchSize, of.ImageSize, of.SingleCls, of.Loss = val, 2*j.o.BatchSize, j.side, j.o.SingleCls, &j.loss
+	of.Samples, of.BatchSize, of.ImageSize, of.Height, of.SingleCls, of.Loss = val, 2*j.o.BatchSize, j.size.Width, j.size.Other(), j.o.SingleCls, &j.loss
 	of.AMP = j.o.Products
 	of.Reading = loader.Reading{Workers: j.o.Workers, CacheRAM: ram - share, Disk: decoded, BadImages: j.o.BadImages}
 	if whole, err = validate.New(j.model.Net, of); err == nil {

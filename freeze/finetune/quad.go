@@ -3,6 +3,7 @@ package finetune
 import (
 	"fmt"
 
+	"yolofreeze/dataset"
 	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze/options"
 	"yolofreeze/onnx/disk"
@@ -23,12 +24,12 @@ func (j *job) planQuad() error {
 	return nil
 }
 
-// stepSize returns what the network gets of a full batch: how many pictures, of which side.
-func (j *job) stepSize() (batch, side int) {
+// stepSize returns what the network gets of a full batch: how many pictures, of which size.
+func (j *job) stepSize() (batch int, size dataset.Size) {
 	if j.o.Quad {
-		return j.batch / options.QuadPictures, 2 * j.side
+		return j.batch / options.QuadPictures, dataset.Size{Height: 2 * j.size.Height, Width: 2 * j.size.Width}
 	}
-	return j.batch, j.side
+	return j.batch, j.size
 }
 
 // picturesIn returns how many pictures went into a batch.

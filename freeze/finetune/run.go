@@ -214,7 +214,7 @@ func (t *run) finish(ctx context.Context) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	graph, err := export.ONNX(best, source, export.Options{Version: j.o.Version, Batch: 1, Height: j.side, Width: j.side})
+	graph, err := export.ONNX(best, source, export.Options{Version: j.o.Version, Batch: 1, Height: j.size.Height, Width: j.size.Width})
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"time"
 
+	"yolofreeze/dataset"
 	"yolofreeze/dataset/loader"
 	"yolofreeze/freeze/features"
 	"yolofreeze/freeze/step"
@@ -57,7 +58,7 @@ func (s pictureSource) EpochFrom(ctx context.Context, epoch, first int) iter.Seq
 type featureSource struct {
 	store  *features.Store
 	loader *loader.Loader // knows the order
-	side   int
+	size   dataset.Size
 	waited time.Duration
 	idle   chan step.Inputs // whose memory can be used again
 }
@@ -65,8 +66,8 @@ type featureSource struct {
 // ahead is how many batches are made before they are asked for.
 const ahead = 2
 
-func newFeatureSource(s *features.Store, l *loader.Loader, side int) *featureSource {
-	return &featureSource{store: s, loader: l, side: side, idle: make(chan step.Inputs, ahead+2)}
+func newFeatureSource(s *features.Store, l *loader.Loader, size dataset.Size) *featureSource {
+	return &featureSource{store: s, loader: l, size: size, idle: make(chan step.Inputs, ahead+2)}
 }
 
 func (f *featureSource) Waited() time.Duration { return f.waited }
@@ -136,7 +137,7 @@ func (f *featureSource) EpochFrom(ctx context.Context, epoch, first int) iter.Se
 // view reads one view of the given pictures; those that could not be decoded are left out.
 func (f *featureSource) view(pictures []int, view int) (*batch, error) {
 	s := f.store
-	b := &batch{Batch: &loader.Batch{Width: f.side, Height: f.side}}
+	b := &batch{Batch: &loader.Batch{Width: f.size.Width, Height: f.size.Height}}
 	var records []int
 	for _, p := range pictures {
 		if r := view*s.Images + p; s.Has(r) {

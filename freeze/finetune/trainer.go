@@ -39,11 +39,11 @@ func (t *trainer) open(epoch int) error {
 	}
 	o := t.o.Runtime
 	o.Placement, o.Capture, o.Native = true, t.o.CUDAGraph, t.o.Kernels == step.Native
-	batch, side := t.stepSize()
+	batch, size := t.stepSize()
 	loss := t.loss
 	loss.Capacity = t.capacity()
 	e, err := step.NewEngine(&step.Spec{
-		Net: t.model.Net, State: state, Plan: stage.Plan, Batch: batch, Height: side, Width: side, Loss: loss,
+		Net: t.model.Net, State: state, Plan: stage.Plan, Batch: batch, Height: size.Height, Width: size.Width, Loss: loss,
 		Optimizer: optim.Options{Algorithm: t.o.Optimizer, WeightDecay: t.recipe.WeightDecay(), ClipNorm: step.ClipNorm},
 		AMP:       t.o.Products, Cut: t.features.cutFor(stage), Teacher: t.teacher.step(t.job),
 	}, o)
@@ -180,7 +180,7 @@ func (t *trainer) announce(p *checkpoint.Progress) {
 	if t.o.CUDAGraph {
 		device += fmt.Sprintf(", captured, for up to %d matches a level", t.engine.Capacity())
 	}
-	t.r.Logf("Image sizes %d train, %d val; device %s; ONNX Runtime %s", t.side, t.side, device, ort.Version())
+	t.r.Logf("Image sizes %v train, %v val; device %s; ONNX Runtime %s", t.size, t.size, device, ort.Version())
 	if p.Iteration > 0 {
 		t.r.Logf("Resuming at epoch %d, batch %d, for %d epochs", p.Epoch, p.Batch, t.o.Epochs)
 		return

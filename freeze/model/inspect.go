@@ -153,8 +153,12 @@ func inspectArtifacts(dir string) (*Info, error) {
 	}
 	info.Counts.BatchNorm = b.Plan.Summary().BatchNorm
 	info.Metadata = withoutModel(b.Checkpoint.Metadata)
+	imgsz := strconv.Itoa(b.Manifest.ImgSize)
+	if h := b.Manifest.Height; h > 0 {
+		imgsz = strconv.Itoa(h) + " " + imgsz
+	}
 	maps.Copy(info.Metadata, map[string]string{
-		"version": b.Manifest.Version, "batch": strconv.Itoa(b.Manifest.Batch), "imgsz": strconv.Itoa(b.Manifest.ImgSize),
+		"version": b.Manifest.Version, "batch": strconv.Itoa(b.Manifest.Batch), "imgsz": imgsz,
 		"optimizer": b.Manifest.Optimizer.Name, "freeze": strings.Join(b.Manifest.Freeze, ","), "bn": strings.Join(b.Manifest.BN, ","),
 	})
 	return info, nil

@@ -12,7 +12,6 @@ import (
 	"yolofreeze/freeze"
 	"yolofreeze/onnx/artifact"
 	"yolofreeze/onnx/disk"
-	"yolofreeze/onnx/yolov5"
 )
 
 // loadArtifacts reads the weights of an artifacts folder.
@@ -68,18 +67,6 @@ func (m *Model) Plan(selectors, policies []string) (*freeze.Plan, error) {
 	}
 	return freeze.New(net, parsed, bn...)
 }
-
-// ImageSize rounds a picture's side up to what the network takes: a multiple of
-// its largest stride, at least least strides.
-func ImageSize(net *yolov5.Network, side, least int) int {
-	return RoundSide(side, int(net.MaxStride()), least)
-}
-
-// RoundSide rounds a side up to a multiple of stride, at least least strides.
-func RoundSide(side, stride, least int) int { return max((side+stride-1)/stride, least) * stride }
-
-// ImageSize is the function ImageSize for training: at least two strides.
-func (m *Model) ImageSize(side int) int { return ImageSize(m.Net, side, 2) }
 
 // SourceOf names a weights file and its SHA-256: of a folder, its checkpoint's.
 func SourceOf(path string) (artifact.Source, error) {

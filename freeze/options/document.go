@@ -28,6 +28,13 @@ func (o *Options) YAML() ([]byte, error) {
 
 // entry writes a key and its value, lists on its line.
 func entry(key string, value any) ([]byte, error) {
+	if sides, ok := value.(Sides); ok {
+		size := sides.Size()
+		if size.IsSquare() {
+			return yaml.Encode(map[string]any{key: size.Width})
+		}
+		return fmt.Appendf(nil, "%s: [%d, %d]\n", key, size.Height, size.Width), nil
+	}
 	list, ok := value.(*[]string)
 	if !ok {
 		return yaml.Encode(map[string]any{key: value})
@@ -47,7 +54,13 @@ func FromYAML(text []byte) (o Options, err error) {
 		if i < 0 || pair.Key == "" {
 			return o, fmt.Errorf("unknown option %q", pair.Key)
 		}
-		if err := pair.Value.Decode(Table[i].Of(&o)); err != nil {
+		value := Table[i].Of(&o)
+		if sides, ok := value.(Sides); ok {
+			err = sides.read(pair.Value)
+		} else {
+			err = pair.Value.Decode(value)
+		}
+		if err != nil {
 			return o, fmt.Errorf("option %s: %w", pair.Key, err)
 		}
 	}

@@ -58,9 +58,10 @@ type Freezing struct {
 // Learning says for how long and by which rule parameters change.
 type Learning struct {
 	Hyp           dataset.Hyp
-	Epochs        int // 0 only validates
-	BatchSize     int // AutoBatch: what fits
-	ImageSize     int
+	Epochs        int     // 0 only validates
+	BatchSize     int     // AutoBatch: what fits
+	ImageSize     int     // of pictures, their width where ImageHeight says another
+	ImageHeight   int     // 0: ImageSize
 	Optimizer     string  // one of step.Optimizers
 	TeacherWeight float64 // of what the teacher adds to the loss
 	CosLR         bool

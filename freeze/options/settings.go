@@ -113,8 +113,10 @@ func (o *Options) check() error {
 		return bad("epochs %d: want 0 or more", o.Epochs)
 	case o.BatchSize < 1 && o.BatchSize != AutoBatch:
 		return bad("batch size %d: want 1 or more, or %d for what fits into memory", o.BatchSize, AutoBatch)
-	case o.ImageSize < 1 || o.ImageSize > loader.MaxImageSize:
-		return bad("image size %d: want 1 to %d", o.ImageSize, loader.MaxImageSize)
+	case o.ImageSize < 1 || o.ImageHeight < 0 || o.Size().Longer() > loader.MaxImageSize:
+		return bad("image size %v: want 1 to %d", o.Size(), loader.MaxImageSize)
+	case o.Rect && !o.Size().IsSquare():
+		return bad("rect makes shapes of its own: image size %v: want one side", o.Size())
 	case !slices.Contains(step.Optimizers, o.Optimizer):
 		return bad("optimizer %q: want one of %v", o.Optimizer, step.Optimizers)
 	case !slices.Contains(Caches, o.Cache):

@@ -22,7 +22,7 @@ type Option struct {
 	Free    bool // a resumed run may change it; data may lie elsewhere, but must be the same
 
 	// Of returns a pointer to the option's value: text, number, truth, list of texts,
-	// dataset.Policy or dataset.Hyp.
+	// dataset.Policy or dataset.Hyp; or Sides.
 	Of func(*Options) any
 }
 
@@ -91,8 +91,8 @@ var Table = slices.Concat(
 			Usage: "`N` passes over the data; 0 only validates"},
 		Option{Name: "batch-size", Aliases: []string{"batch"}, Of: func(o *Options) any { return &o.BatchSize },
 			Usage: "pictures a `BATCH`; -1: as many as fit into memory"},
-		Option{Name: "imgsz", Aliases: []string{"img", "img-size"}, Of: func(o *Options) any { return &o.ImageSize },
-			Usage: "image side in `PIXELS`, rounded up to a multiple of the largest stride"},
+		Option{Name: "imgsz", Aliases: []string{"img", "img-size"}, Of: func(o *Options) any { return Sides{&o.ImageSize, &o.ImageHeight} },
+			Usage: "image side in `PIXELS`, or height and width (384 640), rounded up to a multiple of the largest stride"},
 		Option{Name: "optimizer", Of: func(o *Options) any { return &o.Optimizer },
 			Usage: "`RULE`: " + strings.Join(step.Optimizers, ", ")},
 		Option{Name: "cos-lr", Of: func(o *Options) any { return &o.CosLR },

@@ -26,6 +26,9 @@ func TestOptionsTable(t *testing.T) {
 			t.Errorf("%s and %s are the same value", option.Name, other)
 		}
 		listed[value] = option.Name
+		if sides, ok := value.(Sides); ok {
+			listed[sides.Width], listed[sides.Height] = option.Name, option.Name
+		}
 		if key := option.FileKey(); key != "" {
 			keys = append(keys, key)
 		}
@@ -34,6 +37,7 @@ func TestOptionsTable(t *testing.T) {
 		t.Errorf("keys of opt.yaml are %q, want %q", keys, want)
 	}
 	fillOptions(t, reflect.ValueOf(&o).Elem(), listed)
+	o.ImageHeight = 384               // or the two sides are one
 	o.ResumeFrom, o.Force = "", false // of the process, not of the run
 	text, err := o.YAML()
 	if err != nil {

@@ -136,8 +136,8 @@ type Extractor struct {
 }
 
 // NewExtractor opens the layers before a cut for n square pictures.
-func NewExtractor(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, n, side int, o ort.Options) (*Extractor, error) {
-	shape := []int64{int64(n), 3, int64(side), int64(side)}
+func NewExtractor(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, n, height, width int, o ort.Options) (*Extractor, error) {
+	shape := []int64{int64(n), 3, int64(height), int64(width)}
 	m, err := BuildFeatures(net, state, c, onnx.Dims(shape...))
 	if err != nil {
 		return nil, err

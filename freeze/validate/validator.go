@@ -21,6 +21,7 @@ type Options struct {
 	Samples   []dataset.Sample
 	BatchSize int           // 16
 	ImageSize int           // 640
+	Height    int           // of all pictures, ImageSize being their width; 0: batches of like shapes
 	Conf, IoU float64       // .001 and .6
 	MaxDet    int           // 300
 	SingleCls bool          // labels and detections are all class 0
@@ -60,11 +61,13 @@ type Validator struct {
 	Progress func(done, batches int)
 }
 
-// New makes the loader: rectangular batches, padded by half a stride.
+// New makes the loader: rectangular batches, padded by half a stride, unless a height is given.
 func New(net *yolov5.Network, o Options) (*Validator, error) {
 	l := loader.Options{Reading: o.Reading}
 	l.Samples, l.BatchSize, l.ImageSize, l.Stride = o.Samples, o.BatchSize, o.ImageSize, int(net.MaxStride())
-	l.Rect, l.Pad = true, 0.5
+	if l.Height = o.Height; l.Height == 0 {
+		l.Rect, l.Pad = true, 0.5
+	}
 	l.Part, l.Parts = o.Ranks.Rank(), o.Ranks.Size()
 	if l.BatchSize < 1 {
 		return nil, fmt.Errorf("validate: batch size %d, want 1 or more", o.BatchSize)

@@ -43,8 +43,9 @@ type Manifest struct {
 	Source    Source             `json:"source"`
 	Batch     int                `json:"batch"`
 	ImgSize   int                `json:"imgsz"`
-	Hyp       map[string]float64 `json:"hyp"`       // by YOLOv5's names, before scaling
-	Optimizer Optimizer          `json:"optimizer"` // as the graph has it
+	Height    int                `json:"imgsz_height,omitempty"` // where it is not ImgSize, the width
+	Hyp       map[string]float64 `json:"hyp"`                    // by YOLOv5's names, before scaling
+	Optimizer Optimizer          `json:"optimizer"`              // as the graph has it
 	BN        []string           `json:"bn"`
 	Freeze    []string           `json:"freeze"`
 	Trainable []string           `json:"trainable"` // parameters, in the network's order

@@ -75,7 +75,7 @@ func (m *Manifest) read(dir string) error {
 	switch {
 	case m.Format != Format:
 		return &Error{path, fmt.Sprintf("format %d is not known, only %d is", m.Format, Format), ""}
-	case m.Batch < 1 || m.ImgSize < 1:
+	case m.Batch < 1 || m.ImgSize < 1 || m.Height < 0:
 		return &Error{path, fmt.Sprintf("batch %d, imgsz %d", m.Batch, m.ImgSize), ""}
 	}
 	return nil

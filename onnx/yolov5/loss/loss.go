@@ -25,10 +25,15 @@ type Options struct {
 // Scaled returns the options with the gains adapted to the number of levels
 // and classes and to the picture's side, as training does before it starts.
 func (o Options) Scaled(net *yolov5.Network, imageSize int64) Options {
-	levels, side := 3/float64(len(net.Anchors)), float64(imageSize)/640
+	return o.ScaledTo(net, imageSize, imageSize)
+}
+
+// ScaledTo is Scaled for pictures of two sides, whose area counts.
+func (o Options) ScaledTo(net *yolov5.Network, height, width int64) Options {
+	levels := 3 / float64(len(net.Anchors))
 	o.Box *= levels
 	o.Cls *= float64(net.NC) / 80 * levels
-	o.Obj *= side * side * levels
+	o.Obj *= float64(height) / 640 * (float64(width) / 640) * levels
 	return o
 }
 
