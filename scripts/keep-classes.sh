@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Teaches a model new classes and lets it keep its old ones (train --keep-classes), beside
-# fine-tuning that forgets them, and prints a table of what each costs and finds.
+# fine-tuning that forgets them and fine-tuning with a teacher (train --teacher), and prints a table of what each costs and finds.
 # usage: scripts/keep-classes.sh [flags] [further flags of yolofreeze train]
 #        scripts/keep-classes.sh --smoke
 #   --weights WEIGHTS  a file, or the name of an official checkpoint (yolov5n)
@@ -83,13 +83,14 @@ trained() {
 			"${@:2}" ${more[@]+"${more[@]}"}
 	fi
 }
-methods=(plain frozen10)
+methods=(plain frozen10 teacher)
 for cut in $cuts; do
 	trained "keep$cut" --freeze "$cut" --keep-classes
 	methods+=("keep$cut")
 done
 trained frozen10 --freeze 10
 trained plain
+trained teacher --teacher "$weights"
 
 # number KEY: of a line of JSON on standard input.
 number() { sed -n "s/.*\"$1\":\([0-9.e+-]*\).*/\1/p" | head -n 1; }
@@ -127,7 +128,7 @@ before=$(found "$weights" "$old")
 	row "as it was" before "$before" "- -" -
 	for m in "${methods[@]}"; do
 		best=$output/$m/weights/best.safetensors after="0 0"
-		case $m in keep*) after=$(found "$best" "$old") ;; esac
+		case $m in keep* | teacher) after=$(found "$best" "$old") ;; esac
 		row "$m" "$m" "$after" "$(found "$best" "$new")" "$(tr -d '\n' <"$output/$m/summary.json" | sed 's/: /:/g' | number seconds)"
 		case $m in keep*)
 			[ "$after" = "$before" ] || { say "$m: old mAP $after, $before before"; exit 1; }
