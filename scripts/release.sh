@@ -93,10 +93,11 @@ build() { # TARGET
 	windows-x64) os=windows arch=amd64 zig=x86_64-windows-gnu ending=.exe ;;
 	esac
 	say "building $called"
-	printf '#!/bin/sh\nexec "%s" -m ziglang cc -target %s "$@"\n' "$python" "$zig" >"$work/cc-$1"
-	chmod +x "$work/cc-$1"
+	local cc=${python%/bin/python}/cc-$1 # at one place, or nothing that was compiled would serve the next time
+	printf '#!/bin/sh\nexec "%s" -m ziglang cc -target %s "$@"\n' "$python" "$zig" >"$cc"
+	chmod +x "$cc"
 	mkdir -p "$folder"
-	local go=(env GOOS="$os" GOARCH="$arch" CGO_ENABLED=1 CC="$work/cc-$1")
+	local go=(env GOOS="$os" GOARCH="$arch" CGO_ENABLED=1 CC="$cc")
 	"${go[@]}" go build -trimpath -ldflags "-s -w -X main.release=$version" -o "$folder/yolofreeze$ending" ./cmd/yolofreeze
 	library=$("$yolofreeze" setup --platform "$1" --output "$folder/lib")
 	"${go[@]}" "$work/bin/go-licenses" save ./cmd/yolofreeze --save_path "$licences" --ignore "$(go list -m)" $(printf -- '--ignore %s ' "${unread[@]}") 2>"$work/licences.log" ||
