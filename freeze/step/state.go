@@ -241,19 +241,6 @@ func (s *State) ClearGradients() {
 	}
 }
 
-// GradientValues is the memory of what batches have added up since the last step, where the device
-// works: one value for all gradients on the CPU provider, whose Tensor is that memory itself,
-// and on CUDA; one for each tensor where memory has no addresses. What is written there between
-// Accumulate and Step is what the step applies. Gradients of a scaled loss are scaled.
-func (s *State) GradientValues() (values []*ort.Value) {
-	for _, p := range s.pieces {
-		if p.gradient {
-			values = append(values, s.values[p.name])
-		}
-	}
-	return values
-}
-
 // Weights returns the state dict as it is now, averaged or not; frozen tensors are
 // those that it began with. Should the device not give it, the next Sync says so.
 func (s *State) Weights(averaged bool) map[string]*onnx.Tensor {
