@@ -100,7 +100,8 @@ func (r *reader) values(f cli.Flag, word string) error {
 	items := []string{r.take()}
 	slice, ok := f.(cli.DocGenerationSliceFlag)
 	list := ok && slice.IsSliceFlag()
-	for list && len(r.rest) > 0 && r.isItem(r.rest[0]) {
+	models := f.Names()[0] == "weights"
+	for list && len(r.rest) > 0 && (models && isModel(r.rest[0]) || !models && r.isItem(r.rest[0])) {
 		items = append(items, r.take())
 	}
 	if _, each := f.(*listFlag); each {
@@ -118,7 +119,7 @@ func (r *reader) values(f cli.Flag, word string) error {
 	}
 	switch next := r.rest[0]; {
 	case f.Names()[0] == "weights" && !list && isModel(next):
-		return term.Usagef("%s: --weights %s %s: one model at a time, ensembles are not there", r.cmd.Name, items[0], next)
+		return term.Usagef("%s: --weights %s %s: one model at a time", r.cmd.Name, items[0], next)
 	}
 	return nil
 }

@@ -20,7 +20,6 @@ const (
 	ownBN    = "with one device there is nothing to synchronise, and of several each takes BatchNorm's statistics from its own batch"
 	launched = "a launcher such as mpiexec tells each rank its number"
 	noServer = "runs are not sent to Weights & Biases; MLflow hears of them, and event files are written"
-	noTTA    = "pictures are looked at once, in one size"
 )
 
 // YOLOv5Flags are all of them, by command.
@@ -49,19 +48,15 @@ var YOLOv5Flags = map[string][]YOLOv5Flag{
 		}),
 	"val": slices.Concat(
 		sameFlags("weights", "data", "batch-size", "imgsz", "img", "img-size", "conf-thres", "iou-thres", "max-det", "task", "device", "workers",
-			"single-cls", "verbose", "save-txt", "save-conf", "save-json", "project", "name", "exist-ok", "half"),
+			"single-cls", "verbose", "save-txt", "save-conf", "save-json", "project", "name", "exist-ok", "half", "augment", "save-hybrid"),
 		[]YOLOv5Flag{
-			{Name: "augment", Text: noTTA, Hint: "validate at a larger --imgsz"},
-			{Name: "save-hybrid", Text: "labels are never mixed with detections", Hint: "--save-txt saves detections alone"},
 			{Name: "dnn", Accepted: true, Text: "ONNX Runtime runs every model"},
 		}),
 	"detect": slices.Concat(
 		sameFlags("weights", "source", "imgsz", "img", "img-size", "conf-thres", "iou-thres", "max-det", "device", "save-txt", "save-csv", "save-conf",
-			"save-crop", "nosave", "classes", "agnostic-nms", "project", "name", "exist-ok", "line-thickness", "hide-labels", "hide-conf", "half"),
+			"save-crop", "nosave", "classes", "agnostic-nms", "project", "name", "exist-ok", "line-thickness", "hide-labels", "hide-conf", "half", "augment", "save-format"),
 		[]YOLOv5Flag{
-			{Name: "augment", Text: noTTA, Hint: "detect at a larger --imgsz"},
 			{Name: "visualize", Text: "feature maps are not drawn", Hint: "yolofreeze inspect --graph names every value of an .onnx file"},
-			{Name: "save-format", Takes: "1", Harmless: "0", Text: "labels are YOLO's: class, centre and size as shares of the picture's", Hint: "--save-json has corners in pixels"},
 			{Name: "data", Takes: "1", Accepted: true, Text: "the weights know the names of their classes"},
 			{Name: "view-img", Accepted: true, Text: "no window is opened, pictures are saved"},
 			{Name: "update", Accepted: true, Text: "weights are read as they are"},

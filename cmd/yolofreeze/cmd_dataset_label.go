@@ -66,7 +66,7 @@ func labelPictures(c *cli.Context) error {
 	if pictures, err = unlabelled(c, pictures); err != nil {
 		return err
 	}
-	f, err := openFinder(c, products, runtime)
+	f, err := openFinder(c, []string{c.String("weights")}, products, runtime)
 	if err != nil {
 		return err
 	}

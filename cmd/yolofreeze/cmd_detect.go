@@ -26,12 +26,13 @@ func detectCommand() *cli.Command {
 			"go to a new folder below --project.",
 		Flags: slices.Concat(
 			flags.Group(flags.ModelAndData,
-				&cli.StringFlag{Name: "weights", Usage: "`MODEL`: .pt, .safetensors, an artifacts folder, or an exported .onnx, also YOLOv5's own"}, offlineFlag(),
+				flags.NewList("weights", "`MODEL`: .pt, .safetensors, an artifacts folder, or an exported .onnx, also YOLOv5's own; several are an ensemble"), offlineFlag(),
 				flags.NewList("source", "further `PICTURES`")),
 			flags.Group("Pictures", flags.Named("imgsz"), flags.BatchSize(1)),
 			flags.Group("Detections", append(flags.Suppression(.25, .45, 1000),
 				&cli.StringSliceFlag{Name: "classes", Usage: "keep only these `CLASSES`, by number or name"})...),
 			flags.Forward(),
+			flags.Group("Views", &cli.BoolFlag{Name: "augment", Usage: "look at each picture in three sizes, once mirrored, as YOLOv5 does"}),
 			flags.Group("Drawing",
 				&cli.IntFlag{Name: "line-thickness", Usage: "`PIXELS`; 0: by the picture's size"},
 				&cli.BoolFlag{Name: "hide-labels", Usage: "draw boxes only"},
@@ -40,6 +41,7 @@ func detectCommand() *cli.Command {
 				&cli.BoolFlag{Name: "nosave", Usage: "save no annotated pictures"},
 				&cli.BoolFlag{Name: "save-txt", Usage: "save detections as YOLO labels"},
 				&cli.BoolFlag{Name: "save-conf", Usage: "with their confidence"},
+				&cli.IntFlag{Name: "save-format", Usage: "labels of --save-txt as `FORMAT` 0: centre and size, YOLO's; 1: left, top, right, bottom; all as shares of the picture's"},
 				&cli.BoolFlag{Name: "save-csv", Usage: "save detections as predictions.csv"},
 				&cli.BoolFlag{Name: "save-json", Usage: "save detections as detections.json"},
 				&cli.BoolFlag{Name: "save-crop", Usage: "save each detection as a picture"}},
@@ -72,7 +74,7 @@ func detectObjects(c *cli.Context) error {
 	for _, source := range barren {
 		t.Warnf("%s: no picture found", source)
 	}
-	f, err := openFinder(c, products, runtime)
+	f, err := openFinder(c, flags.List(c, "weights"), products, runtime)
 	if err != nil {
 		return err
 	}
@@ -138,6 +140,8 @@ func checkDetect(c *cli.Context) error {
 		return term.Usagef("detect: no pictures given").Hinted("usage: yolofreeze detect --weights MODEL PICTURES…")
 	case c.Int("line-thickness") < 0:
 		return term.Usagef("detect: --line-thickness %d: want 0 or more", c.Int("line-thickness"))
+	case c.Int("save-format") != 0 && c.Int("save-format") != 1:
+		return term.Usagef("detect: --save-format %d: want 0 or 1", c.Int("save-format"))
 	case c.Bool("save-conf") && !c.Bool("save-txt"):
 		return term.Usagef("detect: --save-conf needs --save-txt")
 	}
@@ -160,14 +164,18 @@ func checkDetections(c *cli.Context) error {
 	return nil
 }
 
-// openFinder opens the model of --weights.
-func openFinder(c *cli.Context, products onnx.DType, runtime ort.Options) (*detect.Finder, error) {
-	weights, err := weightsFile(c, c.String("weights"))
-	if err != nil {
-		return nil, err
+// openFinder opens a model, or several as an ensemble.
+func openFinder(c *cli.Context, given []string, products onnx.DType, runtime ort.Options) (*detect.Finder, error) {
+	var models []string
+	for _, name := range given {
+		weights, err := weightsFile(c, name)
+		if err != nil {
+			return nil, err
+		}
+		models = append(models, weights)
 	}
 	size := flags.Size(c)
-	f, err := detect.Open(detect.Options{Weights: weights, ImageSize: size.Width, Height: size.Other(), Batch: c.Int("batch-size"), Classes: c.StringSlice("classes"), Replaces: c.StringSlice("replaces"),
+	f, err := detect.Open(detect.Options{Weights: models[0], Others: models[1:], Augment: c.Bool("augment"), ImageSize: size.Width, Height: size.Other(), Batch: c.Int("batch-size"), Classes: c.StringSlice("classes"), Replaces: c.StringSlice("replaces"),
 		NMS: metric.NMSOptions{Conf: c.Float64("conf-thres"), IoU: c.Float64("iou-thres"), MaxDet: c.Int("max-det"), Agnostic: c.Bool("agnostic-nms")},
 		AMP: products, Runtime: runtime})
 	if bad := (*detect.ClassError)(nil); errors.As(err, &bad) {
@@ -177,7 +185,7 @@ func openFinder(c *cli.Context, products onnx.DType, runtime ort.Options) (*dete
 		return nil, term.BadInput(err)
 	}
 	if f.Fixed && (f.Height != size.Height || f.Width != size.Width) && c.IsSet("imgsz") {
-		term.Of(c).Warnf("%s takes pictures of %dx%d only: --imgsz %v is left aside", weights, f.Width, f.Height, size)
+		term.Of(c).Warnf("%s takes pictures of %dx%d only: --imgsz %v is left aside", models[0], f.Width, f.Height, size)
 	}
 	return f, nil
 }
@@ -189,7 +197,7 @@ func noSuchClass(command string, bad *detect.ClassError) error {
 
 func saveOptions(c *cli.Context) detect.SaveOptions {
 	return detect.SaveOptions{Project: c.String("project"), Name: c.String("name"), ExistOK: c.Bool("exist-ok"),
-		Pictures: !c.Bool("nosave"), Text: c.Bool("save-txt"), Conf: c.Bool("save-conf"), CSV: c.Bool("save-csv"), JSON: c.Bool("save-json"), Crops: c.Bool("save-crop"),
+		Pictures: !c.Bool("nosave"), Text: c.Bool("save-txt"), Conf: c.Bool("save-conf"), Corners: c.Int("save-format") == 1, CSV: c.Bool("save-csv"), JSON: c.Bool("save-json"), Crops: c.Bool("save-crop"),
 		Pen: detect.Pen{Thickness: c.Int("line-thickness"), Labels: !c.Bool("hide-labels"), Conf: !c.Bool("hide-conf")}}
 }
 

@@ -22,6 +22,7 @@ import (
 	"yolofreeze/freeze/validate"
 	"yolofreeze/onnx"
 	"yolofreeze/onnx/disk"
+	"yolofreeze/onnx/ort"
 )
 
 func valCommand() *cli.Command {
@@ -31,17 +32,19 @@ func valCommand() *cli.Command {
 		Usage: "measure a model's average precision on a split",
 		Flags: slices.Concat(
 			flags.Group(flags.ModelAndData, append([]cli.Flag{
-				&cli.StringFlag{Name: "weights", Usage: "`MODEL` to validate: .pt, .safetensors, an artifacts folder, or an exported .onnx"}, offlineFlag()},
+				flags.NewList("weights", "`MODEL` to validate: .pt, .safetensors, an artifacts folder, or an exported .onnx; several are an ensemble"), offlineFlag()},
 				append(flags.Data(),
-					&cli.StringFlag{Name: "task", Value: "val", Usage: "`SPLIT`: train, val or test"},
+					&cli.StringFlag{Name: "task", Value: "val", Usage: "`SPLIT`: train, val or test; speed measures time, study sizes from 256 to 1536, of each model by itself"},
 					&cli.BoolFlag{Name: "single-cls", Usage: "treat all classes as one"})...)...),
 			flags.Group("Pictures", flags.BatchSize(d.BatchSize), flags.Named("imgsz"),
 				&cli.IntFlag{Name: "workers", Value: 0, Usage: "`N` goroutines that load pictures; 0: one a core"}),
 			flags.Group("Detections", flags.Suppression(d.Conf, d.IoU, d.MaxDet)...),
 			flags.Forward(),
+			flags.Group("Views", &cli.BoolFlag{Name: "augment", Usage: "look at each picture in three sizes, once mirrored, as YOLOv5 does"}),
 			flags.Group(flags.Saving, append([]cli.Flag{
 				&cli.BoolFlag{Name: "verbose", Usage: "a line per class"},
 				&cli.BoolFlag{Name: "save-txt", Usage: "save detections as YOLO labels"},
+				&cli.BoolFlag{Name: "save-hybrid", Usage: "with --save-txt's files, labels and detections mixed, to label what lacks labels: the figures say nothing then"},
 				&cli.BoolFlag{Name: "save-conf", Usage: "with their confidence"},
 				&cli.BoolFlag{Name: "save-json", Usage: "save detections as COCO results"},
 				&cli.BoolFlag{Name: "plots", Usage: "draw curves, the confusion matrix and the first batches, as train does at its end"}},
@@ -77,9 +80,12 @@ func val(c *cli.Context) error {
 	if err := flags.Need(c, "weights", "data"); err != nil {
 		return err
 	}
-	split := c.String("task")
-	if !slices.Contains(dataset.SplitNames, split) {
-		return term.Usagef("val: task %q: want train, val or test", split)
+	task := c.String("task")
+	split := task
+	if task == taskSpeed || task == taskStudy {
+		split = "val"
+	} else if !slices.Contains(dataset.SplitNames, split) {
+		return term.Usagef("val: task %q: want train, val, test, speed or study", task)
 	}
 	t := term.Of(c)
 	if err := datasets.CheckPolicies(c); err != nil {
@@ -89,24 +95,55 @@ func val(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	weights, err := weightsFile(c, c.String("weights"))
+	models, err := valModels(c)
 	if err != nil {
 		return err
-	}
-	m, err := model.LoadForVal(weights)
-	if err != nil {
-		return term.BadInput(err)
 	}
 	set, err := datasets.Open(c, split)
 	if err != nil {
 		return err
 	}
+	j := &valJob{c: c, t: t, set: set, split: split, runtime: runtime, products: products}
+	if task != split {
+		return j.study(task, models)
+	}
+	if err := sameClasses(c, models); err != nil {
+		return err
+	}
+	r, err := j.measure(models, valSize{pixels: flags.Size(c), conf: c.Float64("conf-thres"), iou: c.Float64("iou-thres")})
+	if err != nil {
+		return err
+	}
+	perClass := c.Bool("verbose") || models[0].Net.NC < 50
+	return t.Result(r, func(w io.Writer) error { return r.write(w, perClass && models[0].Net.NC > 1) })
+}
+
+// valJob is what models are measured on, and by what.
+type valJob struct {
+	c        *cli.Context
+	t        *term.Terminal
+	set      *dataset.Set
+	split    string
+	runtime  ort.Options
+	products onnx.DType
+}
+
+// valSize is what tasks change from one measurement to the next.
+type valSize struct {
+	pixels    dataset.Size
+	conf, iou float64
+	alone     bool // only figures are wanted: nothing is saved
+}
+
+// measure validates a model, or several as an ensemble.
+func (j *valJob) measure(models []*model.Model, size valSize) (*valResult, error) {
+	c, t, set, m := j.c, j.t, j.set, models[0]
 	given := set.Names
 	if !c.Bool("single-cls") {
 		moved, err := set.MatchNames(m.Names)
 		switch {
 		case err != nil:
-			return term.BadInputf("%v", err).Hinted("validate with the data that the model was trained for")
+			return nil, term.BadInputf("%v", err).Hinted("validate with the data that the model was trained for")
 		case moved:
 			t.Logf("classes are matched by name: the data have %s, the model %s", dataset.ListNames(given), dataset.ListNames(m.Names))
 		case !slices.Equal(given, m.Names):
@@ -114,42 +151,46 @@ func val(c *cli.Context) error {
 		}
 	}
 	o := validate.Defaults()
-	o.AMP = products
-	size := flags.Size(c).Rounded(int(m.Net.MaxStride()), 1)
-	o.Samples, o.BatchSize, o.ImageSize, o.Height = set.Splits[split], c.Int("batch-size"), size.Width, size.Other()
-	o.Conf, o.IoU, o.MaxDet, o.SingleCls = c.Float64("conf-thres"), c.Float64("iou-thres"), c.Int("max-det"), c.Bool("single-cls")
+	var err error
+	o.AMP, o.Others, o.Augment, o.Hybrid = j.products, models[1:], c.Bool("augment"), c.Bool("save-hybrid")
+	pixels := ensembleSize(models, size.pixels)
+	o.Samples, o.BatchSize, o.ImageSize, o.Height = set.Splits[j.split], c.Int("batch-size"), pixels.Width, pixels.Other()
+	o.Conf, o.IoU, o.MaxDet, o.SingleCls = size.conf, size.iou, c.Int("max-det"), c.Bool("single-cls")
 	o.Reading.Workers, o.Agnostic = c.Int("workers"), c.Bool("agnostic-nms")
 	if o.Replaces, err = detect.Replacements(c.StringSlice("replaces"), m.Names); err != nil {
 		if bad := (*detect.ClassError)(nil); errors.As(err, &bad) {
-			return noSuchClass("val", bad)
+			return nil, noSuchClass("val", bad)
 		}
-		return err
+		return nil, err
 	}
 	if len(o.Replaces) == 0 { // else what these find counts, though the data do not know it
 		if o.Classes = m.BranchClasses(given); o.Classes != nil {
 			t.Logf("the data know none of the other branches' classes: %d of %d classes are looked for", len(o.Classes), m.Net.NC)
 		}
 	}
-	if err := checkVal(c, m, set, o); err != nil {
-		return err
+	if err := j.check(m, o); err != nil {
+		return nil, err
 	}
 	v, err := validate.New(m.Net, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	in := flags.Inputs(c)
-	in.Files = slices.DeleteFunc(in.Files, func(file string) bool { return file == c.String("weights") }) // which val has no file to write over with
+	in.Files = slices.DeleteFunc(in.Files, func(file string) bool { return slices.Contains(flags.List(c, "weights"), file) }) // which val has no file to write over with
 	in.Folders = set.Folders()
-	dir, saver, err := valFolder(c, m.Names, in)
-	if err != nil {
-		return err
+	var dir string
+	var saver *detect.Results
+	if !size.alone {
+		if dir, saver, err = valFolder(c, m.Names, in); err != nil {
+			return nil, err
+		}
 	}
 	if saver != nil {
 		v.Each = func(f validate.Found) error {
 			return saver.Add(f.Sample.Path, f.Sample.Width, f.Sample.Height, f.Detections)
 		}
 	}
-	if c.Bool("plots") {
+	if c.Bool("plots") && !size.alone {
 		v.Seen = func(index int, b *loader.Batch, found [][]metric.Detection) {
 			if err := plot.ValBatch(dir, index, b, found, m.Names, o.Samples); err != nil {
 				t.Warnf("%v", err)
@@ -158,16 +199,16 @@ func val(c *cli.Context) error {
 	}
 	b := t.Bar("validating", v.Batches())
 	v.Progress = func(int, int) { b.Add(1) }
-	e, err := v.Run(c.Context, m, runtime)
+	e, err := v.Run(c.Context, m, j.runtime)
 	b.Finish()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	names := slices.Clone(m.Names)
 	if o.SingleCls {
 		names[0] = "item" // which all are counted as
 	}
-	r := valResult{Weights: m.Path, Data: set.Path, Split: split, ImageSize: o.ImageSize, Height: o.Height, Images: e.Images, Instances: e.Instances,
+	r := &valResult{Weights: paths(models), Data: set.Path, Split: j.split, ImageSize: o.ImageSize, Height: o.Height, Images: e.Images, Instances: e.Instances,
 		Precision: e.Precision, Recall: e.Recall, MAP50: e.MAP50, MAP: e.MAP, PerClass: e.Classes(names), Speed: e.Speed()}
 	for _, bad := range v.Bad() {
 		t.Warnf("%s was skipped: %v", bad.Path, bad.Err)
@@ -175,27 +216,26 @@ func val(c *cli.Context) error {
 	}
 	if r.RunDir = dir; saver != nil {
 		if err := saver.Finish(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if c.Bool("plots") {
+	if c.Bool("plots") && !size.alone {
 		for name, draw := range plot.Evaluation(&e.Result, names) {
 			err = errors.Join(err, draw(filepath.Join(dir, name)))
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	perClass := c.Bool("verbose") || m.Net.NC < 50
-	return t.Result(r, func(w io.Writer) error { return r.write(w, perClass && m.Net.NC > 1) })
+	return r, nil
 }
 
 // valFolder makes the run's folder if anything is to be saved, and what saves detections in
 // it if those are, too.
 func valFolder(c *cli.Context, names []string, in disk.Inputs) (dir string, saver *detect.Results, err error) {
-	o := detect.ResultsOptions{Text: c.Bool("save-txt"), Conf: c.Bool("save-conf")}
+	o := detect.ResultsOptions{Text: c.Bool("save-txt") || c.Bool("save-hybrid"), Conf: c.Bool("save-conf")}
 	if c.Bool("save-json") {
-		weights := filepath.Base(c.String("weights"))
+		weights := filepath.Base(flags.List(c, "weights")[0])
 		o.File = strings.TrimSuffix(weights, filepath.Ext(weights)) + "_predictions.json"
 	}
 	if !o.Text && o.File == "" && !c.Bool("plots") {
@@ -210,7 +250,8 @@ func valFolder(c *cli.Context, names []string, in disk.Inputs) (dir string, save
 	return o.Dir, saver, err
 }
 
-func checkVal(c *cli.Context, m *model.Model, set *dataset.Set, o validate.Options) error {
+func (j *valJob) check(m *model.Model, o validate.Options) error {
+	c, set := j.c, j.set
 	switch {
 	case o.AMP != onnx.Undefined && m.Quantised():
 		return term.Usagef("val: --amp, --half: %s computes on 8-bit integers", m.Path)
@@ -222,12 +263,14 @@ func checkVal(c *cli.Context, m *model.Model, set *dataset.Set, o validate.Optio
 		return term.Usagef("val: iou-thres %g: want more than 0, at most 1", o.IoU)
 	case o.MaxDet < 0:
 		return term.Usagef("val: max-det %d: want 0 (no limit) or more", o.MaxDet)
-	case c.Bool("save-conf") && !c.Bool("save-txt"):
+	case m.Quantised() && (o.Augment || len(o.Others) > 0):
+		return term.Usagef("val: --augment, several --weights: %s computes on 8-bit integers, and runs as it is", m.Path)
+	case c.Bool("save-conf") && !c.Bool("save-txt") && !c.Bool("save-hybrid"):
 		return term.Usagef("val: --save-conf needs --save-txt")
 	case len(o.Samples) == 0:
-		return term.BadInputf("%s: split %s is empty", set.Path, c.String("task"))
+		return term.BadInputf("%s: split %s is empty", set.Path, j.split)
 	}
-	if o.Conf > .001 {
+	if o.Conf > .001 && c.String("task") != taskSpeed {
 		term.Of(c).Warnf("--conf-thres %g is above 0.001, average precision will come out too low", o.Conf)
 	}
 	return nil

@@ -110,9 +110,11 @@ func TestYOLOv5Lines(t *testing.T) {
 		{"val --weights yolov5s.pt --data d.yaml --save-json --max-det 100 --device 0 --workers 4", understood, "max-det=100"},
 		{"val --weights yolov5s.onnx --data d.yaml --dnn", understood, "--dnn has no effect here"},
 		{"val --weights yolov5s.pt --data d.yaml --single-cls --project runs/val --name e --exist-ok", understood, "single-cls=true"},
-		{"val --weights yolov5x.pt yolov5l6.pt --data coco.yaml --img 640 --half", refused, "one model at a time"},
-		{"val --weights yolov5x.pt --data coco.yaml --img 832 --augment --half", refused, "--augment is not there"},
-		{"val --weights yolov5s.pt --data d.yaml --save-hybrid", refused, "--save-hybrid is not there"},
+		{"val --weights yolov5x.pt yolov5l6.pt --data coco.yaml --img 640 --half", understood, "weights=yolov5x.pt"},
+		{"val --weights yolov5x.pt --data coco.yaml --img 832 --augment --half", understood, "augment=true"},
+		{"val --weights yolov5s.pt --data d.yaml --save-hybrid", understood, "save-hybrid=true"},
+		{"val --weights yolov5n.pt yolov5s.pt --data coco.yaml --task study --iou 0.7", understood, "task=study"},
+		{"val --weights yolov5s.pt --data coco128.yaml --task speed --batch 1", understood, "task=speed"},
 
 		{"detect --source data/images --weights yolov5s.pt --conf 0.25", understood, "conf-thres=0.25"},
 		{"detect --weights yolov5s.pt --img 640 --conf 0.25 --source data/images", understood, "source=data/images"},
@@ -128,10 +130,10 @@ func TestYOLOv5Lines(t *testing.T) {
 		{"detect --weights yolov5s.pt --source x.jpg --view-img --update", understood, "--view-img has no effect here"},
 		{"detect --weights yolov5s.pt --source x.mp4 --vid-stride 2", understood, "--vid-stride has no effect here"},
 		{"detect --weights yolov5s.pt --source x.jpg --save-csv --save-format 0 --half", understood, "save-csv=true"},
-		{"detect --weights yolov5s.pt --source x.jpg --save-format 1", refused, "--save-format is not there"},
+		{"detect --weights yolov5s.pt --source x.jpg --save-txt --save-format 1", understood, "save-format=1"},
 		{"detect --weights yolov5s.pt --source x.jpg --visualize", refused, "--visualize is not there"},
-		{"detect --weights yolov5s.pt --img 832 --source x.jpg --augment", refused, "--augment is not there"},
-		{"detect --weights yolov5s.pt yolov5m.pt --source x.jpg", refused, "ensembles are not there"},
+		{"detect --weights yolov5s.pt --img 832 --source x.jpg --augment", understood, "augment=true"},
+		{"detect --weights yolov5s.pt yolov5m.pt --source x.jpg", understood, "weights=yolov5s.pt"},
 
 		{"export --weights yolov5s.pt --include onnx", understood, "format=onnx"},
 		{"export --weights yolov5s.pt --include torchscript onnx", understood, "format=torchscript,onnx"}, // export itself names its formats

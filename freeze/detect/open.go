@@ -4,6 +4,7 @@ package detect
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,6 +21,8 @@ import (
 // Options say with what objects are found.
 type Options struct {
 	Weights   string            // of any kind; the graph of an .onnx file runs as it is
+	Others    []string          // further weights of the same classes: an ensemble
+	Augment   bool              // look at each picture in three sizes
 	ImageSize int               // pixels of the letterbox's side
 	Height    int               // of the letterbox, ImageSize being its width; 0: ImageSize
 	Batch     int               // pictures at a time
@@ -81,8 +84,12 @@ func Open(o Options) (*Finder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if kind == model.KindONNX {
+	if views := o.Augment || len(o.Others) > 0; kind == model.KindONNX && views {
+		return nil, &UnfitError{o.Weights, "an .onnx file runs as it is: `augment` and ensembles are for weights", true}
+	} else if kind == model.KindONNX {
 		return f, f.openExported(o)
+	} else if views {
+		return f, f.openViews(o)
 	}
 	m, err := model.Load(o.Weights)
 	if err != nil {
@@ -95,6 +102,34 @@ func Open(o Options) (*Finder, error) {
 	}
 	f.model, err = step.NewDetectorFor(m.Net, m.State, step.Cut{}, o.AMP, o.Runtime)
 	return f, err
+}
+
+// openViews opens models that look at each picture together, or in several sizes.
+func (f *Finder) openViews(o Options) error {
+	var list []step.Weighted
+	size := dataset.SizeOf(o.ImageSize, o.Height)
+	var names []string
+	for _, path := range append([]string{o.Weights}, o.Others...) {
+		m, err := model.Load(path)
+		if err != nil {
+			return err
+		}
+		if names == nil {
+			names = m.Names
+		}
+		if !slices.Equal(m.Names, names) {
+			return &UnfitError{path, "has other classes than " + o.Weights + ": no ensemble", false}
+		}
+		size = size.Rounded(int(m.Net.MaxStride()), 1)
+		f.stride, list = max(f.stride, int(m.Net.MaxStride())), append(list, step.Weighted{Net: m.Net, State: m.State})
+	}
+	f.names, f.Height, f.Width = func() []string { return names }, size.Height, size.Width
+	if err := f.choose(o, names); err != nil {
+		return err
+	}
+	var err error
+	f.model, err = step.NewViews(list, o.Augment, o.AMP, o.Runtime)
+	return err
 }
 
 func (f *Finder) openExported(o Options) error {

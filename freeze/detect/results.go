@@ -73,28 +73,40 @@ func (s *Results) Add(path string, width, height int, found []metric.Detection) 
 	if !s.o.Text {
 		return nil
 	}
-	if err := putLabels(s.o.Dir, stem, found, width, height, s.o.Conf); err != nil {
+	if err := putLabels(s.o.Dir, stem, found, width, height, s.o.Conf, yoloLine); err != nil {
 		return fmt.Errorf("saving detections: %w", err)
 	}
 	return nil
 }
 
 // putLabels writes the label file of a picture in a run's folder; where nothing was found, none.
-func putLabels(dir, stem string, found []metric.Detection, width, height int, conf bool) error {
+func putLabels(dir, stem string, found []metric.Detection, width, height int, conf bool, line labelLine) error {
 	if len(found) == 0 {
 		return nil
 	}
 	var text strings.Builder
 	for _, d := range found {
-		text.WriteString(yoloLine(d, width, height, conf))
+		text.WriteString(line(d, width, height, conf))
 	}
 	return disk.Put(filepath.Join(dir, "labels", stem+".txt"), disk.Bytes([]byte(text.String())))
 }
 
-// yoloLine is a detection as a line of a label file.
+// labelLine is how a detection is a line of a label file.
+type labelLine func(d metric.Detection, width, height int, conf bool) string
+
+// yoloLine has centre and size as shares of the picture's.
 func yoloLine(d metric.Detection, width, height int, conf bool) string {
 	w, h := float32(width), float32(height)
-	line := fmt.Sprintf("%d %g %g %g %g", d.Class, (d.X1+d.X2)/2/w, (d.Y1+d.Y2)/2/h, (d.X2-d.X1)/w, (d.Y2-d.Y1)/h)
+	return withConf(fmt.Sprintf("%d %g %g %g %g", d.Class, (d.X1+d.X2)/2/w, (d.Y1+d.Y2)/2/h, (d.X2-d.X1)/w, (d.Y2-d.Y1)/h), d, conf)
+}
+
+// cornerLine has left, top, right and bottom as shares of the picture's sides.
+func cornerLine(d metric.Detection, width, height int, conf bool) string {
+	w, h := float32(width), float32(height)
+	return withConf(fmt.Sprintf("%d %g %g %g %g", d.Class, d.X1/w, d.Y1/h, d.X2/w, d.Y2/h), d, conf)
+}
+
+func withConf(line string, d metric.Detection, conf bool) string {
 	if conf {
 		line += fmt.Sprintf(" %g", d.Conf)
 	}

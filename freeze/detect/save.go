@@ -26,6 +26,7 @@ type SaveOptions struct {
 	Pictures bool // with boxes, drawn by Pen
 	Text     bool // YOLO labels
 	Conf     bool // with their confidence
+	Corners  bool // labels as left, top, right, bottom, not as YOLO's centre and size
 	CSV      bool // predictions.csv
 	JSON     bool // detections.json
 	Crops    bool // each detection as a picture
@@ -116,7 +117,11 @@ func (s *Saver) addText(stem string, d *Picture) error {
 	if !s.o.Text {
 		return nil
 	}
-	return putLabels(s.Dir, stem, d.raw, d.Width, d.Height, s.o.Conf)
+	line := yoloLine
+	if s.o.Corners {
+		line = cornerLine
+	}
+	return putLabels(s.Dir, stem, d.raw, d.Width, d.Height, s.o.Conf, line)
 }
 
 func (s *Saver) addRows(name string, d *Picture) error {

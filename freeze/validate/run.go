@@ -21,17 +21,27 @@ import (
 type validation struct {
 	*Validator
 	detector  *step.Detector
-	features  *heldRun // nil: pictures run through all layers
+	views     *step.Views // nil: one network looks once
+	features  *heldRun    // nil: pictures run through all layers
 	evaluator *metric.Evaluator
 	nms       metric.NMSOptions
 	batches   int
 	own       []tally // of this rank, where there are others
+	classes   int
 	found     Evaluation
 }
 
 // open opens the graphs that the run takes. Who looks at the pictures themselves
 // gets them from the loader.
 func (r *validation) open(m *model.Model, o ort.Options) (err error) {
+	if r.o.Augment || len(r.o.Others) > 0 {
+		list := []step.Weighted{{Net: m.Net, State: m.State}}
+		for _, other := range r.o.Others {
+			list = append(list, step.Weighted{Net: other.Net, State: other.State})
+		}
+		r.views, err = step.NewViews(list, r.o.Augment, r.o.AMP, o)
+		return err
+	}
 	cut := step.Cut{}
 	if h := r.held; h != nil && r.Seen == nil {
 		if r.features, err = h.open(m, o); err != nil {
@@ -46,6 +56,9 @@ func (r *validation) open(m *model.Model, o ort.Options) (err error) {
 }
 
 func (r *validation) close() {
+	if r.views != nil {
+		r.views.Close()
+	}
 	if r.features != nil {
 		r.features.close()
 	}
@@ -77,8 +90,48 @@ type contribution struct {
 	err   error
 }
 
+// look runs one batch through several views of each picture.
+func (r *validation) look(ctx context.Context, b *loader.Batch) error {
+	parts, targets := make([]contribution, b.Size), targetsByPicture(b)
+	area, chunk := 3*b.Width*b.Height, step.ChunkOn(r.views.Device())
+	for first := 0; first < b.Size; first += chunk {
+		n, start := min(chunk, b.Size-first), time.Now()
+		rows, err := r.views.Rows(b.Images[first*area:(first+n)*area], n, b.Height, b.Width, r.nms.Conf)
+		if err != nil {
+			return err
+		}
+		r.found.Inference += time.Since(start)
+		start = time.Now()
+		for i := range n {
+			parts[first+i].found = metric.NMS(r.withLabels(rows[i], targets[first+i], b.Height, b.Width), r.classes, r.nms)
+		}
+		r.found.Suppression += time.Since(start)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return r.add(b, parts)
+}
+
+// withLabels adds a picture's labels to rows, where that is asked for.
+func (r *validation) withLabels(rows []float32, targets []yolov5.Target, height, width int) []float32 {
+	if !r.o.Hybrid {
+		return rows
+	}
+	w, h := float64(width), float64(height)
+	for _, t := range targets {
+		classes := make([]float32, r.classes)
+		classes[t.Class] = 1
+		rows = append(append(rows, float32(t.X*w), float32(t.Y*h), float32(t.W*w), float32(t.H*h), 1), classes...)
+	}
+	return rows
+}
+
 // batch runs one batch in chunks; the pictures of one are looked at while the next runs.
 func (r *validation) batch(ctx context.Context, b *loader.Batch) error {
+	if r.views != nil {
+		return r.look(ctx, b)
+	}
 	parts := make([]contribution, b.Size)
 	buffers := [2][]*onnx.Tensor{}
 	var pending [2]sync.WaitGroup
@@ -127,10 +180,15 @@ func (r *validation) wait(pending *sync.WaitGroup) {
 }
 
 func (r *validation) picture(heads []*onnx.Tensor, targets []yolov5.Target, height, width int) (o contribution) {
-	if o.found, o.err = r.detector.Find(heads, r.nms); o.err != nil || r.o.Loss == nil {
+	net := r.detector.Net
+	var rows []float32
+	if rows, o.err = net.Rows(heads, r.nms.Conf); o.err != nil {
 		return o
 	}
-	net := r.detector.Net
+	o.found = metric.NMS(r.withLabels(rows, targets, height, width), net.NC, r.nms)
+	if r.o.Loss == nil {
+		return o
+	}
 	o.loss, o.err = loss.Sum(net, heads, net.Assign(targets, height, width, r.o.Loss.AnchorT), *r.o.Loss)
 	return o
 }

@@ -2,6 +2,7 @@ package validate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 // Options say how a split is validated; Defaults has YOLOv5's defaults.
 type Options struct {
 	Samples   []dataset.Sample
-	BatchSize int           // 16
+	BatchSize int           // 32
 	ImageSize int           // 640
 	Height    int           // of all pictures, ImageSize being their width; 0: batches of like shapes
 	Conf, IoU float64       // .001 and .6
@@ -32,12 +33,15 @@ type Options struct {
 	Loss      *loss.Options // scaled; nil computes no losses
 	Reading   loader.Reading
 	Ranks     *collective.Group // each looks at its share of the batches, and all find the same; nil: this process alone
+
+	Others  []*model.Model // that look at each picture, too, as an ensemble
+	Augment bool           // pictures are looked at in three sizes
+	Hybrid  bool           // labels are among what suppression chooses from, as sure detections
 }
 
-// Defaults are the options that YOLOv5's val.py starts from, but for its batch
-// of 32: larger batches pad more, and small sets then come out worse.
+// Defaults are the options that YOLOv5's val.py starts from.
 func Defaults() Options {
-	return Options{BatchSize: 16, ImageSize: 640, Conf: .001, IoU: .6, MaxDet: 300}
+	return Options{BatchSize: 32, ImageSize: 640, Conf: .001, IoU: .6, MaxDet: 300}
 }
 
 // Found is one picture's detections, in pixels of the original.
@@ -69,6 +73,9 @@ func New(net *yolov5.Network, o Options) (*Validator, error) {
 		l.Rect, l.Pad = true, 0.5
 	}
 	l.Part, l.Parts = o.Ranks.Rank(), o.Ranks.Size()
+	if o.Loss != nil && (o.Augment || len(o.Others) > 0) {
+		return nil, errors.New("validate: losses are of one network that looks at pictures once")
+	}
 	if l.BatchSize < 1 {
 		return nil, fmt.Errorf("validate: batch size %d, want 1 or more", o.BatchSize)
 	}
@@ -89,7 +96,7 @@ func (v *Validator) Bad() []loader.BadPicture { return v.loader.Bad() }
 // Run validates a model, on integers where LoadForVal found it so.
 func (v *Validator) Run(ctx context.Context, m *model.Model, o ort.Options) (*Evaluation, error) {
 	start, net := time.Now(), m.Net
-	r := &validation{Validator: v}
+	r := &validation{Validator: v, classes: net.NC}
 	if err := r.open(m, o); err != nil {
 		return nil, err
 	}

@@ -132,7 +132,7 @@ func TestRecordedValidation(t *testing.T) {
 	}
 	m := fixture.LoadShared(t, "yolov5n-v6.0.pt")
 	o := Defaults()
-	o.Samples = set.Splits["val"]
+	o.Samples, o.BatchSize = set.Splits["val"], 16 // as it was recorded
 	t.Run("loader", func(t *testing.T) {
 		v, err := New(m.Net, o)
 		if err != nil {
