@@ -140,7 +140,7 @@ func (l *labelled) Write(p []byte) (int, error) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for line := range bytes.Lines(l.line[:end]) {
-			fmt.Fprintf(l.to, "%s%s", l.label, line)
+			l.to.Write(append([]byte(l.label), line...))
 		}
 		l.line = append(l.line[:0], l.line[end:]...)
 	}
@@ -150,7 +150,7 @@ func (l *labelled) Write(p []byte) (int, error) {
 // flush ends a last line that has no end.
 func (l *labelled) flush() {
 	if len(l.line) > 0 {
-		fmt.Fprintln(l, "")
+		l.Write([]byte("\n"))
 	}
 }
 

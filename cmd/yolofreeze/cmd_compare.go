@@ -148,7 +148,7 @@ func emitCells(c *cli.Context, cells []matrix.Cell) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(term.Of(c).Out, text)
+	_, err = term.Of(c).Text().Write([]byte(text))
 	return err
 }
 

@@ -65,7 +65,7 @@ func TestConfigErrors(t *testing.T) {
 		{"near", "# sizes\n\nimgz: 320\n", `c.yaml:3: unknown key "imgz"`, "did you mean imgsz, img"},
 		{"value", "lr0: 1\nimgsz: big\n", `c.yaml:2: key imgsz: value "big" does not fit --imgsz`, ""},
 		{"bool", "rect: yes\n", `c.yaml:1: key rect: value "yes" does not fit --rect`, ""},
-		{"list", "imgsz: [320, 640]\n", "c.yaml:1: key imgsz: a list where --imgsz takes one value", ""},
+		{"list", "lr0: [.1, .2]\n", "c.yaml:1: key lr0: a list where --lr0 takes one value", ""},
 		{"null", "imgsz:\n", "line 1: key imgsz: no value", ""},
 		{"mapping", "imgsz: {a: 1}\n", "c.yaml:1: key imgsz: a map where --imgsz takes a value", ""},
 		{"deep list", "freeze: [[1]]\n", "line 1: key freeze: neither a scalar", ""},
