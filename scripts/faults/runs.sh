@@ -2,7 +2,7 @@
 # or has a system call fail, then goes on as a user would have it, and must end in the bytes of a
 # run that nothing disturbed.
 
-kinds=(plain features export compare stages convert dataset unfrozen amp freeze)
+kinds=(plain features export compare stages convert dataset unfrozen amp freeze keep teacher label)
 
 # command_of KIND: sets run, which works in the folder disturbed
 command_of() {
@@ -14,6 +14,9 @@ command_of() {
 	features) run=("${train[@]}" --freeze 2 --cache-features 2) ;;
 	amp) run=("${train[@]}" --freeze 1 --amp fp16) ;;
 	stages) run=("${train[@]}" --freeze 2 --unfreeze 1:1,2:all) ;;
+	keep) run=("${train[@]}" --freeze 1 --keep-classes) ;;
+	teacher) run=("${train[@]}" --freeze 1 --teacher small.safetensors) ;;
+	label) run=("$yolofreeze" dataset label --relabel --weights small.safetensors ds/images/val -o disturbed/labelled --imgsz 64 --conf-thres .0001) ;;
 	compare) run=("$yolofreeze" compare --weights small.safetensors --freeze 0 --freeze 1 --epochs 1 -o disturbed/cmp "${tiny[@]}") ;;
 	export) run=("$yolofreeze" export small.safetensors -o disturbed/a.onnx --imgsz 64) ;;
 	convert) run=("$yolofreeze" convert small.safetensors -o disturbed/art --imgsz 64) ;;
@@ -44,6 +47,7 @@ go_on() {
 		;;
 	convert) [ -e disturbed/art ] || "${run[@]}" ;;
 	dataset) [ -e disturbed/voc ] || "${run[@]}" ;;
+	label) [ -e disturbed/labelled ] || "${run[@]}" ;;
 	*)
 		if [ -e disturbed/exp/weights/last.safetensors ]; then
 			"$yolofreeze" train --resume-from disturbed/exp || grep -q 'has finished' err
@@ -57,7 +61,7 @@ go_on() {
 
 # sums: of all that does not tell times
 sums() {
-	(cd disturbed && find . -type f \( -path '*/art/*' -o -path '*/voc/*' -o -name '*.onnx' -o -name '*.safetensors' -o -name results.csv -o -name per_class.csv -o -name freeze.yaml \) \
+	(cd disturbed && find . -type f \( -path '*/art/*' -o -path '*/voc/*' -o -path '*/labelled/*' -o -name '*.onnx' -o -name '*.safetensors' -o -name results.csv -o -name per_class.csv -o -name freeze.yaml \) \
 		! -name last-before.safetensors | LC_ALL=C sort | xargs sha256sum)
 }
 
