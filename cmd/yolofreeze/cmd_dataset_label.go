@@ -12,6 +12,7 @@ import (
 	"yolofreeze/dataset"
 	"yolofreeze/dataset/format"
 	"yolofreeze/freeze/detect"
+	"yolofreeze/onnx/disk"
 )
 
 func labelCommand() *cli.Command {
@@ -75,6 +76,9 @@ func labelPictures(c *cli.Context) error {
 	objects, bad, first := 0, 0, error(nil)
 	samples, names, err := f.Label(c.Context, pictures, func(p *detect.Picture) error {
 		objects += len(p.Objects)
+		if disk.Fault(p.Err) {
+			return p.Err // it may go well the next time, and a set without the picture would look whole
+		}
 		if p.Err != nil {
 			t.Warnf("left out: %v", p.Err)
 			if bad++; first == nil {
