@@ -27,6 +27,8 @@ type Ranks struct {
 	command *exec.Cmd
 	folder  string // of the socket
 	hears   net.Listener
+	heard   sync.WaitGroup // of those who follow ranks
+	turns   turns
 
 	mu        sync.Mutex
 	processes map[int]int // by rank, of those that have not ended
@@ -92,7 +94,7 @@ func (r *Ranks) listen() {
 		if err != nil {
 			return
 		}
-		go r.follow(c)
+		r.heard.Go(func() { r.follow(c) })
 	}
 }
 
@@ -110,6 +112,8 @@ func (r *Ranks) follow(c net.Conn) {
 	r.mu.Lock()
 	r.processes[rank] = process
 	r.mu.Unlock()
+	done := r.turns.await(c)
+	defer done()
 	ended := lines.Scan()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -144,6 +148,7 @@ func (r *Ranks) Kill() {
 // that has died; any other end the ranks have told of themselves.
 func (r *Ranks) Wait() (code int, err error) {
 	err = r.command.Wait()
+	r.hearOut()
 	r.close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -162,6 +167,20 @@ func (r *Ranks) Wait() (code int, err error) {
 		return 4, fmt.Errorf("%s: %w, and no rank has said why", r.command.Path, err)
 	}
 	return 4, fmt.Errorf("%s has ended, and no rank has said how", r.command.Path)
+}
+
+// hearOut waits until all has been heard that ranks had to say: their launcher may be gone before
+// it is, but what is left standing of them would be heard for ever.
+func (r *Ranks) hearOut() {
+	done := make(chan struct{})
+	go func() {
+		r.heard.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+	}
 }
 
 func (r *Ranks) close() {

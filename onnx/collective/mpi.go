@@ -27,7 +27,6 @@ type mpi struct {
 	rank, size int
 	places     []string // of each rank: host and process
 	work       chan *task
-	ended      chan struct{}
 	silence    time.Duration // after which a rank is taken for lost
 
 	peers   []*peer
