@@ -5,7 +5,6 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -103,11 +102,14 @@ func val(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	j := &valJob{c: c, t: t, set: set, split: split, runtime: runtime, products: products}
+	j := &valJob{c: c, t: t, set: set, names: set.Names, split: split, runtime: runtime, products: products}
 	if task != split {
 		return j.study(task, models)
 	}
-	if err := sameClasses(c, models); err != nil {
+	if err := sameClasses(models); err != nil {
+		return err
+	}
+	if err := j.match(models[0]); err != nil {
 		return err
 	}
 	r, err := j.measure(models, valSize{pixels: flags.Size(c), conf: c.Float64("conf-thres"), iou: c.Float64("iou-thres")})
@@ -123,6 +125,7 @@ type valJob struct {
 	c        *cli.Context
 	t        *term.Terminal
 	set      *dataset.Set
+	names    []string // the data's own
 	split    string
 	runtime  ort.Options
 	products onnx.DType
@@ -135,21 +138,27 @@ type valSize struct {
 	alone     bool // only figures are wanted: nothing is saved
 }
 
-// measure validates a model, or several as an ensemble.
+// match has the data's classes go by a model's.
+func (j *valJob) match(m *model.Model) error {
+	if j.c.Bool("single-cls") {
+		return nil
+	}
+	given := j.set.Names
+	moved, err := j.set.MatchNames(m.Names)
+	switch {
+	case err != nil:
+		return term.BadInputf("%v", err).Hinted("validate with the data that the model was trained for")
+	case moved:
+		j.t.Logf("classes are matched by name: the data have %s, the model %s", dataset.ListNames(given), dataset.ListNames(m.Names))
+	case !slices.Equal(given, m.Names):
+		j.t.Warnf("the model's classes have other names, and are taken in their order: %s, in the data %s", dataset.ListNames(m.Names), dataset.ListNames(given))
+	}
+	return nil
+}
+
+// measure validates a model, or several as an ensemble, whose classes the data were matched with.
 func (j *valJob) measure(models []*model.Model, size valSize) (*valResult, error) {
 	c, t, set, m := j.c, j.t, j.set, models[0]
-	given := set.Names
-	if !c.Bool("single-cls") {
-		moved, err := set.MatchNames(m.Names)
-		switch {
-		case err != nil:
-			return nil, term.BadInputf("%v", err).Hinted("validate with the data that the model was trained for")
-		case moved:
-			t.Logf("classes are matched by name: the data have %s, the model %s", dataset.ListNames(given), dataset.ListNames(m.Names))
-		case !slices.Equal(given, m.Names):
-			t.Warnf("the model's classes have other names, and are taken in their order: %s, in the data %s", dataset.ListNames(m.Names), dataset.ListNames(given))
-		}
-	}
 	o := validate.Defaults()
 	var err error
 	o.AMP, o.Others, o.Augment, o.Hybrid = j.products, models[1:], c.Bool("augment"), c.Bool("save-hybrid")
@@ -164,7 +173,7 @@ func (j *valJob) measure(models []*model.Model, size valSize) (*valResult, error
 		return nil, err
 	}
 	if len(o.Replaces) == 0 { // else what these find counts, though the data do not know it
-		if o.Classes = m.BranchClasses(given); o.Classes != nil {
+		if o.Classes = m.BranchClasses(j.names); o.Classes != nil {
 			t.Logf("the data know none of the other branches' classes: %d of %d classes are looked for", len(o.Classes), m.Net.NC)
 		}
 	}
@@ -235,8 +244,7 @@ func (j *valJob) measure(models []*model.Model, size valSize) (*valResult, error
 func valFolder(c *cli.Context, names []string, in disk.Inputs) (dir string, saver *detect.Results, err error) {
 	o := detect.ResultsOptions{Text: c.Bool("save-txt") || c.Bool("save-hybrid"), Conf: c.Bool("save-conf")}
 	if c.Bool("save-json") {
-		weights := filepath.Base(flags.List(c, "weights")[0])
-		o.File = strings.TrimSuffix(weights, filepath.Ext(weights)) + "_predictions.json"
+		o.File = stem(flags.List(c, "weights")[0]) + "_predictions.json"
 	}
 	if !o.Text && o.File == "" && !c.Bool("plots") {
 		return "", nil, nil

@@ -40,6 +40,9 @@ func (j *valJob) study(task string, models []*model.Model) error {
 		}
 	}
 	for _, m := range models {
+		if err := j.match(m); err != nil {
+			return err
+		}
 		table := ""
 		for _, size := range sizes {
 			r, err := j.measure([]*model.Model{m}, size)
@@ -97,7 +100,7 @@ func valModels(c *cli.Context) (models []*model.Model, err error) {
 }
 
 // sameClasses refuses an ensemble of models that do not know the same classes.
-func sameClasses(c *cli.Context, models []*model.Model) error {
+func sameClasses(models []*model.Model) error {
 	for _, m := range models[1:] {
 		if !slices.Equal(m.Names, models[0].Names) {
 			return term.BadInputf("%s and %s: an ensemble's models have the same classes in one order, these have %d and %d, or other names", models[0].Path, m.Path, models[0].Net.NC, m.Net.NC)
