@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"yolofreeze/dataset"
 	"yolofreeze/onnx/disk"
@@ -75,7 +76,7 @@ func years(dir string) []string {
 			if dataset.IsStray(e.Name()) {
 				continue
 			}
-			if sub := filepath.Join(root, e.Name()); isYear(sub) {
+			if sub := filepath.Join(root, e.Name()); disk.IsFolder(sub) && isYear(sub) {
 				out = append(out, sub)
 			}
 		}
@@ -121,9 +122,14 @@ var folderNames = struct{ notes, pictures []string }{
 // folders are where a year has its annotations and its pictures.
 func folders(year string) (notes, pictures string) {
 	for _, n := range folderNames.notes {
+		notes = filepath.Join(year, n)
+		if !disk.IsFolder(notes) {
+			continue
+		}
+		xml := sync.OnceValue(func() bool { return hasXML(notes, 0) })
 		for _, p := range folderNames.pictures {
-			notes, pictures = filepath.Join(year, n), filepath.Join(year, p)
-			if disk.IsFolder(notes) && disk.IsFolder(pictures) && (n == "Annotations" && p == "JPEGImages" || hasXML(notes, 0)) {
+			pictures = filepath.Join(year, p)
+			if disk.IsFolder(pictures) && (n == "Annotations" && p == "JPEGImages" || xml()) {
 				return notes, pictures
 			}
 		}

@@ -15,7 +15,8 @@ import (
 // labelFiles finds the label files of pictures and counts those that no picture has.
 type labelFiles struct {
 	folders map[string]*labelFolder
-	order   []string // of folders, as they were met
+	order   []string          // of folders, as they were met
+	beside  map[string]string // the folder of labels by that of their pictures
 }
 
 type labelFolder struct {
@@ -31,15 +32,18 @@ type labelFolder struct {
 // name on other systems. Where there is none it returns LabelPath.
 func (l *labelFiles) find(split, picture string) string {
 	path := LabelPath(picture)
-	dir, name := filepath.Dir(path), filepath.Base(path)
-	if l.folders[dir] == nil && !disk.IsFolder(dir) { // as labelImg leaves them where folders happen to be called images
-		if beside := filepath.Dir(picture); isFlat(beside) {
-			dir = beside
+	pictures, name := filepath.Dir(picture), filepath.Base(path)
+	dir := l.beside[pictures]
+	if dir == "" {
+		dir = filepath.Dir(path)
+		if !disk.IsFolder(dir) && isFlat(pictures) { // as labelImg leaves them where folders happen to be called images
+			dir = pictures
 		}
+		l.beside[pictures] = dir
 	}
 	f := l.folders[dir]
 	if f == nil {
-		f = openLabels(dir, filepath.Dir(picture))
+		f = openLabels(dir, pictures)
 		f.split = split
 		l.folders[dir], l.order = f, append(l.order, dir)
 	}

@@ -139,7 +139,7 @@ func (c *Config) Open(o dataset.ReadOptions) (*dataset.Set, error) {
 		}
 	}
 	var items []dataset.Item
-	labels := &labelFiles{folders: map[string]*labelFolder{}}
+	labels := &labelFiles{folders: map[string]*labelFolder{}, beside: map[string]string{}}
 	for _, split := range dataset.SplitNames {
 		if !o.Wants(split) {
 			continue
