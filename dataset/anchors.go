@@ -19,14 +19,9 @@ const (
 	mostAnchorSizes  = 50000 // that anchors are fitted to; of more, so many are drawn
 )
 
-// BoxSizes returns width and height of every object, in pixels of its picture
-// when that is scaled to have imageSize pixels along its longer side.
-func BoxSizes(samples []Sample, imageSize int) [][2]float64 {
-	return BoxSizesIn(samples, Size{imageSize, imageSize})
-}
-
-// BoxSizesIn is BoxSizes where pictures are scaled to fit into a size.
-func BoxSizesIn(samples []Sample, size Size) [][2]float64 {
+// BoxSizes returns width and height of every object, in pixels of its picture when that is
+// scaled to fit into a size.
+func BoxSizes(samples []Sample, size Size) [][2]float64 {
 	var sizes [][2]float64
 	for _, s := range samples {
 		scale := min(float64(size.Width)/float64(max(s.Width, 1)), float64(size.Height)/float64(max(s.Height, 1)))

@@ -13,7 +13,7 @@ var cocoAnchors = [][2]float64{{10, 13}, {16, 30}, {33, 23}, {30, 61}, {62, 45},
 func TestBoxSizes(t *testing.T) {
 	samples := []Sample{{Width: 200, Height: 100, Labels: []Label{{W: .5, H: .5}}}, {}, {Width: 50, Height: 400, Labels: []Label{{W: 1, H: .25}}}}
 	want := [][2]float64{{320, 160}, {80, 160}}
-	if got := BoxSizes(samples, 640); !slices.Equal(got, want) {
+	if got := BoxSizes(samples, SizeOf(640, 0)); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }

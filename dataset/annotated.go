@@ -86,12 +86,12 @@ func (a *Annotated) read(classes map[string]int, w, h int, r *Recorder) {
 
 // Label is the object as a label of a picture of w by h pixels.
 func (o *Drawn) Label(class, w, h int) Label {
-	fw, fh := float64(w), float64(h)
 	if o.Shares {
-		fw, fh = 1, 1
+		w, h = 1, 1
 	}
-	b := o.Box
-	l := Label{Class: class, X: (b[0] + b[2]/2) / fw, Y: (b[1] + b[3]/2) / fh, W: b[2] / fw, H: b[3] / fh, Crowd: o.Crowd}
+	fw, fh, b := float64(w), float64(h), o.Box
+	l := FromPixels(class, b[0], b[1], b[2], b[3], w, h)
+	l.Crowd = o.Crowd
 	outline := make([]Point, len(o.Outline))
 	for i, p := range o.Outline {
 		outline[i] = Point{p.X / fw, p.Y / fh}

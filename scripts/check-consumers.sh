@@ -15,7 +15,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-packages=(numpy==2.4.6 onnxruntime==1.32.0 opencv-python-headless==5.0.0.93)
+packages=("${consumers[@]}")
 node_package=onnxruntime-node@1.30.0
 kind=light
 if [ "${1-}" = --torch ]; then

@@ -33,6 +33,8 @@ python_with() {
 	fi
 	echo "$venv/bin/python"
 }
+# What reads exports there, in the environment consumers-light.
+consumers=(numpy==2.4.6 onnxruntime==1.32.0 opencv-python-headless==5.0.0.93)
 run() {
 	say "\$ yolofreeze $*"
 	"$yolofreeze" "$@"

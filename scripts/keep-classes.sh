@@ -147,8 +147,7 @@ for m in "${methods[@]}"; do
 done
 say "detections of old classes are the same, and so is their mAP"
 if [ -n "$python" ]; then
-	packages=(numpy==2.4.6 onnxruntime==1.32.0 opencv-python-headless==5.0.0.93)
-	interpreter=$(printf '%s\n' "${packages[@]}" | python_with consumers-light)
+	interpreter=$(printf '%s\n' "${consumers[@]}" | python_with consumers-light)
 	for cut in $cuts; do
 		"$interpreter" "$root/scripts/keep_classes.py" "$output/before-640.onnx" "$output/keep$cut-640.onnx" "$photographs"
 	done

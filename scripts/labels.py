@@ -22,7 +22,7 @@ def subset(data):
     return splits, categories
 
 
-def coco(data, out, outlines):
+def coco(data, out):
     """A small COCO data set to begin with."""
     splits, categories = subset(data)
     (out / "annotations").mkdir(parents=True)
@@ -30,7 +30,7 @@ def coco(data, out, outlines):
         (out / "images" / split).mkdir(parents=True)
         for image in images:
             shutil.copy(data / "images" / f"{split}2017" / pathlib.Path(image["file_name"]).name, out / "images" / split)
-        notes = [dict(a, segmentation=a.get("segmentation") if outlines else [], iscrowd=0) for a in notes]
+        notes = [dict(a, segmentation=[], iscrowd=0) for a in notes]
         json.dump({"images": images, "annotations": notes, "categories": categories}, open(out / "annotations" / f"instances_{split}.json", "w"))
 
 
@@ -144,7 +144,7 @@ def compare(data, read, name, slack):
 if sys.argv[1:2] == ["make"]:
     data, out = map(pathlib.Path, sys.argv[2:4])
     source = out / "coco"
-    coco(data, source, outlines=False)
+    coco(data, source)
     for make in (make_datumaro, make_supervision, make_label_studio):
         make(source, out)
     for folder in sorted(out.iterdir()):

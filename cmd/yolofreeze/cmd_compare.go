@@ -107,7 +107,7 @@ func compareRuns(c *cli.Context) error {
 			return err
 		}
 		t.StopGracefully(term.Saving)
-		if dirs, err = matrix.Run(c.Context, t, c.String("output"), cells, deviceList(c)); err != nil {
+		if dirs, err = matrix.Run(c.Context, t, c.String("output"), cells, options.Devices(c.String("devices"))); err != nil {
 			return err
 		}
 		if c.IsSet("cell") {
@@ -116,14 +116,6 @@ func compareRuns(c *cli.Context) error {
 		}
 	}
 	return report(t, c.String("output"), c.String("title"), dirs, c.Float64Slice("reach"))
-}
-
-// deviceList are the devices of --devices, none where it is not given.
-func deviceList(c *cli.Context) []string {
-	if !c.IsSet("devices") {
-		return nil
-	}
-	return options.Devices(c.String("devices"))
 }
 
 // emitCells prints an array job with a task for each run.

@@ -65,15 +65,17 @@ type reportView struct {
 	Losses   []*chart
 	Tables   []*reportTable
 	Legend   []reportCell
-	Pictures []gallery
 }
+
+// Pictures are read by the page alone, which shows them.
+func (v *reportView) Pictures() []gallery { return v.galleries() }
 
 func (c *Comparison) view() (*reportView, error) {
 	css, err := reportFiles.ReadFile("report/report.css")
 	if err != nil {
 		return nil, err
 	}
-	v := &reportView{Comparison: c, CSS: htmltemplate.CSS(css), Findings: append(c.findings(), c.warnings()...), Tables: c.tables(), Pictures: c.galleries()}
+	v := &reportView{Comparison: c, CSS: htmltemplate.CSS(css), Findings: append(c.findings(), c.warnings()...), Tables: c.tables()}
 	for _, chart := range c.charts() {
 		if strings.Contains(chart.Title, "loss") {
 			v.Losses = append(v.Losses, chart)

@@ -84,28 +84,17 @@ func Open(o Options) (*Finder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if views := o.Augment || len(o.Others) > 0; kind == model.KindONNX && views {
+	if kind != model.KindONNX {
+		return f, f.openWeights(o)
+	}
+	if o.Augment || len(o.Others) > 0 {
 		return nil, &UnfitError{o.Weights, "an .onnx file runs as it is: `augment` and ensembles are for weights", true}
-	} else if kind == model.KindONNX {
-		return f, f.openExported(o)
-	} else if views {
-		return f, f.openViews(o)
 	}
-	m, err := model.Load(o.Weights)
-	if err != nil {
-		return nil, err
-	}
-	size := dataset.SizeOf(o.ImageSize, o.Height).Rounded(int(m.Net.MaxStride()), 1)
-	f.names, f.stride, f.Height, f.Width = func() []string { return m.Names }, int(m.Net.MaxStride()), size.Height, size.Width
-	if err := f.choose(o, m.Names); err != nil {
-		return nil, err
-	}
-	f.model, err = step.NewDetectorFor(m.Net, m.State, step.Cut{}, o.AMP, o.Runtime)
-	return f, err
+	return f, f.openExported(o)
 }
 
-// openViews opens models that look at each picture together, or in several sizes.
-func (f *Finder) openViews(o Options) error {
+// openWeights opens a model, or several that look at each picture together, or in several sizes.
+func (f *Finder) openWeights(o Options) error {
 	var list []step.Weighted
 	size := dataset.SizeOf(o.ImageSize, o.Height)
 	var names []string
@@ -128,7 +117,11 @@ func (f *Finder) openViews(o Options) error {
 		return err
 	}
 	var err error
-	f.model, err = step.NewViews(list, o.Augment, o.AMP, o.Runtime)
+	if len(list) == 1 && !o.Augment {
+		f.model, err = step.NewDetectorFor(list[0].Net, list[0].State, step.Cut{}, o.AMP, o.Runtime)
+	} else {
+		f.model, err = step.NewViews(list, o.Augment, o.AMP, o.Runtime)
+	}
 	return err
 }
 

@@ -31,7 +31,7 @@ func (j *job) checkAnchors(ctx context.Context) error {
 	if j.o.NoAutoAnchor {
 		return nil
 	}
-	old, sizes := slices.Concat(j.model.Net.Anchors...), dataset.BoxSizesIn(j.all, j.size)
+	old, sizes := slices.Concat(j.model.Net.Anchors...), dataset.BoxSizes(j.all, j.size)
 	recall, perBox := dataset.AnchorFit(sizes, old, j.o.Hyp.AnchorT)
 	j.r.Logf("AutoAnchor: %.2f anchors/target, %.3f best possible recall (BPR)", perBox, recall)
 	switch {

@@ -46,7 +46,7 @@ func (k *keeper) epoch(_ context.Context, r EpochResult) error {
 			return err
 		}
 	}
-	return k.state()
+	return k.write(m)
 }
 
 // rows adds an epoch to the run's tables.
@@ -75,6 +75,12 @@ func (k *keeper) state() error {
 	if err != nil {
 		return err
 	}
+	return k.write(m)
+}
+
+// write has last.safetensors hold averaged weights beside the engine's own.
+func (k *keeper) write(m *model.Model) error {
+	l := k.loop
 	return checkpoint.Write(&checkpoint.State{Path: k.weights(checkpoint.LastFile), Options: l.o.Kept(), Source: l.job.source, Teacher: l.teacher.origin(), Data: l.fingerprint,
 		Progress: l.p, Model: m}, l.engine)
 }

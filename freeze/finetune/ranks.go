@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -71,6 +70,12 @@ func (t team) seed(seed uint64) uint64 {
 	return seed + 1 + uint64(t.Rank())
 }
 
+// odd is the first rank whose sum is not rank 0's, 0 where there is none.
+func (t team) odd(sum []byte) (int, error) {
+	sums, err := t.Gather(sum)
+	return max(slices.IndexFunc(sums, func(s []byte) bool { return !bytes.Equal(s, sums[0]) }), 0), err
+}
+
 // agree sees that all ranks are about to train the same, and tells of it.
 func (j *job) agree() error {
 	if was := max(j.begin().Ranks, 1); j.resumed != nil && was != j.ranks.Size() {
@@ -90,15 +95,12 @@ func (j *job) agree() error {
 	for _, name := range slices.Sorted(maps.Keys(j.model.State)) {
 		h.Write(j.model.State[name].Raw)
 	}
-	sum := hex.EncodeToString(h.Sum(nil))
-	sums, err := j.ranks.Gather([]byte(sum))
+	rank, err := j.ranks.odd(h.Sum(nil))
 	if err != nil {
 		return err
 	}
-	for rank, other := range sums {
-		if string(other) != string(sums[0]) {
-			return &options.Error{Reason: fmt.Sprintf("rank %d was given other weights, data or options than rank 0", rank)}
-		}
+	if rank > 0 {
+		return &options.Error{Reason: fmt.Sprintf("rank %d was given other weights, data or options than rank 0", rank)}
 	}
 	j.r.Logf("%d ranks, %d pictures of a batch on each; gradients are summed once a step", j.ranks.Size(), j.o.BatchSize/j.ranks.Size())
 	return nil
@@ -173,22 +175,16 @@ func (l *loop) alike() error {
 	for _, name := range slices.Sorted(maps.Keys(l.engine.Optimizer)) {
 		h.Write(l.engine.Optimizer[name].Raw)
 	}
-	sums, err := l.ranks.Gather(h.Sum(nil))
-	if err != nil {
-		return err
+	rank, err := l.ranks.odd(h.Sum(nil))
+	if err == nil && rank > 0 {
+		err = fmt.Errorf("epoch %d: rank %d holds other weights than rank 0; their hosts or runtimes compute differently", l.p.Epoch, rank)
 	}
-	for rank, sum := range sums {
-		if !bytes.Equal(sum, sums[0]) {
-			return fmt.Errorf("epoch %d: rank %d holds other weights than rank 0; their hosts or runtimes compute differently", l.p.Epoch, rank)
-		}
-	}
-	return nil
+	return err
 }
 
 // openFolder opens the run's folder on rank 0, and tells the others where it is.
 func (t *run) openFolder() error {
 	j := t.job
-	place := make([]byte, 4096)
 	if j.ranks.Root() {
 		if err := t.folder.open(j); err != nil {
 			return err
@@ -196,12 +192,10 @@ func (t *run) openFolder() error {
 		if err := t.folder.describe(j); err != nil {
 			return err
 		}
-		copy(place, t.folder.dir)
 	}
-	err := j.ranks.Broadcast(place, 0)
-	if !j.ranks.Root() {
-		end := slices.Index(place, 0)
-		t.folder.dir = string(place[:end])
+	dirs, err := j.ranks.Gather([]byte(t.folder.dir))
+	if err == nil {
+		t.folder.dir = string(dirs[0])
 	}
 	return err
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	goruntime "runtime"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -82,7 +81,7 @@ func (l *loop) summary() *Summary {
 	if l.engine != nil {
 		r.Kernels = l.o.Kernels
 	}
-	r.Environment = environment(l.o.Runtime.Device.String(), r.Kernels)
+	r.Environment = environment(l.o.Version, l.o.Runtime.Device.String(), r.Kernels)
 	if l.engine != nil {
 		r.Moved = r.Moved.Plus(l.engine.Moved())
 		if stats, err := l.engine.DeviceMemory(); err == nil { // a figure that is absent spoils no run
@@ -96,13 +95,9 @@ func (l *loop) summary() *Summary {
 }
 
 // environment is where this process runs.
-func environment(device, kernels string) runs.Environment {
-	e := runs.Environment{System: goruntime.GOOS + "/" + goruntime.GOARCH, Processor: machine.Processor(), Threads: goruntime.GOMAXPROCS(0),
+func environment(version, device, kernels string) runs.Environment {
+	return runs.Environment{Version: version, System: goruntime.GOOS + "/" + goruntime.GOARCH, Processor: machine.Processor(), Threads: goruntime.GOMAXPROCS(0),
 		Memory: machine.TotalMemory(), Runtime: ort.Version(), Device: device, Kernels: kernels}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		e.Version = info.Main.Version
-	}
-	return e
 }
 
 func (r *Summary) write(path string) error {

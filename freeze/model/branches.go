@@ -162,9 +162,8 @@ func (m *Model) fault(err error) error { return &disk.InputError{Path: m.Path, E
 // Where artifacts keep the branches that do not train: beside the one that does, which has
 // the names of the plan and of the training graph.
 const (
-	keptPrefix = artifact.KeptPrefix
-	keptKey    = MetadataPrefix + "kept" // ModelKey of the other branches
-	sharedKey  = MetadataPrefix + "shared"
+	keptKey   = MetadataPrefix + "kept" // ModelKey of the other branches
+	sharedKey = MetadataPrefix + "shared"
 )
 
 // FileBeside is File of a branch that trains, with those beside it, of which it shares the
@@ -179,8 +178,8 @@ func (m *Model) FileBeside(kept *Model, shared int) (*safetensors.File, error) {
 	}
 	f.Metadata[sharedKey] = strconv.Itoa(shared)
 	for _, name := range slices.Sorted(maps.Keys(kept.State)) {
-		f.Names = append(f.Names, keptPrefix+name)
-		f.Tensors[keptPrefix+name] = kept.State[name]
+		f.Names = append(f.Names, artifact.KeptPrefix+name)
+		f.Tensors[artifact.KeptPrefix+name] = kept.State[name]
 	}
 	return f, nil
 }
@@ -203,7 +202,7 @@ func (m *Model) beside(f *safetensors.File) (*Model, error) {
 	}
 	named := map[string]*onnx.Tensor{}
 	for name, t := range f.Tensors {
-		if own, ok := strings.CutPrefix(name, keptPrefix); ok {
+		if own, ok := strings.CutPrefix(name, artifact.KeptPrefix); ok {
 			named[own] = t
 		}
 	}

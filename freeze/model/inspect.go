@@ -188,7 +188,7 @@ func (m *Model) info(kind string, tensors map[string]*onnx.Tensor, frozen func(n
 	info.outline(m)
 	params, err := m.Net.Params()
 	if err != nil {
-		return nil, &disk.InputError{Path: m.Path, Err: err}
+		return nil, m.fault(err)
 	}
 	for _, p := range params {
 		t := tensors[p.Name]

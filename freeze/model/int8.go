@@ -27,11 +27,9 @@ func evaluateONNX(path string) (*Model, error) {
 	if err != nil || floats == g {
 		return m, err
 	}
-	graphs := []*onnx.Model{floats}
-	if n := len(m.Net.Branches); n > 0 {
-		if graphs, err = branch.Alone(floats, n); err != nil {
-			return nil, &disk.InputError{Path: path, Err: err}
-		}
+	graphs, err := branch.Alone(floats, len(m.Net.Branches))
+	if err != nil {
+		return nil, &disk.InputError{Path: path, Err: err}
 	}
 	var heads []string
 	for _, one := range graphs {

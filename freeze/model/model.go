@@ -83,7 +83,7 @@ func (m *Model) CheckNames() error {
 		}
 	}
 	if len(m.Names) != m.Net.NC {
-		return &disk.InputError{Path: m.Path, Err: fmt.Errorf("%d class names for nc %d", len(m.Names), m.Net.NC)}
+		return m.fault(fmt.Errorf("%d class names for nc %d", len(m.Names), m.Net.NC))
 	}
 	return nil
 }
@@ -199,7 +199,7 @@ func (m *Model) ForClasses(names []string, seed uint64) (*Model, []string, error
 	}
 	net, state, fresh, err := m.Net.Rehead(m.State, len(names), seed)
 	if err != nil {
-		return nil, nil, &disk.InputError{Path: m.Path, Err: err}
+		return nil, nil, m.fault(err)
 	}
 	metadata := m.Metadata
 	if len(fresh) > 0 {
@@ -224,7 +224,7 @@ func WithClasses(m *Model, names []string, seed uint64) (grown *Model, fresh []s
 	}
 	net, state, err := m.Net.Regrow(m.State, from, seed)
 	if err != nil {
-		return nil, nil, &disk.InputError{Path: m.Path, Err: err}
+		return nil, nil, m.fault(err)
 	}
 	return &Model{Path: m.Path, Net: net, State: state, Names: names, Metadata: m.Metadata, Freeze: m.Freeze}, fresh, nil
 }

@@ -130,12 +130,12 @@ func buildEval(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut) (*onnx
 
 // Extractor runs the layers before a cut on a fixed number of pictures at once.
 type Extractor struct {
-	Images  *onnx.Tensor   // what goes in: uint8 [n,3,side,side]
+	Images  *onnx.Tensor   // what goes in: uint8 [n,3,height,width]
 	Outputs []*onnx.Tensor // what has come out, in the order of the cut's layers
 	graph   *Bound
 }
 
-// NewExtractor opens the layers before a cut for n square pictures.
+// NewExtractor opens the layers before a cut for n pictures of one size.
 func NewExtractor(net *yolov5.Network, state map[string]*onnx.Tensor, c Cut, n, height, width int, o ort.Options) (*Extractor, error) {
 	shape := []int64{int64(n), 3, int64(height), int64(width)}
 	m, err := BuildFeatures(net, state, c, onnx.Dims(shape...))

@@ -98,7 +98,7 @@ func (d *Detector) Detect(images []uint8, n, height, width int, o metric.NMSOpti
 	found, errs := make([][]metric.Detection, n), make([]error, n)
 	var group workers.Group
 	for i := range n {
-		group.Go(func() { found[i], errs[i] = d.Find(PictureOf(heads, i), o) })
+		group.Go(func() { found[i], errs[i] = d.find(PictureOf(heads, i), o) })
 	}
 	group.Wait()
 	for _, err := range errs {
@@ -109,8 +109,8 @@ func (d *Detector) Detect(images []uint8, n, height, width int, o metric.NMSOpti
 	return found, nil
 }
 
-// Find reduces one picture's outputs to its detections.
-func (d *Detector) Find(heads []*onnx.Tensor, o metric.NMSOptions) ([]metric.Detection, error) {
+// find reduces one picture's outputs to its detections.
+func (d *Detector) find(heads []*onnx.Tensor, o metric.NMSOptions) ([]metric.Detection, error) {
 	rows, err := d.Net.Rows(heads, o.Conf)
 	if err != nil {
 		return nil, err

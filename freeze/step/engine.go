@@ -236,7 +236,7 @@ func (e *Engine) Step(rates Rates) (float64, error) {
 	if err := e.upload(); err != nil {
 		return 0, err
 	}
-	if err := e.reduce(e.State, e.Graphs); err != nil {
+	if err := e.reduce(e.State); err != nil {
 		return 0, err
 	}
 	var norm float64

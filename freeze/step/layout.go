@@ -136,6 +136,7 @@ type piece struct {
 	host     *onnx.Tensor // a device's value is a copy of it
 	aside    bool         // not of the state that is kept: no graph replaces it, or each batch does
 	gradient bool
+	moving   bool // running statistics, and not their averages
 }
 
 // pieceOf makes an extent's memory for a kind of which graphs call a tensor by name. The

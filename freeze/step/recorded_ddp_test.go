@@ -102,7 +102,7 @@ func (r *recording) replayRank(spec *Spec, g *collective.Group) (out ranksOutcom
 		}
 		out.Losses = append(out.Losses, partsOf(l))
 		if step == 0 { // seen between the reduction and the optimizer
-			if err := e.reduce(e.State, e.Graphs); err != nil {
+			if err := e.reduce(e.State); err != nil {
 				return out, err
 			}
 			out.Grads = floats(e.Gradients, func(name string) string { return strings.TrimPrefix(name, optim.Gradient("")) })

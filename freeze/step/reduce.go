@@ -27,13 +27,9 @@ func (r *ranked) Join(g *collective.Group) {
 
 // reduce sums the gradients of all ranks, frozen ones being none, in one message with rank 0's
 // running statistics, to which the others add nothing.
-func (r *ranked) reduce(s *State, g *Graphs) error {
+func (r *ranked) reduce(s *State) error {
 	if r.ranks == nil {
 		return nil
-	}
-	moving := map[string]bool{}
-	for _, e := range g.layout.moving {
-		moving[e.name] = true
 	}
 	if err := r.findDevices(s); err != nil {
 		return err
@@ -49,7 +45,7 @@ func (r *ranked) reduce(s *State, g *Graphs) error {
 			if err != nil {
 				return fmt.Errorf("sum the gradients on %s: %w", s.device, err)
 			}
-		case p.gradient || moving[p.name]:
+		case p.gradient || p.moving:
 			parts = append(parts, p)
 		}
 	}

@@ -113,7 +113,7 @@ func violations(trace standin.Trace) string {
 }
 
 // TestStandinCapture: captured graphs do nothing that capture forbids, and a later step
-// launches three graphs and the copies around them.
+// launches four graphs and the copies around them.
 func TestStandinCapture(t *testing.T) {
 	trace := standin.Rerun(t)
 	if trace == nil {

@@ -43,19 +43,22 @@ func newState(spec *Spec, graphs *Graphs) *State {
 			s.pieces = append(s.pieces, pieceOf(e, func(name string) string { return spec.Optimizer.Moments(name)[i] }, s.Optimizer))
 		}
 	}
-	for _, e := range slices.Concat(graphs.layout.trainable, graphs.layout.moving) {
-		s.pieces = append(s.pieces, pieceOf(e, itself, s.Trained), pieceOf(e, optim.EMA, s.Optimizer))
+	for i, e := range slices.Concat(graphs.layout.trainable, graphs.layout.moving) {
+		own := pieceOf(e, itself, s.Trained)
+		own.moving = i >= len(graphs.layout.trainable)
+		s.pieces = append(s.pieces, own, pieceOf(e, optim.EMA, s.Optimizer))
 	}
 	if graphs.Gather != nil {
-		none := map[string]*onnx.Tensor{}
+		batch := func(e extent, name func(string) string) {
+			p := pieceOf(e, name, map[string]*onnx.Tensor{})
+			p.aside = true
+			s.pieces = append(s.pieces, p)
+		}
 		for _, e := range graphs.layout.trainable {
-			s.pieces = append(s.pieces, pieceOf(e, func(name string) string { return optim.Batch(optim.Gradient(name)) }, none))
+			batch(e, func(name string) string { return optim.Batch(optim.Gradient(name)) })
 		}
 		for _, e := range graphs.layout.moving {
-			s.pieces = append(s.pieces, pieceOf(e, optim.Batch, none))
-		}
-		for _, p := range s.pieces[len(s.pieces)-len(graphs.layout.trainable)-len(graphs.layout.moving):] {
-			p.aside = true
+			batch(e, optim.Batch)
 		}
 	}
 	for name, t := range s.Trained {

@@ -102,9 +102,15 @@ func (r *validation) look(ctx context.Context, b *loader.Batch) error {
 		}
 		r.found.Inference += time.Since(start)
 		start = time.Now()
+		var group workers.Group
 		for i := range n {
-			parts[first+i].found = metric.NMS(r.withLabels(rows[i], targets[first+i], b.Height, b.Width), r.classes, r.nms)
+			group.Go(func() {
+				parts[first+i] = guarded(func() contribution {
+					return contribution{found: metric.NMS(r.withLabels(rows[i], targets[first+i], b.Height, b.Width), r.classes, r.nms)}
+				})
+			})
 		}
+		group.Wait()
 		r.found.Suppression += time.Since(start)
 		if err := ctx.Err(); err != nil {
 			return err

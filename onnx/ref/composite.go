@@ -194,24 +194,8 @@ func convActGrad(c *call) []*Array {
 
 // channelsFirst calls f on a picture's planes, [N,C,H,W], and returns what it makes of them channels-last again.
 func channelsFirst(x *Array, f func(x *Array) *Array) *Array {
-	turn := func(x *Array, order ...int) *Array {
-		shape := make([]int64, 4)
-		for i, o := range order {
-			shape[i] = x.Shape[o]
-		}
-		y, at := newArray(shape), make([]int64, 4)
-		for i := range y.Data {
-			rest := int64(i)
-			for k := 3; k >= 0; k-- {
-				at[order[k]] = rest % shape[k]
-				rest /= shape[k]
-			}
-			y.Data[i] = x.Data[((at[0]*x.Shape[1]+at[1])*x.Shape[2]+at[2])*x.Shape[3]+at[3]]
-		}
-		return y
-	}
 	need(x.rank() == 4, "pictures %v", x.Shape)
-	return turn(f(turn(x, 0, 3, 1, 2)), 0, 2, 3, 1)
+	return f(x.transposed(0, 3, 1, 2)).transposed(0, 2, 3, 1)
 }
 
 // largest is MaxPool's answer over planes.

@@ -147,8 +147,11 @@ func layerOf(module string) (layer int) {
 }
 
 // Alone takes an exported graph of several branches apart: for each branch the graph
-// whose output are its own rows, sharing nodes with m.
+// whose output are its own rows, sharing nodes with m; without branches that is m.
 func Alone(m *onnx.Model, branches int) ([]*onnx.Model, error) {
+	if branches == 0 {
+		return []*onnx.Model{m}, nil
+	}
 	for _, n := range slices.Backward(m.Nodes) {
 		if n.Op != "Concat" || len(n.Inputs) != branches {
 			continue
